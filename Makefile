@@ -1,0 +1,48 @@
+# fastbp: every command sets up what it needs; `make run` and `make test` work on a fresh clone
+# with Python 3.11+ and make, and are quick when repeated.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+STEPS  ?= 10000000
+
+.PHONY: run test soak bench lint fmt clean help
+
+help:            ## what there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "fastbp needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(READY)    ## the worked example, figure by figure, then ten million steps
+	@$(BIN)/fastbp example --race $(STEPS)
+
+test: $(READY)   ## every test, the doctests and the README's examples
+	@$(BIN)/python -m pytest
+
+soak: $(READY)   ## the long accuracy sweeps
+	@$(BIN)/python -m pytest -m soak -s
+
+bench: $(READY)  ## pytest-benchmark; results under .benchmarks/
+	@$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only --benchmark-autosave \
+		--benchmark-columns=median,iqr,ops,rounds --benchmark-sort=fullname
+
+lint: $(READY)   ## ruff, mypy, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(READY)    ## format and sort imports
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+clean:           ## remove the virtual environment and everything built
+	rm -rf $(VENV) .benchmarks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

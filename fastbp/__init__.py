@@ -1,0 +1,28 @@
+"""fastbp trains multilayer perceptrons by backpropagation on a CPU, as fast as the processor allows."""
+
+from fastbp.errors import (
+    DataError,
+    DivergenceError,
+    FastbpError,
+    NotSupportedError,
+    OptionError,
+    ShapeError,
+)
+from fastbp.network import Network
+from fastbp.optimizers import SGD
+from fastbp.training import TrainingResult, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "DataError",
+    "DivergenceError",
+    "FastbpError",
+    "Network",
+    "NotSupportedError",
+    "OptionError",
+    "ShapeError",
+    "TrainingResult",
+    "train",
+]

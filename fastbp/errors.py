@@ -1,0 +1,57 @@
+"""The exceptions that fastbp raises, and the one helper that words a wrong choice."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FastbpError(Exception):
+    """Base of every exception of fastbp."""
+
+
+class OptionError(FastbpError, ValueError):
+    """An argument has a value that it may not have."""
+
+
+class ShapeError(FastbpError, ValueError):
+    """An array's shape does not fit the network or the other arrays."""
+
+
+class DataError(FastbpError, ValueError):
+    """The data cannot be trained on: empty, not numeric, NaN or infinite."""
+
+
+class NotSupportedError(FastbpError, NotImplementedError):
+    """The request makes sense, and this version of fastbp cannot do it yet."""
+
+
+class DivergenceError(FastbpError, ArithmeticError):
+    """A parameter or the loss stopped being finite.
+
+    Attributes
+    ----------
+    step : int
+        The first step after which something was not finite; 0 if it was so before training.
+    """
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
+
+
+def check_choice(argument: str, value: object, choices: Iterable[str], planned: Iterable[str] = ()) -> str:
+    """Return `value` if it is one of `choices`, and otherwise say what it may be.
+
+    Names in `planned` are part of fastbp's contract and not built yet: they get a
+    `NotSupportedError` instead of an `OptionError`.
+    """
+    choices = tuple(choices)
+    listed = ", ".join(repr(choice) for choice in choices)
+    if isinstance(value, str):
+        if value in choices:
+            return value
+        if value in planned:
+            raise NotSupportedError(f"{argument}={value!r} is not supported yet; this version has {listed}")
+        near = difflib.get_close_matches(value, (*choices, *planned), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise OptionError(f"{argument} is {value!r}, and may be {listed}{hint}")
+    raise OptionError(f"{argument} is {value!r}, and must be a string: {listed}")

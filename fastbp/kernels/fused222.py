@@ -1,0 +1,461 @@
+"""The 2-2-2 sigmoid network, one sample a step, half squared error: the whole training loop in registers.
+
+Legend, in the worked example's names (two inputs x, two hidden neurons h, two outputs y, targets t):
+
+    parameters = [w1 w3 | w2 w4 | bh1 bh2 | w5 w7 | w6 w8 | by1 by2]     the layout of Network.theta
+    z = pre-activation, d = dE/dz of an output neuron, s = sum back-propagated to a hidden neuron
+
+Both kernels take the same first arguments and run from step counters[STEP] to step `until`; whatever the
+chunks a run is cut into, its bits are the same.
+
+    X, T          flat, read-only: two numbers a sample
+    order         int64[n_samples], the shuffled indices of this epoch
+    generator     uint64[1], state of the shuffle
+    counters      int64[4]: STEP, POSITION of the sample of the coming step in `order` (-1 before the
+                  first call), RECORDED losses, END of the run in steps
+    parameters    the layout above, updated in place
+    losses        float64[...], written: the loss before training, after every `record_every` steps,
+                  and at END
+    learning_rate, train_biases, sequential, shuffle, record_every, until     scalars
+
+`fused222_exact` is `fastbp.reference`, operation by operation. It is as fast as C: four exp and four
+divisions, one after the other, take most of its 48 ns a step at 3.65 GHz.
+
+`fused222_fast` takes 13 ns. Nothing in this network is bound by arithmetic: a step is one chain of
+dependent operations, from the hidden pre-activations of one step to those of the next, and what counts is
+the latency of that chain. What shortens it, with the ns a step that each version took:
+
+- a table instead of exp and division, the row found from z (25 ns)
+- the row guessed: a sample mostly falls into the rows of its last visit. The coefficients of those rows wait
+  in the sample's *slot*, loaded before z is known; a predicted branch checks the guess and fetches
+  other rows if it was wrong (16 ns). Which row is right depends on z alone, so the guess changes no bit.
+  Where it is always wrong (many samples, large steps), the branch is predicted too, and a step takes 17 ns.
+- look-ahead: the next hidden pre-activation is m + s k with m = W x_next + b from *before* the update and
+  k = -learning_rate (x . x_next + 1) h (1 - h), both known early; the weights follow off the chain
+- two neurons in one vector: half the instructions, so that more of the chain's shadow fits into the
+  processor's window; and the output layer's polynomial gives d itself, not y (13.7 ns)
+- the last stage of the polynomial merged with the product that uses it (12.9 ns): with h = P + q Q,
+  w h = (w q) Q + w P, and w q and w P are ready when Q is. At the output layer too: 12.7, not worth it
+- distances from the row's centre directly, as m - c + s k, instead of (m + s k) - c (14.8 without)
+
+Counted in latencies (4 an fma, 3 a product or sum, 1 a shuffle) the chain is 36 cycles, 10 ns; 47 are
+measured, and with all work beside the chain removed, 43.
+"""
+
+import numpy as np
+
+from fastbp._jit import helper, kernel, routine
+from fastbp.kernels.shuffle import next_position
+from fastbp.kernels.sigmoid_table import (
+    CENTRE,
+    LIMIT,
+    RADIUS,
+    A,
+    B,
+    sigmoid_formula,
+    table_row,
+    table_sigmoid,
+)
+from fastbp.simd import (
+    address,
+    all_within,
+    cast,
+    element,
+    fma,
+    lane,
+    load,
+    pair,
+    splat,
+    spread,
+    store,
+)
+
+STEP, POSITION, RECORDED, END = 0, 1, 2, 3
+
+SLOT = 32
+"""Numbers in a slot: hidden layer's centres and six coefficients, then the output layer's, two lanes each."""
+
+MAX_SLOTS = 1024
+"""With more samples than this, one slot serves all: 256 kB of slots still live in the L2 cache."""
+
+CARRY = 10
+"""Numbers that the look-ahead hands from one chunk to the next: m, A1, A2, E and d, two lanes each."""
+
+
+@helper
+def sigmoid(z, table, use_table):
+    """Return s(z), from the table or the formula."""
+    return table_sigmoid(z, table) if use_table else sigmoid_formula(z)
+
+
+@routine
+def mean_loss(parameters, X, T, n_samples, table, use_table):
+    """Return the loss, in the order of operations of `fastbp.reference.loss`; the arrays are addresses."""
+    w1, w3 = element(parameters, 0), element(parameters, 1)
+    w2, w4 = element(parameters, 2), element(parameters, 3)
+    bh1, bh2 = element(parameters, 4), element(parameters, 5)
+    w5, w7 = element(parameters, 6), element(parameters, 7)
+    w6, w8 = element(parameters, 8), element(parameters, 9)
+    by1, by2 = element(parameters, 10), element(parameters, 11)
+    half, total = cast(0.5, w1), cast(0.0, w1)
+    for i in range(0, 2 * n_samples, 2):
+        x1, x2 = element(X, i), element(X, i + 1)
+        h1 = sigmoid(bh1 + x1 * w1 + x2 * w2, table, use_table)
+        h2 = sigmoid(bh2 + x1 * w3 + x2 * w4, table, use_table)
+        r1 = sigmoid(by1 + h1 * w5 + h2 * w6, table, use_table) - element(T, i)
+        r2 = sigmoid(by2 + h1 * w7 + h2 * w8, table, use_table) - element(T, i + 1)
+        total += half * (r1 * r1 + r2 * r2)
+    return total / cast(n_samples, total)
+
+
+@helper
+def next_stop(step, record_every, until):
+    """Return the step at which the next loss is due, or the last step of the chunk."""
+    return min((step // record_every + 1) * record_every, until)
+
+
+@kernel
+def fused222_exact(
+    X,
+    T,
+    order,
+    generator,
+    counters,
+    parameters,
+    losses,
+    learning_rate,
+    train_biases,
+    sequential,
+    shuffle,
+    record_every,
+    until,
+):
+    """Train to step `until` with the bits of `fastbp.reference`; see the module's legend."""
+    n_samples = order.size
+    order_at, generator_at = address(order), address(generator)
+    loss_arguments = address(parameters), address(X), address(T), n_samples, address(parameters), False
+    w1, w3, w2, w4, bh1, bh2 = (
+        parameters[0],
+        parameters[1],
+        parameters[2],
+        parameters[3],
+        parameters[4],
+        parameters[5],
+    )
+    w5, w7, w6, w8, by1, by2 = (
+        parameters[6],
+        parameters[7],
+        parameters[8],
+        parameters[9],
+        parameters[10],
+        parameters[11],
+    )
+    one = cast(1.0, learning_rate)
+    position = counters[POSITION]
+    if position < 0:
+        position = next_position(position, order_at, n_samples, generator_at, shuffle)
+        counters[POSITION] = position
+        losses[0] = mean_loss(*loss_arguments)
+        counters[RECORDED] = 1
+    while counters[STEP] < until:
+        stop = next_stop(counters[STEP], record_every, until)
+        for _ in range(counters[STEP], stop):
+            i = 2 * order[position]
+            x1, x2, t1, t2 = X[i], X[i + 1], T[i], T[i + 1]
+            h1 = sigmoid_formula(bh1 + x1 * w1 + x2 * w2)
+            h2 = sigmoid_formula(bh2 + x1 * w3 + x2 * w4)
+            y1 = sigmoid_formula(by1 + h1 * w5 + h2 * w6)
+            y2 = sigmoid_formula(by2 + h1 * w7 + h2 * w8)
+            d1 = (y1 - t1) * (y1 * (one - y1))
+            d2 = (y2 - t2) * (y2 * (one - y2))
+            s1 = w5 * d1 + w7 * d2
+            s2 = w6 * d1 + w8 * d2
+            w5 = w5 - learning_rate * (h1 * d1)
+            w7 = w7 - learning_rate * (h1 * d2)
+            w6 = w6 - learning_rate * (h2 * d1)
+            w8 = w8 - learning_rate * (h2 * d2)
+            if sequential:
+                s1 = w5 * d1 + w7 * d2
+                s2 = w6 * d1 + w8 * d2
+            g1 = s1 * (h1 * (one - h1))
+            g2 = s2 * (h2 * (one - h2))
+            w1 = w1 - learning_rate * (x1 * g1)
+            w3 = w3 - learning_rate * (x1 * g2)
+            w2 = w2 - learning_rate * (x2 * g1)
+            w4 = w4 - learning_rate * (x2 * g2)
+            if train_biases:
+                bh1 = bh1 - learning_rate * g1
+                bh2 = bh2 - learning_rate * g2
+                by1 = by1 - learning_rate * d1
+                by2 = by2 - learning_rate * d2
+            position = next_position(position, order_at, n_samples, generator_at, shuffle)
+        p = parameters
+        p[0], p[1], p[2], p[3], p[4], p[5] = w1, w3, w2, w4, bh1, bh2
+        p[6], p[7], p[8], p[9], p[10], p[11] = w5, w7, w6, w8, by1, by2
+        counters[STEP], counters[POSITION] = stop, position
+        if stop % record_every == 0 or stop == counters[END]:
+            losses[counters[RECORDED]] = mean_loss(*loss_arguments)
+            counters[RECORDED] += 1
+
+
+# --- the fast kernel ---------------------------------------------------------------------------------
+
+
+@helper
+def polynomial(e, k0, k1, k2, k3, k4, k5):
+    """Return P, q and Q such that the polynomial's value at the distance e is P + q Q (Estrin's scheme)."""
+    q = e * e
+    return fma(k1, e, k0), q, fma(fma(k5, e, k4), q, fma(k3, e, k2))
+
+
+@helper
+def slot_read(slots, o):
+    """Return the centres and the six coefficients of a layer."""
+    return (
+        load(slots, o, 2),
+        load(slots, o + 2, 2),
+        load(slots, o + 4, 2),
+        load(slots, o + 6, 2),
+        load(slots, o + 8, 2),
+        load(slots, o + 10, 2),
+        load(slots, o + 12, 2),
+    )
+
+
+@helper
+def slot_write(slots, o, row):
+    """Store what `slot_read` returns."""
+    c, k0, k1, k2, k3, k4, k5 = row
+    store(slots, o, c)
+    store(slots, o + 2, k0)
+    store(slots, o + 4, k1)
+    store(slots, o + 6, k2)
+    store(slots, o + 8, k3)
+    store(slots, o + 10, k4)
+    store(slots, o + 12, k5)
+
+
+@helper
+def column(table, i, j, k):
+    """Return column k of the rows that start at i and j."""
+    return pair(element(table, i + k), element(table, j + k))
+
+
+@helper
+def hidden_row(z, table):
+    """Return the centres and coefficients of s(z)."""
+    i, j = table_row(lane(z, 0)), table_row(lane(z, 1))
+    return (
+        column(table, i, j, CENTRE),
+        column(table, i, j, 0),
+        column(table, i, j, 1),
+        column(table, i, j, 2),
+        column(table, i, j, 3),
+        column(table, i, j, 4),
+        column(table, i, j, 5),
+    )
+
+
+@helper
+def delta_column(table, i, j, k, t):
+    """Return coefficient k of A - t B."""
+    return column(table, i, j, A + k) - t * column(table, i, j, B + k)
+
+
+@helper
+def output_row(z, t, table):
+    """Return the centres and coefficients of d(z) = (s(z) - t) s'(z) = A(z) - t B(z)."""
+    i, j = table_row(lane(z, 0)), table_row(lane(z, 1))
+    return (
+        column(table, i, j, CENTRE),
+        delta_column(table, i, j, 0, t),
+        delta_column(table, i, j, 1, t),
+        delta_column(table, i, j, 2, t),
+        delta_column(table, i, j, 3, t),
+        delta_column(table, i, j, 4, t),
+        delta_column(table, i, j, 5, t),
+    )
+
+
+@helper
+def beyond_table(z, value):
+    """Return the row of a constant: distance 0 from z itself, where the polynomial has `value`."""
+    zero = splat(0.0, z)
+    return z, value, zero, zero, zero, zero, zero
+
+
+@routine
+def hidden_value(z):
+    """Return s(z) where the table ends."""
+    return pair(sigmoid_formula(lane(z, 0)), sigmoid_formula(lane(z, 1)))
+
+
+@routine
+def output_value(z, t):
+    """Return (s(z) - t) s'(z) where the table ends."""
+    y = hidden_value(z)
+    return (y - t) * (y * hidden_value(splat(0.0, z) - z))
+
+
+@helper
+def hidden_fetch(z, table, slots, o):
+    """Return the row for z and leave it in the slot, or a constant and an empty slot where the table ends."""
+    if all_within(z, splat(LIMIT, z)):
+        row = hidden_row(z, table)
+        slot_write(slots, o, row)
+    else:
+        row = beyond_table(z, hidden_value(z))
+        store(slots, o, splat(np.nan, z))
+    return row
+
+
+@helper
+def output_fetch(z, t, table, slots, o):
+    """Do for the output layer what `hidden_fetch` does for the hidden one."""
+    if all_within(z, splat(LIMIT, z)):
+        row = output_row(z, t, table)
+        slot_write(slots, o, row)
+    else:
+        row = beyond_table(z, output_value(z, t))
+        store(slots, o, splat(np.nan, z))
+    return row
+
+
+@helper
+def look_ahead(m, A1, A2, E, d, sequential):
+    """Return m + s k: the hidden pre-activation of the next sample, from what was known before.
+
+    s = w d is a sum over outputs, and A1, A2 are w k. If the output weights are updated first
+    (sequential), s gains -learning_rate h (d1^2 + d2^2), and E is the factor of the bracket.
+    """
+    d1, d2 = spread(d, 0), spread(d, 1)
+    z = fma(d1, A1, m) + d2 * A2
+    if sequential:
+        z = fma(fma(d1, d1, d2 * d2), E, z)
+    return z
+
+
+@kernel
+def fused222_fast(
+    X,
+    T,
+    order,
+    generator,
+    counters,
+    parameters,
+    losses,
+    learning_rate,
+    train_biases,
+    sequential,
+    shuffle,
+    record_every,
+    until,
+    carry,
+    slots,
+    table,
+):
+    """Train to step `until`, latency-bound; see the module's legend.
+
+    Besides `fused222_exact`'s arguments: `carry` [CARRY], all zero at first, hands the look-ahead on to the
+    next chunk; `slots` [SLOT * n_slots], NaN at first, with a slot for each sample or one for all;
+    `table` from `sigmoid_table`.
+    """
+    n_samples = order.size
+    one_slot = n_samples > slots.size // SLOT
+    X_at, T_at, order_at, generator_at = address(X), address(T), address(order), address(generator)
+    parameters_at, carry_at, slots_at, table_at = (
+        address(parameters),
+        address(carry),
+        address(slots),
+        address(table),
+    )
+    loss_arguments = parameters_at, X_at, T_at, n_samples, table_at, True
+    V1, V2, bh = load(parameters_at, 0, 2), load(parameters_at, 2, 2), load(parameters_at, 4, 2)
+    W1, W2, by = load(parameters_at, 6, 2), load(parameters_at, 8, 2), load(parameters_at, 10, 2)
+    # The output weights a second time, by output: [w5 w6], [w7 w8].
+    U1, U2 = pair(lane(W1, 0), lane(W2, 0)), pair(lane(W1, 1), lane(W2, 1))
+    zero = splat(0.0, V1)
+    radius = splat(RADIUS, V1)
+    rate = zero - splat(learning_rate, V1)
+    bias_share = cast(1.0 if train_biases else 0.0, learning_rate)
+    shares = splat(bias_share, V1)
+
+    position = counters[POSITION]
+    if position < 0:
+        position = next_position(position, order_at, n_samples, generator_at, shuffle)
+        i = 2 * element(order_at, position)
+        m = fma(V1, splat(element(X_at, i), V1), fma(V2, splat(element(X_at, i + 1), V1), bh))
+        store(carry_at, 0, m)
+        counters[POSITION] = position
+        losses[0] = mean_loss(*loss_arguments)
+        counters[RECORDED] = 1
+    m, A1, A2 = load(carry_at, 0, 2), load(carry_at, 2, 2), load(carry_at, 4, 2)
+    E, d = load(carry_at, 6, 2), load(carry_at, 8, 2)
+    sample = element(order_at, position)
+    x1, x2 = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
+
+    while counters[STEP] < until:
+        stop = next_stop(counters[STEP], record_every, until)
+        for _ in range(counters[STEP], stop):
+            t = load(T_at, 2 * sample, 2)
+            o = 0 if one_slot else SLOT * sample
+            position = next_position(position, order_at, n_samples, generator_at, shuffle)
+            sample = element(order_at, position)
+            next_x1, next_x2 = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
+
+            # Hidden layer: e is z's distance from the guessed row's centre, h = P + q Q.
+            c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o)
+            z = look_ahead(m, A1, A2, E, d, sequential)
+            if not all_within(z - c, radius):
+                c, k0, k1, k2, k3, k4, k5 = hidden_fetch(z, table_at, slots_at, o)
+            e = look_ahead(m - c, A1, A2, E, d, sequential)
+            P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+            h = fma(q, Q, P)
+            h1, h2 = spread(h, 0), spread(h, 1)
+            h_slope = fma(zero - h, h, h)
+
+            # Output layer: the same; its polynomial gives d.
+            c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o + SLOT // 2)
+            z = fma(W1, h1, by) + W2 * h2
+            if one_slot or not all_within(z - c, radius):
+                c, k0, k1, k2, k3, k4, k5 = output_fetch(z, t, table_at, slots_at, o + SLOT // 2)
+            e = fma(W1 * spread(q, 0), spread(Q, 0), fma(W1, spread(P, 0), by - c)) + fma(
+                W2 * spread(q, 1), spread(Q, 1), W2 * spread(P, 1)
+            )
+            P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+            d = fma(q, Q, P)
+
+            # Look-ahead, from the weights before the update.
+            m = fma(V1, splat(next_x1, m), fma(V2, splat(next_x2, m), bh))
+            k = splat(-learning_rate * fma(x1, next_x1, fma(x2, next_x2, bias_share)), m) * h_slope
+            A1, A2 = U1 * k, U2 * k
+            if sequential:
+                E = rate * h * k
+
+            # Update.
+            step_y = rate * d
+            s = fma(spread(d, 0), U1, spread(d, 1) * U2)
+            W1, W2, by = fma(step_y, h1, W1), fma(step_y, h2, W2), fma(step_y, shares, by)
+            U1, U2 = fma(spread(step_y, 0), h, U1), fma(spread(step_y, 1), h, U2)
+            if sequential:
+                s = fma(spread(d, 0), U1, spread(d, 1) * U2)
+            step_h = s * (rate * h_slope)
+            V1, V2 = fma(step_h, splat(x1, m), V1), fma(step_h, splat(x2, m), V2)
+            bh = fma(step_h, shares, bh)
+            x1, x2 = next_x1, next_x2
+
+        store(parameters_at, 0, V1)
+        store(parameters_at, 2, V2)
+        store(parameters_at, 4, bh)
+        store(parameters_at, 6, W1)
+        store(parameters_at, 8, W2)
+        store(parameters_at, 10, by)
+        store(carry_at, 0, m)
+        store(carry_at, 2, A1)
+        store(carry_at, 4, A2)
+        store(carry_at, 6, E)
+        store(carry_at, 8, d)
+        counters[STEP], counters[POSITION] = stop, position
+        if stop % record_every == 0 or stop == counters[END]:
+            losses[counters[RECORDED]] = mean_loss(*loss_arguments)
+            counters[RECORDED] += 1

@@ -1,0 +1,99 @@
+"""A training run on the fused 2-2-2 kernel: its arrays, and the calls that advance them."""
+
+import copy
+
+import numpy as np
+
+from fastbp.kernels import fused222 as kernels
+from fastbp.kernels.sigmoid_table import sigmoid_table
+from fastbp.network import Network
+from fastbp.training.plan import Plan
+
+
+class Fused222Run:
+    """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
+
+    name = "fused222"
+
+    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
+        dtype = network.dtype
+        n_samples = len(X)
+        self.has_bias = network.bias != "none"
+        self.parameters = np.zeros(12, dtype)
+        self._in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if not self.has_bias else np.arange(12)
+        self.parameters[self._in_theta] = network.theta
+        self.counters = np.array([0, -1, 0, plan.n_steps])
+        self.losses = np.zeros(plan.n_records)
+        self.order = np.arange(n_samples)
+        self.generator = np.array([plan.generator_state], np.uint64)
+        self.carry = np.zeros(kernels.CARRY, dtype)
+
+        self._data = _read_only(X), _read_only(Y)
+        self._options = (
+            dtype.type(plan.learning_rate),
+            network.bias == "trainable",
+            plan.update == "sequential",
+            plan.shuffle and n_samples > 1,
+            plan.record_every,
+        )
+        self._kernel = kernels.fused222_fast if plan.math == "fast" else kernels.fused222_exact
+        self._fast_only: tuple[np.ndarray, ...] = ()
+        if plan.math == "fast":
+            n_slots = n_samples if n_samples <= kernels.MAX_SLOTS else 1
+            slots = np.full(n_slots * kernels.SLOT, np.nan, dtype)
+            self._fast_only = (self.carry, slots, sigmoid_table(dtype))
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self.counters[kernels.STEP])
+
+    @property
+    def recorded(self) -> np.ndarray:
+        """The losses recorded so far."""
+        return self.losses[: self.counters[kernels.RECORDED]]
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters, laid out as `Network.theta`."""
+        return self.parameters[self._in_theta]
+
+    def advance(self, until: int) -> None:
+        """Train to step `until`; to the present step to compile, and to record the initial loss."""
+        self._kernel(
+            *self._data,
+            self.order,
+            self.generator,
+            self.counters,
+            self.parameters,
+            self.losses,
+            *self._options,
+            until,
+            *self._fast_only,
+        )
+
+    def snapshot(self) -> "Fused222Run":
+        """Return a copy that can be advanced on its own; the slots only save time, so they are shared."""
+        twin = copy.copy(self)
+        for name in ("parameters", "counters", "losses", "order", "generator", "carry"):
+            setattr(twin, name, getattr(self, name).copy())
+        if self._fast_only:
+            twin._fast_only = (twin.carry, *self._fast_only[1:])
+        return twin
+
+
+def supports(network: Network) -> bool:
+    """Whether this kernel trains this network."""
+    return (
+        network.layer_sizes == (2, 2, 2)
+        and network.hidden_activations == ("sigmoid",)
+        and network.output_activation == "sigmoid"
+        and network.loss_name == "half_squared_error"
+    )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a flat view that cannot be written: one type for the kernel, whatever the user's flags."""
+    view = array.reshape(-1).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,102 @@
+"""The loop around every kernel: chunks, Ctrl-C, and the search for the step at which a run diverged."""
+
+import time
+from typing import Protocol, Self
+
+import numpy as np
+
+from fastbp.errors import DivergenceError
+from fastbp.network import Network
+from fastbp.training.plan import Plan
+from fastbp.training.result import TrainingResult
+
+CHUNK_SECONDS = 0.05
+"""Work between two looks at Ctrl-C, which is not delivered inside compiled code."""
+
+FIRST_CHUNK = 4096
+
+
+class Run(Protocol):
+    """What the loop needs of a run, whichever kernel it is on."""
+
+    name: str
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+
+    @property
+    def recorded(self) -> np.ndarray:
+        """The losses recorded so far."""
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters, laid out as `Network.theta`."""
+
+    def advance(self, until: int) -> None:
+        """Train to step `until`."""
+
+    def snapshot(self) -> Self:
+        """Return a copy that can be advanced on its own."""
+
+
+def train_in_chunks(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan) -> TrainingResult:
+    """Advance the run to its end, and leave its parameters in the network however it ends."""
+    run.advance(0)  # compiles, or loads the compiled kernel; records the initial loss
+    if not _finite(run):
+        raise DivergenceError(
+            "before training, a parameter or the loss is not finite; check initial weights", 0
+        )
+    started = time.perf_counter()
+    stop_reason = "completed"
+    try:
+        _advance(run, network, X, Y, plan)
+    except KeyboardInterrupt:
+        stop_reason = "interrupted"
+    seconds = time.perf_counter() - started
+    network.theta[:] = run.theta
+    losses, steps = run.recorded.copy(), plan.record_steps(len(run.recorded))
+    if steps[-1] != run.step:
+        losses, steps = np.append(losses, network.loss(X, Y)), np.append(steps, run.step)
+    return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name)
+
+
+def _advance(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan) -> None:
+    chunk = FIRST_CHUNK
+    while run.step < plan.n_steps:
+        before = run.snapshot()
+        started = time.perf_counter()
+        run.advance(min(run.step + chunk, plan.n_steps))
+        elapsed = time.perf_counter() - started
+        if not _finite(run):
+            _raise_divergence(before, run.step, network, X, Y, plan)
+        chunk = max(1, int(chunk * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
+
+
+def _finite(run: Run) -> bool:
+    return bool(np.isfinite(run.theta).all() and np.isfinite(run.recorded).all())
+
+
+def _raise_divergence(
+    good: Run, bad_step: int, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan
+) -> None:
+    """Find the first step after which something was not finite, by halving, and raise.
+
+    A parameter that stopped being finite never is again, and a run repeats itself to the bit; so the
+    search costs at most the one chunk twice, and looking for divergence costs nothing before it happens.
+    """
+    while bad_step - good.step > 1:
+        middle = good.snapshot()
+        middle.advance((good.step + bad_step) // 2)
+        network.theta[:] = middle.theta
+        if _finite(middle) and np.isfinite(network.loss(X, Y)):
+            good = middle
+        else:
+            bad_step = middle.step
+    network.theta[:] = good.theta
+    raise DivergenceError(
+        f"step {bad_step} of {plan.n_steps} made a parameter or the loss infinite or NaN, at learning rate "
+        f"{plan.learning_rate:g}; the network holds the parameters from after step {good.step}. "
+        "Try a smaller learning rate, or scale the inputs and targets",
+        bad_step,
+    )

@@ -1,0 +1,36 @@
+"""What all tests share."""
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp.benchmark.cases import WORKED_EXAMPLE, Case
+
+
+@pytest.fixture
+def worked() -> Case:
+    return WORKED_EXAMPLE
+
+
+@pytest.fixture
+def many() -> Case:
+    """A task of 300 generated samples."""
+    generator = np.random.default_rng(5)
+    X = generator.uniform(-1, 1, (300, 2))
+    Y = np.column_stack([X[:, 0] * X[:, 1] > 0, X[:, 0] + X[:, 1] > 0]) * 0.8 + 0.1
+    theta = generator.uniform(-1, 1, 12)
+    return Case("300 samples", X, Y, theta, bias="trainable")
+
+
+def train(case: Case, **options) -> tuple[fastbp.Network, fastbp.TrainingResult]:
+    """Train a case's network, one sample a step, in order unless told otherwise."""
+    network = case.network()
+    defaults = {"batch_size": 1, "shuffle": False, "update": case.update}
+    optimizer = fastbp.SGD(learning_rate=case.learning_rate)
+    result = fastbp.train(network, case.X, case.Y, optimizer=optimizer, **(defaults | options))
+    return network, result
+
+
+@pytest.fixture(name="train")
+def train_fixture():
+    return train

@@ -1,0 +1,146 @@
+"""The fused kernels against `fastbp.reference`, step by step and bit by bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE, Case
+from fastbp.kernels import fused222 as kernels
+from fastbp.kernels.sigmoid_table import sigmoid_table
+from fastbp.training.fused222 import Fused222Run
+from fastbp.training.plan import make_plan
+from tests.conftest import train
+
+
+def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int = 0) -> Fused222Run:
+    from fastbp import SGD
+
+    network = case.network()
+    X, Y = network.check_data(case.X, case.Y)
+    plan = make_plan(
+        len(X),
+        epochs=None,
+        steps=steps,
+        batch_size=1,
+        optimizer=SGD(case.learning_rate),
+        update=case.update,
+        shuffle=shuffle,
+        seed=seed,
+        math=math,
+    )
+    return Fused222Run(network, X, Y, plan)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exact_gives_the_bits_of_the_reference(case):
+    network, _ = train(case, steps=500, math="exact")
+    assert network.theta.tobytes() == case.reference_theta(500).tobytes()
+
+
+@pytest.mark.parametrize("bias", ["trainable", "fixed"])
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("n_samples", [1, 2, 7])
+def test_exact_keeps_the_bits_of_the_reference_for_100_000_steps(n_samples, update, bias):
+    wanted = (n_samples, update, bias, "float64")
+    (case,) = (case for case in CASES if (len(case.X), case.update, case.bias, case.dtype) == wanted)
+    network, _ = train(case, steps=100_000, math="exact")
+    assert network.theta.tobytes() == case.reference_theta(100_000).tobytes()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fast_follows_the_reference(case):
+    tolerance = 1e-11 if case.dtype == "float64" else 3e-4
+    network, _ = train(case, steps=2000, math="fast")
+    np.testing.assert_allclose(network.theta, case.reference_theta(2000), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", CASES[::5], ids=str)
+@pytest.mark.parametrize("math", ["exact", "fast"])
+def test_shuffled_runs_take_the_order_of_the_reference(case, math):
+    run = start(case, steps=700, math=math, shuffle=True, seed=11)
+    state = int(run.generator[0])
+    run.advance(700)
+    expected = case.reference_theta(700, generator_state=state)
+    if math == "exact":
+        assert run.theta.tobytes() == expected.tobytes()
+    else:
+        tolerance = 1e-12 if case.dtype == "float64" else 1e-4
+        np.testing.assert_allclose(run.theta, expected, rtol=tolerance, atol=tolerance)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    case=st.sampled_from(CASES),
+    math=st.sampled_from(["exact", "fast"]),
+    cuts=st.lists(st.integers(0, 3000), max_size=8),
+)
+def test_chunks_do_not_change_the_bits(case, math, cuts):
+    whole = start(case, steps=3000, math=math, shuffle=True)
+    whole.advance(3000)
+    cut = start(case, steps=3000, math=math, shuffle=True)
+    for until in [*sorted(cuts), 3000]:
+        cut.advance(until)
+    assert cut.theta.tobytes() == whole.theta.tobytes()
+    assert cut.losses.tobytes() == whole.losses.tobytes()
+    assert cut.order.tobytes() == whole.order.tobytes()
+
+
+def test_the_guessed_rows_do_not_change_the_bits(many):
+    """Emptying the slots now and then makes the kernel fetch every row anew."""
+    remembered = start(many, steps=6000, math="fast", shuffle=True)
+    forgetful = start(many, steps=6000, math="fast", shuffle=True)
+    for until in range(150, 6001, 150):
+        remembered.advance(until)
+        forgetful._fast_only[1][:] = np.nan
+        forgetful.advance(until)
+    assert remembered.theta.tobytes() == forgetful.theta.tobytes()
+
+
+def test_one_slot_for_all_samples_gives_the_bits_of_a_slot_each(many, monkeypatch):
+    each = start(many, steps=3000, math="fast", shuffle=True)
+    monkeypatch.setattr(kernels, "MAX_SLOTS", 100)
+    shared = start(many, steps=3000, math="fast", shuffle=True)
+    assert each._fast_only[1].size == 300 * shared._fast_only[1].size
+    each.advance(3000)
+    shared.advance(3000)
+    assert each.theta.tobytes() == shared.theta.tobytes()
+
+
+@pytest.mark.parametrize("scale", [30.0, 100.0, 1e4, 1e150])
+@pytest.mark.parametrize("math", ["exact", "fast"])
+def test_saturated_neurons_follow_the_reference(scale, math):
+    """Beyond the table, |z| >= 32, the fast kernel evaluates the formula."""
+    case = replace(SPEED_CASES[1], theta=SPEED_CASES[1].theta * scale, bias="trainable")
+    network, _ = train(case, steps=400, math=math)
+    np.testing.assert_allclose(network.theta, case.reference_theta(400), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("case", SPEED_CASES, ids=str)
+@pytest.mark.parametrize("math", ["exact", "fast"])
+def test_recorded_losses_are_the_losses(case, math):
+    _, result = train(case, epochs=40, math=math)
+    assert result.loss_steps.tolist() == [i * len(case.X) for i in range(41)]
+    for steps, loss in zip(result.loss_steps[::8], result.loss_curve[::8], strict=True):
+        network = case.network()
+        network.theta[:] = case.reference_theta(int(steps))
+        assert loss == pytest.approx(network.loss(case.X, case.Y), rel=1e-13)
+
+
+def test_each_kernel_is_compiled_once_a_dtype(train, many):
+    """Read-only data, other samples, options and lengths must not compile another version."""
+    for case in (WORKED_EXAMPLE, many, many.with_dtype("float32")):
+        for options in ({"steps": 3}, {"epochs": 2, "shuffle": True}, {"steps": 5, "update": "sequential"}):
+            for math in ("exact", "fast"):
+                train(case, math=math, **options)
+    for kernel in (kernels.fused222_exact, kernels.fused222_fast):
+        assert 1 <= len(kernel.signatures) <= 2
+        assert len({signature[5].dtype for signature in kernel.signatures}) == len(kernel.signatures)
+
+
+def test_the_table_cannot_be_written():
+    table = sigmoid_table(np.dtype("float64"))
+    with pytest.raises(ValueError, match="read-only"):
+        table[0] = 1
