@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import reference
+from fastbp import reference, worked_example
 from fastbp.network import BIASES, DTYPES, Network
 
 ARITHMETIC = {
@@ -100,8 +100,13 @@ def _map_nested(function: Callable[[Any], Any], values: Any) -> Any:
     return function(values)
 
 
-WORKED_EXAMPLE_THETA = np.array([0.15, 0.25, 0.20, 0.30, 0.35, 0.35, 0.40, 0.50, 0.45, 0.55, 0.60, 0.60])
-WORKED_EXAMPLE = Case("1 sample", np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]]), WORKED_EXAMPLE_THETA)
+WORKED_EXAMPLE = Case(
+    "1 sample",
+    worked_example.X,
+    worked_example.Y,
+    worked_example.network().theta,
+    worked_example.LEARNING_RATE,
+)
 
 
 def _generated(n_samples: int) -> Case:
@@ -110,7 +115,7 @@ def _generated(n_samples: int) -> Case:
     X = generator.uniform(-1.0, 1.0, (1000, 2))
     noise = generator.uniform(-0.05, 0.05, (1000, 2))
     Y = 0.5 + 0.4 * np.sin(2.0 * X + X[:, ::-1]) + noise
-    theta = WORKED_EXAMPLE_THETA * [1, -1, 1, 1, 1, -1, 1, 1, -1, 1, 1, -1]
+    theta = WORKED_EXAMPLE.theta * [1, -1, 1, 1, 1, -1, 1, 1, -1, 1, 1, -1]
     return Case(f"{n_samples} samples", X[:n_samples], Y[:n_samples], theta)
 
 
@@ -118,7 +123,7 @@ FOUR_SAMPLES = Case(
     "4 samples",
     np.array([[0.05, 0.10], [0.90, 0.20], [0.30, 0.80], [0.70, 0.95]]),
     np.array([[0.01, 0.99], [0.80, 0.30], [0.25, 0.60], [0.95, 0.10]]),
-    WORKED_EXAMPLE_THETA,
+    WORKED_EXAMPLE.theta,
 )
 
 SPEED_CASES = (WORKED_EXAMPLE, FOUR_SAMPLES)

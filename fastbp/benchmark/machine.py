@@ -1,0 +1,68 @@
+"""What the benchmark ran on."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import llvmlite.binding
+import numba
+import numpy as np
+
+from fastbp.benchmark.contenders import C_FLAGS, find_c_compiler
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Return the facts about the machine and its software that speed depends on.
+
+    Examples
+    --------
+    >>> sorted(describe_machine())
+    ['C compiler', 'C library', 'LLVM CPU', 'Numba', 'NumPy', 'OS', 'Python', 'cores', 'processor']
+    """
+    return {
+        "processor": _processor(),
+        "LLVM CPU": llvmlite.binding.get_host_cpu_name(),
+        "cores": _cores(),
+        "OS": f"{platform.system()} {platform.machine()}",
+        "C library": " ".join(platform.libc_ver()).strip() or "unknown",
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": numba.__version__,
+        "C compiler": _c_compiler(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name as its maker gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        facts = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
+        return {key.strip(): value.strip() for key, value in facts.items()}["model name"]
+    except (OSError, KeyError):
+        return _first_line("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or "unknown"
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _c_compiler() -> str:
+    """Return the version of the C compiler and the options that it gets."""
+    compiler = find_c_compiler()
+    if compiler is None:
+        return "none"
+    version = _first_line(compiler, "--version") or Path(compiler).name
+    return f"{version}, {' '.join(C_FLAGS)}"
+
+
+def _first_line(*command: str) -> str:
+    """Return the first line that a command prints, or "" if it cannot be run."""
+    try:
+        run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return run.stdout.strip().partition("\n")[0]

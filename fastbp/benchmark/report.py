@@ -1,0 +1,192 @@
+"""The benchmark's report: as text, as Markdown, as JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from fastbp import __version__
+from fastbp.benchmark.cases import SPEED_CASES, Case
+from fastbp.benchmark.contenders import CONTENDERS, Contender
+from fastbp.benchmark.machine import describe_machine
+from fastbp.benchmark.protocol import (
+    CHECKED_STEPS,
+    RTOL,
+    Comparison,
+    Progress,
+    Protocol,
+    Result,
+    compare,
+)
+
+SPREAD = (5, 95)
+"""The percentiles of the rounds between which the spread of a ratio is given."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a run of the benchmark found."""
+
+    comparisons: tuple[Comparison, ...]
+    protocol: Protocol
+    machine: dict[str, str | int] = field(default_factory=describe_machine)
+    date: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def wrong(self) -> list[Result]:
+        """The contenders that did not reach the reference's parameters."""
+        return [
+            result
+            for comparison in self.comparisons
+            for result in comparison.results
+            if result.status == "wrong"
+        ]
+
+
+def run_benchmark(
+    protocol: Protocol,
+    progress: Progress = lambda text: None,
+    cases: Sequence[Case] = SPEED_CASES,
+    contenders: Sequence[Contender] = CONTENDERS,
+) -> Report:
+    """Compare all contenders on all cases."""
+    return Report(tuple(compare(case, contenders, protocol, progress) for case in cases), protocol)
+
+
+# --- text and Markdown -------------------------------------------------------------------------------
+
+
+def as_text(report: Report) -> str:
+    """Return aligned tables, and what they mean."""
+    parts = []
+    for comparison in report.comparisons:
+        parts += [f"{comparison.case.name}\n\n{_table(comparison, 'simple')}", _not_timed(comparison)]
+    return "\n\n".join(filter(None, [*parts, _how(report), _where(report)]))
+
+
+def as_markdown(report: Report) -> str:
+    """Return the tables as GitHub renders them."""
+    parts = []
+    for comparison in report.comparisons:
+        parts += [f"**{comparison.case.name}**", _table(comparison, "github"), _not_timed(comparison)]
+    return "\n\n".join(filter(None, [*parts, _how(report), _where(report)]))
+
+
+def _table(comparison: Comparison, style: str) -> str:
+    baseline = comparison.baseline
+    headers = ["contender", "dtype", "ns a step", "steps a second"]
+    if baseline:
+        headers += [f"times as fast as {baseline.contender.name}", f"{SPREAD[0]}-{SPREAD[1]} % of rounds"]
+    rows = [_row(comparison, result) for result in comparison.results]
+    alignment = ("left", "left", "right", "right", "right", "right")[: len(headers)]
+    return tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
+
+
+def _row(comparison: Comparison, result: Result) -> list[str]:
+    row = [result.contender.name, result.contender.dtype]
+    if result.status != "timed":
+        return [*row, result.status]
+    ns = float(np.median(result.ns_per_step))
+    row += [three_digits(ns), three_digits(1e9 / ns)]
+    if comparison.baseline:
+        speedup = comparison.speedup(result)
+        low, high = np.percentile(speedup, SPREAD)
+        row += [three_digits(float(np.median(speedup))), f"{three_digits(low)} to {three_digits(high)}"]
+    return row
+
+
+def three_digits(number: float) -> str:
+    """Return a positive number rounded to three digits, without an exponent.
+
+    Examples
+    --------
+    >>> three_digits(12.9499), three_digits(77_246_810.0), three_digits(0.0086251)
+    ('12.9', '77,200,000', '0.00863')
+    """
+    rounded = float(f"{number:.2e}")
+    decimals = max(0, 2 - int(f"{rounded:e}".partition("e")[2]))
+    return f"{rounded:,.{decimals}f}"
+
+
+def _not_timed(comparison: Comparison) -> str:
+    """Say for each contender without a number why it has none."""
+    return "\n".join(
+        f"{result.contender}: {result.status}: {result.reason}"
+        for result in comparison.results
+        if result.status != "timed"
+    )
+
+
+def _how(report: Report) -> str:
+    """Say what the numbers are."""
+    tolerances = ", ".join(f"{rtol:g} in {dtype}" for dtype, rtol in RTOL.items())
+    return (
+        f"Before it was timed, each contender reached the parameters of fastbp.reference after "
+        f"{' and '.join(f'{steps:,}' for steps in CHECKED_STEPS)} steps (relative tolerance {tolerances}). "
+        f"Medians of {report.protocol.rounds} rounds; in a round every contender runs for "
+        f"{report.protocol.slice_seconds * 1000:g} ms. The baseline is in float64; a ratio is the median of "
+        f"the rounds' ratios."
+    )
+
+
+def _where(report: Report) -> str:
+    """Say what the benchmark ran on."""
+    machine = dict(report.machine)
+    processor, llvm_cpu, cores = (machine.pop(name) for name in ("processor", "LLVM CPU", "cores"))
+    software = [f"fastbp {__version__}", *(f"{name} {value}" for name, value in machine.items())]
+    return f"{processor} ({llvm_cpu}), {cores} cores. {'; '.join(software)}. {report.date:%Y-%m-%d}."
+
+
+# --- JSON --------------------------------------------------------------------------------------------
+
+
+def as_json(report: Report) -> str:
+    """Return everything, each round's time included, as JSON."""
+    document = {
+        "fastbp": __version__,
+        "date": report.date.isoformat(timespec="seconds"),
+        "machine": report.machine,
+        "protocol": {
+            "rounds": report.protocol.rounds,
+            "slice_seconds": report.protocol.slice_seconds,
+            "checked_steps": CHECKED_STEPS,
+            "relative_tolerance": RTOL,
+            "spread_percentiles": SPREAD,
+        },
+        "cases": [_comparison_as_dict(comparison) for comparison in report.comparisons],
+    }
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
+def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
+    baseline = comparison.baseline
+    return {
+        "case": comparison.case.name,
+        "n_samples": len(comparison.case.X),
+        "baseline": str(baseline.contender) if baseline else None,
+        "results": [_result_as_dict(comparison, result) for result in comparison.results],
+    }
+
+
+def _result_as_dict(comparison: Comparison, result: Result) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "contender": result.contender.name,
+        "dtype": result.contender.dtype,
+        "status": result.status,
+    }
+    if result.status != "timed":
+        return entry | {"reason": result.reason}
+    return entry | {
+        "steps_per_second": 1e9 / float(np.median(result.ns_per_step)),
+        "ns_per_step": _summary(result.ns_per_step) | {"rounds": result.ns_per_step.tolist()},
+        "times_as_fast_as_baseline": _summary(comparison.speedup(result)) if comparison.baseline else None,
+    }
+
+
+def _summary(values: np.ndarray) -> dict[str, float]:
+    low, median, high = np.percentile(values, (SPREAD[0], 50, SPREAD[1]))
+    return {"median": float(median), "low": float(low), "high": float(high)}

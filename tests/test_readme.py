@@ -1,0 +1,55 @@
+"""The README's examples run, and print what it says they print."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fastbp import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_python_examples_print_what_the_readme_says():
+    namespace: dict[str, object] = {}
+    compared = 0
+    for (kind, code), (next_kind, text) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
+        if kind != "python":
+            continue
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, namespace)
+        if next_kind == "text":
+            assert printed.getvalue() == text
+            compared += 1
+    assert compared >= 2
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^make (\w+)", README, flags=re.MULTILINE)
+    assert len(targets) >= 6
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_commands_that_are_named_exist(capsys):
+    commands = set(re.findall(r"`(fastbp [a-z][^`]*)`", README))
+    assert "fastbp example --steps" in commands
+    for command in commands:
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([*shlex.split(command)[1:], "--help"])
+        assert exit_.value.code == 0
+        options = re.findall(r"--[a-z]+", command)
+        help_text = capsys.readouterr().out
+        assert all(option in help_text for option in options)
+
+
+def test_files_that_are_named_exist():
+    names = set(re.findall(r"\]\(([^)]+)\)", README)) | set(re.findall(r"`(fastbp/[^`]+)`", README))
+    assert {"docs/worked_example.png", "fastbp/reference.py"} <= names
+    assert all((ROOT / name).is_file() for name in names)
