@@ -1,6 +1,6 @@
 """Every compiler option, and why. The only place that calls `numba.njit`.
 
-``cache=True``
+the cache on disk
     Compilation happens once a machine. The cache lives in a folder named after a hash of the
     package's compiled sources, because Numba looks only at the file that a function stands in: it
     would not see a change in a helper from another file.
@@ -18,13 +18,16 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 from numba import config
 from numba.core import event
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+from fastbp.errors import NotSupportedError
 
 _PACKAGE = Path(__file__).parent
 
@@ -33,7 +36,10 @@ def _cache_folder() -> str:
     """Return NUMBA_CACHE_DIR or the user's cache folder, and in it a folder for these very sources."""
     sources = [_PACKAGE / "_jit.py", _PACKAGE / "simd.py", *sorted((_PACKAGE / "kernels").glob("*.py"))]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home: a folder that cannot be, so that nothing is cached
+        user_cache = os.devnull
     return str(Path(config.CACHE_DIR or Path(user_cache) / "fastbp") / f"fastbp-{digest}")
 
 
@@ -49,13 +55,73 @@ def _numba_cache_in(folder: str) -> Iterator[None]:
 _FOLDER = _cache_folder()
 
 
+class _Locator(CompileResultCacheImpl._locator_classes[0]):  # the one that follows config.CACHE_DIR
+    """Finds the cache's folder; one that cannot be written to may still be read from."""
+
+    def ensure_cache_path(self) -> None:
+        with suppress(OSError):
+            super().ensure_cache_path()
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    # Numba's other locators would cache beside the sources, blind to a change in a helper.
+    _locator_classes: ClassVar = [_Locator]
+
+
+class _Cache(FunctionCache):
+    """Numba's cache on disk, as files of which any may be missing, damaged or impossible to write."""
+
+    _impl_class = _CacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function for these argument types, or None if it must be compiled."""
+        _load_array_functions()
+        try:
+            compiled = super().load_overload(sig, target_context)
+        except Exception:  # a damaged file can raise anything when it is unpickled
+            with suppress(OSError):
+                self.flush()
+            return None
+        # Two processes that save different types at the same moment may choose the same file for them.
+        return compiled if compiled and tuple(compiled.signature.args) == tuple(sig) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save the compiled function if that is possible."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
+def _load_array_functions() -> None:
+    """Load Numba's array functions without SciPy's linear algebra: 0.15 s of a start.
+
+    Numba imports it there only to see whether it is installed, which fastbp's dependencies ensure.
+    Code that calls BLAS imports it when it is compiled and when it runs.
+    """
+    if "numba.np.arraymath" in sys.modules:
+        return
+    from numba.np import linalg
+
+    ensure_blas, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+    try:
+        from numba.np import arraymath
+
+        arraymath.ensure_blas = ensure_blas
+    finally:
+        linalg.ensure_blas = ensure_blas
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a kernel: called from Python, cached on disk, without the interpreter's lock."""
+    if config.DISABLE_JIT:
+        return _refuse
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     with _numba_cache_in(_FOLDER):
-        try:
-            return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        except RuntimeError:  # no folder can be written to: compile in every process
-            return numba.njit(nogil=True, error_model="numpy")(function)
+        dispatcher._cache = _Cache(function)  # what Numba's own `enable_caching` does
+    return dispatcher
+
+
+def _refuse(*arguments: Any) -> None:
+    raise NotSupportedError("fastbp's kernels are compiled code; unset NUMBA_DISABLE_JIT")
 
 
 def helper(function: Callable[..., Any]) -> Any:
@@ -75,10 +141,13 @@ class _Announcement(event.Listener):
         self.made = False
 
     def on_start(self, event: Any) -> None:
-        module = event.data["dispatcher"].py_func.__module__
+        module = event.data["dispatcher"].py_func.__module__ or ""
         if not self.made and module.startswith("fastbp."):
             self.made = True
-            print("fastbp: compiling for this machine, once; a few seconds ...", file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # nobody may be listening any more
+                print(
+                    "fastbp: compiling for this machine, once; a few seconds ...", file=sys.stderr, flush=True
+                )
 
     def on_end(self, event: Any) -> None:
         pass

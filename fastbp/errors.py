@@ -1,6 +1,7 @@
-"""The exceptions that fastbp raises, and the one helper that words a wrong choice."""
+"""The exceptions that fastbp raises, and the helpers that word a wrong choice and a wrong number."""
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 
@@ -37,6 +38,9 @@ class DivergenceError(FastbpError, ArithmeticError):
         super().__init__(message)
         self.step = step
 
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.step)  # pickle, and so multiprocessing, would leave out the step
+
 
 def check_choice(argument: str, value: object, choices: Iterable[str], planned: Iterable[str] = ()) -> str:
     """Return `value` if it is one of `choices`, and otherwise say what it may be.
@@ -55,3 +59,14 @@ def check_choice(argument: str, value: object, choices: Iterable[str], planned: 
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"{argument} is {value!r}, and may be {listed}{hint}")
     raise OptionError(f"{argument} is {value!r}, and must be a string: {listed}")
+
+
+def check_integer(argument: str, value: object, least: int) -> int:
+    """Return `value` as an int if it is an integer of at least `least`, and otherwise say so."""
+    try:
+        integer = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        integer = least - 1
+    if integer < least or isinstance(value, bool):
+        raise OptionError(f"{argument} is {value!r}, and must be an integer of at least {least}")
+    return integer

@@ -3,12 +3,13 @@
 import operator
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.activations import activate, check_activation, derivative
-from fastbp.errors import DataError, OptionError, ShapeError, check_choice
+from fastbp.errors import DataError, OptionError, ShapeError, check_choice, check_integer
 from fastbp.initializers import check_initializer, initial_weights
 from fastbp.losses import check_loss, half_squared_error, half_squared_error_gradient
 
@@ -87,8 +88,10 @@ class Network:
         self.dtype = np.dtype(check_choice("dtype", _dtype_name(dtype), DTYPES))
         has_bias = self.bias != "none"
         n_parameters = sum((n_in + has_bias) * n_out for n_in, n_out in pairwise(self.layer_sizes))
+        if n_parameters * self.dtype.itemsize > np.iinfo(np.intp).max:
+            raise OptionError(f"layer_sizes is {layer_sizes!r}: {n_parameters} parameters fit in no memory")
         self._theta = np.zeros(n_parameters, self.dtype)
-        generator = _generator(seed)
+        generator = np.random.default_rng(None if seed is None else check_integer("seed", seed, 0))
         for W in self.weights:
             W[:] = initial_weights(self.initializer, W.shape[0], W.shape[1], generator)
 
@@ -105,13 +108,13 @@ class Network:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """A view of W into `theta` for each layer."""
-        return self._views(self._theta)[0]
+        """A view of W into `theta` for each layer; assigning to an item of the list sets that W."""
+        return _Views(self._views(self._theta)[0])
 
     @property
     def biases(self) -> list[np.ndarray]:
-        """A view of b into `theta` for each layer."""
-        return self._views(self._theta)[1]
+        """A view of b into `theta` for each layer; assigning to an item of the list sets that b."""
+        return _Views(self._views(self._theta)[1])
 
     @property
     def n_inputs(self) -> int:
@@ -213,9 +216,18 @@ class Network:
         return _as_matrix("X", X, self.n_inputs, "features", self.dtype)
 
 
+class _Views(list[np.ndarray]):
+    """Views into one vector: an item that is assigned to is written there, not replaced in a passing list."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self[index][...] = value
+
+
 def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.dtype) -> np.ndarray:
     if hasattr(data, "tocsr"):
         raise DataError(f"{name} is a sparse matrix; pass a dense one: {name}.toarray()")
+    if np.ma.is_masked(data):
+        raise DataError(f"{name} has masked values; fill them, or leave their rows out")
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -229,7 +241,7 @@ def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.
     if len(array) == 0:
         raise DataError(f"{name} is empty: it must have at least one sample")
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, dtype)
+        converted = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     bad = np.argwhere(~np.isfinite(converted))
     if len(bad):
         row, column = bad[0]
@@ -254,7 +266,10 @@ def _check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
 def _check_hidden(hidden_activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
     if isinstance(hidden_activation, str):
         return (check_activation("hidden_activation", hidden_activation),) * n_hidden
-    names = tuple(hidden_activation)
+    try:
+        names = tuple(hidden_activation)
+    except TypeError:
+        names = (check_activation("hidden_activation", hidden_activation),)
     if len(names) != n_hidden:
         raise OptionError(f"hidden_activation has {len(names)} names, and there are {n_hidden} hidden layers")
     return tuple(check_activation("hidden_activation", name) for name in names)
@@ -264,12 +279,5 @@ def _dtype_name(dtype: object) -> object:
     """Take np.float32 and np.dtype("float32") for "float32", and leave the rest to the check."""
     try:
         return np.dtype(dtype).name  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         return dtype
-
-
-def _generator(seed: int | None) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        raise OptionError(f"seed is {seed!r}, and must be an integer of at least 0, or None") from None

@@ -222,3 +222,29 @@ def high_word(typing, a, b):
         return builder.trunc(product, ir.IntType(64))
 
     return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def bits(typing, number):
+    """Return the bits of a float64 or float32 number as an int64 or int32."""
+    integer = {types.float64: types.int64, types.float32: types.int32}[number]
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(integer))
+
+    return integer(number), generate
+
+
+@intrinsic
+def rounder(typing, like):
+    """Return 1.5 * 2^52 (float64) or 1.5 * 2^23 (float32).
+
+    Added to a number below 2^21, it leaves no room for a fraction: the sum is rounded to an integer, which
+    its low bits hold. Subtracting it again gives the rounded number.
+    """
+    digits = {types.float64: 52, types.float32: 23}[like]
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(like, 1.5 * 2**digits)
+
+    return like(like), generate

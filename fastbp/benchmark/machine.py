@@ -18,7 +18,7 @@ def describe_machine() -> dict[str, str | int]:
     Examples
     --------
     >>> sorted(describe_machine())
-    ['C compiler', 'C library', 'LLVM CPU', 'Numba', 'NumPy', 'OS', 'Python', 'cores', 'processor']
+    ['C compiler', 'C library', 'LLVM CPU', 'NumPy', 'Numba', 'OS', 'Python', 'cores', 'processor']
     """
     return {
         "processor": _processor(),

@@ -1,11 +1,11 @@
 """The protocol: first every contender must reach the reference's parameters, then all are timed in turns."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fastbp.benchmark.cases import Case
 from fastbp.benchmark.contenders import PYTHON_LOCALS, C, Contender, Train, UnavailableError
@@ -34,7 +34,7 @@ class Protocol:
     slice_seconds: float = 0.025
 
 
-QUICK = Protocol(rounds=3, slice_seconds=0.001)
+QUICK = Protocol(rounds=3, slice_seconds=0.004)
 """Shows that all works; its numbers are rough."""
 
 
@@ -95,7 +95,7 @@ def compare(
     references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
     results: dict[Contender, Result] = {}
     trains: dict[Contender, Train] = {}
-    with one_blas_thread():
+    with threadpool_limits(1):  # NumPy's BLAS: every contender gets one core
         for contender in contenders:
             progress(f"{case.name}: checking {contender}")
             try:
@@ -146,9 +146,9 @@ def time_in_turns(trains: Sequence[Train], protocol: Protocol, progress: Callabl
 
 
 def calibrated_steps(train: Train, seconds: float) -> int:
-    """Return how many steps take about that long."""
+    """Return how many steps take about that long, judged by a call of half as long or more."""
     steps, nanoseconds = 64, 0
-    while nanoseconds < seconds * 1e9 / 4:
+    while nanoseconds < seconds * 1e9 / 2:
         steps *= 2
         nanoseconds = time_call(train, steps)
     return max(1, round(steps * seconds * 1e9 / nanoseconds))
@@ -159,12 +159,3 @@ def time_call(train: Train, steps: int) -> int:
     started = time.perf_counter_ns()
     train(steps)
     return max(1, time.perf_counter_ns() - started)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold NumPy's BLAS to one thread, as many as the others have."""
-    from threadpoolctl import threadpool_limits  # here, because only the benchmark needs it
-
-    with threadpool_limits(1):
-        yield

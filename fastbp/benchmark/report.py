@@ -1,7 +1,8 @@
 """The benchmark's report: as text, as Markdown, as JSON."""
 
 import json
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 from tabulate import tabulate
 
 from fastbp import __version__
-from fastbp.benchmark.cases import SPEED_CASES, Case
-from fastbp.benchmark.contenders import CONTENDERS, Contender
+from fastbp.benchmark.cases import Case
+from fastbp.benchmark.contenders import Contender
 from fastbp.benchmark.machine import describe_machine
 from fastbp.benchmark.protocol import (
     CHECKED_STEPS,
@@ -48,10 +49,10 @@ class Report:
 
 
 def run_benchmark(
+    cases: Sequence[Case],
+    contenders: Sequence[Contender],
     protocol: Protocol,
     progress: Progress = lambda text: None,
-    cases: Sequence[Case] = SPEED_CASES,
-    contenders: Sequence[Contender] = CONTENDERS,
 ) -> Report:
     """Compare all contenders on all cases."""
     return Report(tuple(compare(case, contenders, protocol, progress) for case in cases), protocol)
@@ -61,29 +62,37 @@ def run_benchmark(
 
 
 def as_text(report: Report) -> str:
-    """Return aligned tables, and what they mean."""
+    """Return aligned tables, and what they mean, in lines of at most 80 characters."""
     parts = []
     for comparison in report.comparisons:
-        parts += [f"{comparison.case.name}\n\n{_table(comparison, 'simple')}", _not_timed(comparison)]
-    return "\n\n".join(filter(None, [*parts, _how(report), _where(report)]))
+        parts += [comparison.case.name, _table(comparison, "simple", _two_lines), *_not_timed(comparison)]
+    notes = [textwrap.fill(note, 80, break_on_hyphens=False) for note in _notes(report)]
+    return "\n\n".join([*parts, *notes])
 
 
 def as_markdown(report: Report) -> str:
-    """Return the tables as GitHub renders them."""
+    """Return the tables as GitHub renders them, and what they mean."""
     parts = []
     for comparison in report.comparisons:
-        parts += [f"**{comparison.case.name}**", _table(comparison, "github"), _not_timed(comparison)]
-    return "\n\n".join(filter(None, [*parts, _how(report), _where(report)]))
+        parts += [f"**{comparison.case.name}**", _table(comparison, "github", str), *_not_timed(comparison)]
+    return "\n\n".join([*parts, *_notes(report)])
 
 
-def _table(comparison: Comparison, style: str) -> str:
-    baseline = comparison.baseline
+def _table(comparison: Comparison, style: str, header_form: Callable[[str], str]) -> str:
     headers = ["contender", "dtype", "ns a step", "steps a second"]
-    if baseline:
-        headers += [f"times as fast as {baseline.contender.name}", f"{SPREAD[0]}-{SPREAD[1]} % of rounds"]
+    if comparison.baseline:
+        name = comparison.baseline.contender.name
+        headers += [f"times as fast as {name}", f"{SPREAD[0]} to {SPREAD[1]} % of rounds"]
     rows = [_row(comparison, result) for result in comparison.results]
     alignment = ("left", "left", "right", "right", "right", "right")[: len(headers)]
-    return tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
+    return tabulate(
+        rows, [header_form(header) for header in headers], style, disable_numparse=True, colalign=alignment
+    )
+
+
+def _two_lines(header: str) -> str:
+    """Break a header, so that a table fits a narrow terminal."""
+    return "\n".join(textwrap.wrap(header, max(9, len(header) // 2 + 2)))
 
 
 def _row(comparison: Comparison, result: Result) -> list[str]:
@@ -112,33 +121,30 @@ def three_digits(number: float) -> str:
     return f"{rounded:,.{decimals}f}"
 
 
-def _not_timed(comparison: Comparison) -> str:
+def _not_timed(comparison: Comparison) -> list[str]:
     """Say for each contender without a number why it has none."""
-    return "\n".join(
+    return [
         f"{result.contender}: {result.status}: {result.reason}"
         for result in comparison.results
         if result.status != "timed"
-    )
+    ]
 
 
-def _how(report: Report) -> str:
-    """Say what the numbers are."""
-    tolerances = ", ".join(f"{rtol:g} in {dtype}" for dtype, rtol in RTOL.items())
-    return (
-        f"Before it was timed, each contender reached the parameters of fastbp.reference after "
-        f"{' and '.join(f'{steps:,}' for steps in CHECKED_STEPS)} steps (relative tolerance {tolerances}). "
-        f"Medians of {report.protocol.rounds} rounds; in a round every contender runs for "
-        f"{report.protocol.slice_seconds * 1000:g} ms. The baseline is in float64; a ratio is the median of "
-        f"the rounds' ratios."
-    )
-
-
-def _where(report: Report) -> str:
-    """Say what the benchmark ran on."""
+def _notes(report: Report) -> list[str]:
+    """Say what the numbers are, and what the benchmark ran on."""
+    tolerances = ", ".join(f"{rtol:.0e} in {dtype}".replace("e-0", "e-") for dtype, rtol in RTOL.items())
+    protocol = report.protocol
     machine = dict(report.machine)
     processor, llvm_cpu, cores = (machine.pop(name) for name in ("processor", "LLVM CPU", "cores"))
     software = [f"fastbp {__version__}", *(f"{name} {value}" for name, value in machine.items())]
-    return f"{processor} ({llvm_cpu}), {cores} cores. {'; '.join(software)}. {report.date:%Y-%m-%d}."
+    return [
+        f"Before it was timed, each contender reached the parameters of fastbp.reference after "
+        f"{' and '.join(f'{steps:,}' for steps in CHECKED_STEPS)} steps (relative tolerance {tolerances}). "
+        f"Medians of {protocol.rounds} rounds; in a round every contender runs once, for about "
+        f"{protocol.slice_seconds * 1000:g} ms on one core. Ratios are to the float64 baseline, taken "
+        f"within each round.",
+        f"{processor} ({llvm_cpu}), {cores} cores; {'; '.join(software)}; {report.date:%Y-%m-%d}.",
+    ]
 
 
 # --- JSON --------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from fastbp.benchmark.cases import SPEED_CASES
+from fastbp.benchmark.contenders import CONTENDERS
 from fastbp.benchmark.protocol import QUICK, Protocol
 from fastbp.benchmark.report import as_json, as_markdown, as_text, run_benchmark
 from fastbp.errors import OptionError
@@ -44,9 +46,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the benchmark and print it."""
     if options.readme:
         split_at_markers(options.readme)  # complain before the work, not after it
+    protocol = QUICK if options.quick else Protocol(options.rounds)
     progress = _show if sys.stderr.isatty() else _be_silent
     try:
-        report = run_benchmark(QUICK if options.quick else Protocol(options.rounds), progress)
+        report = run_benchmark(SPEED_CASES, CONTENDERS, protocol, progress)
     finally:
         progress("")
     print(as_json(report) if options.json else as_markdown(report) if options.markdown else as_text(report))
@@ -84,8 +87,8 @@ def _rounds(text: str) -> int:
 
 
 def _show(text: str) -> None:
-    """Write over the line that was shown before."""
-    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    """Write over what was shown before, and leave the cursor at the start of the line for what comes next."""
+    print(f"\033[K{text}\r", end="", file=sys.stderr, flush=True)
 
 
 def _be_silent(text: str) -> None:

@@ -29,7 +29,6 @@ the latency of that chain. What shortens it, with the ns a step that each versio
 - the row guessed: a sample mostly falls into the rows of its last visit. The coefficients of those rows wait
   in the sample's *slot*, loaded before z is known; a predicted branch checks the guess and fetches
   other rows if it was wrong (16 ns). Which row is right depends on z alone, so the guess changes no bit.
-  Where it is always wrong (many samples, large steps), the branch is predicted too, and a step takes 17 ns.
 - look-ahead: the next hidden pre-activation is m + s k with m = W x_next + b from *before* the update and
   k = -learning_rate (x . x_next + 1) h (1 - h), both known early; the weights follow off the chain
 - two neurons in one vector: half the instructions, so that more of the chain's shadow fits into the
@@ -37,6 +36,11 @@ the latency of that chain. What shortens it, with the ns a step that each versio
 - the last stage of the polynomial merged with the product that uses it (12.9 ns): with h = P + q Q,
   w h = (w q) Q + w P, and w q and w P are ready when Q is. At the output layer too: 12.7, not worth it
 - distances from the row's centre directly, as m - c + s k, instead of (m + s k) - c (14.8 without)
+
+Between visits to one of many samples the weights change, and guesses fail: a step takes 14 to 21 ns for 100
+samples in order or with small steps, and 44 for 100 shuffled samples with large steps, since what cannot
+be predicted costs two flushed pipelines. So for many shuffled samples (`fastbp.training.fused222` decides)
+rows are found from z, at 31 ns a step whatever the data.
 
 Counted in latencies (4 an fma, 3 a product or sum, 1 a shuffle) the chain is 36 cycles, 10 ns; 47 are
 measured, and with all work beside the chain removed, 43.
@@ -52,9 +56,10 @@ from fastbp.kernels.sigmoid_table import (
     RADIUS,
     A,
     B,
+    fast_sigmoid,
+    guess_row,
+    lookup_sigmoid,
     sigmoid_formula,
-    table_row,
-    table_sigmoid,
 )
 from fastbp.simd import (
     address,
@@ -75,17 +80,14 @@ STEP, POSITION, RECORDED, END = 0, 1, 2, 3
 SLOT = 32
 """Numbers in a slot: hidden layer's centres and six coefficients, then the output layer's, two lanes each."""
 
-MAX_SLOTS = 1024
-"""With more samples than this, one slot serves all: 256 kB of slots still live in the L2 cache."""
-
 CARRY = 10
 """Numbers that the look-ahead hands from one chunk to the next: m, A1, A2, E and d, two lanes each."""
 
 
 @helper
 def sigmoid(z, table, use_table):
-    """Return s(z), from the table or the formula."""
-    return table_sigmoid(z, table) if use_table else sigmoid_formula(z)
+    """Return s(z), from `lookup_table` or the formula."""
+    return fast_sigmoid(z, table) if use_table else sigmoid_formula(z)
 
 
 @routine
@@ -244,7 +246,7 @@ def column(table, i, j, k):
 @helper
 def hidden_row(z, table):
     """Return the centres and coefficients of s(z)."""
-    i, j = table_row(lane(z, 0)), table_row(lane(z, 1))
+    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
     return (
         column(table, i, j, CENTRE),
         column(table, i, j, 0),
@@ -265,7 +267,7 @@ def delta_column(table, i, j, k, t):
 @helper
 def output_row(z, t, table):
     """Return the centres and coefficients of d(z) = (s(z) - t) s'(z) = A(z) - t B(z)."""
-    i, j = table_row(lane(z, 0)), table_row(lane(z, 1))
+    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
     return (
         column(table, i, j, CENTRE),
         delta_column(table, i, j, 0, t),
@@ -285,16 +287,33 @@ def beyond_table(z, value):
 
 
 @routine
-def hidden_value(z):
-    """Return s(z) where the table ends."""
+def saturated_hidden(z):
+    """Return s(z) where the tables end."""
     return pair(sigmoid_formula(lane(z, 0)), sigmoid_formula(lane(z, 1)))
 
 
 @routine
-def output_value(z, t):
-    """Return (s(z) - t) s'(z) where the table ends."""
-    y = hidden_value(z)
-    return (y - t) * (y * hidden_value(splat(0.0, z) - z))
+def saturated_delta(z, t):
+    """Return d(z) = (s(z) - t) s'(z) where the tables end, with s'(z) = s(z) s(-z)."""
+    y = saturated_hidden(z)
+    return (y - t) * (y * saturated_hidden(splat(0.0, z) - z))
+
+
+@helper
+def lookup_hidden(z, table):
+    """Return s(z), the rows found from z."""
+    if all_within(z, splat(LIMIT, z)):
+        return pair(lookup_sigmoid(lane(z, 0), table), lookup_sigmoid(lane(z, 1), table))
+    return saturated_hidden(z)
+
+
+@helper
+def lookup_delta(z, t, table):
+    """Return d(z), the rows found from z."""
+    if all_within(z, splat(LIMIT, z)):
+        y = pair(lookup_sigmoid(lane(z, 0), table), lookup_sigmoid(lane(z, 1), table))
+        return (y - t) * fma(splat(0.0, y) - y, y, y)
+    return saturated_delta(z, t)
 
 
 @helper
@@ -304,7 +323,7 @@ def hidden_fetch(z, table, slots, o):
         row = hidden_row(z, table)
         slot_write(slots, o, row)
     else:
-        row = beyond_table(z, hidden_value(z))
+        row = beyond_table(z, saturated_hidden(z))
         store(slots, o, splat(np.nan, z))
     return row
 
@@ -316,7 +335,7 @@ def output_fetch(z, t, table, slots, o):
         row = output_row(z, t, table)
         slot_write(slots, o, row)
     else:
-        row = beyond_table(z, output_value(z, t))
+        row = beyond_table(z, saturated_delta(z, t))
         store(slots, o, splat(np.nan, z))
     return row
 
@@ -352,24 +371,21 @@ def fused222_fast(
     until,
     carry,
     slots,
-    table,
+    guesses,
+    lookups,
 ):
     """Train to step `until`, latency-bound; see the module's legend.
 
     Besides `fused222_exact`'s arguments: `carry` [CARRY], all zero at first, hands the look-ahead on to the
-    next chunk; `slots` [SLOT * n_slots], NaN at first, with a slot for each sample or one for all;
-    `table` from `sigmoid_table`.
+    next chunk; `slots` [SLOT * n_samples], NaN at first, or empty if rows are not to be guessed; and the
+    tables, `guess_table` and `lookup_table`.
     """
     n_samples = order.size
-    one_slot = n_samples > slots.size // SLOT
+    guess = slots.size > 0
     X_at, T_at, order_at, generator_at = address(X), address(T), address(order), address(generator)
-    parameters_at, carry_at, slots_at, table_at = (
-        address(parameters),
-        address(carry),
-        address(slots),
-        address(table),
-    )
-    loss_arguments = parameters_at, X_at, T_at, n_samples, table_at, True
+    parameters_at, carry_at, slots_at = address(parameters), address(carry), address(slots)
+    guesses_at, lookups_at = address(guesses), address(lookups)
+    loss_arguments = parameters_at, X_at, T_at, n_samples, lookups_at, True
     V1, V2, bh = load(parameters_at, 0, 2), load(parameters_at, 2, 2), load(parameters_at, 4, 2)
     W1, W2, by = load(parameters_at, 6, 2), load(parameters_at, 8, 2), load(parameters_at, 10, 2)
     # The output weights a second time, by output: [w5 w6], [w7 w8].
@@ -398,32 +414,36 @@ def fused222_fast(
         stop = next_stop(counters[STEP], record_every, until)
         for _ in range(counters[STEP], stop):
             t = load(T_at, 2 * sample, 2)
-            o = 0 if one_slot else SLOT * sample
+            o = SLOT * sample
             position = next_position(position, order_at, n_samples, generator_at, shuffle)
             sample = element(order_at, position)
             next_x1, next_x2 = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
 
-            # Hidden layer: e is z's distance from the guessed row's centre, h = P + q Q.
-            c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o)
             z = look_ahead(m, A1, A2, E, d, sequential)
-            if not all_within(z - c, radius):
-                c, k0, k1, k2, k3, k4, k5 = hidden_fetch(z, table_at, slots_at, o)
-            e = look_ahead(m - c, A1, A2, E, d, sequential)
-            P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
-            h = fma(q, Q, P)
-            h1, h2 = spread(h, 0), spread(h, 1)
+            if guess:
+                # Hidden layer: e is z's distance from the guessed row's centre, h = P + q Q.
+                c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o)
+                if not all_within(z - c, radius):
+                    c, k0, k1, k2, k3, k4, k5 = hidden_fetch(z, guesses_at, slots_at, o)
+                e = look_ahead(m - c, A1, A2, E, d, sequential)
+                P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+                h = fma(q, Q, P)
+                h1, h2 = spread(h, 0), spread(h, 1)
+                # Output layer: the same; its polynomial gives d.
+                c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o + SLOT // 2)
+                z = fma(W1, h1, by) + W2 * h2
+                if not all_within(z - c, radius):
+                    c, k0, k1, k2, k3, k4, k5 = output_fetch(z, t, guesses_at, slots_at, o + SLOT // 2)
+                e = fma(W1 * spread(q, 0), spread(Q, 0), fma(W1, spread(P, 0), by - c)) + fma(
+                    W2 * spread(q, 1), spread(Q, 1), W2 * spread(P, 1)
+                )
+                P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+                d = fma(q, Q, P)
+            else:
+                h = lookup_hidden(z, lookups_at)
+                h1, h2 = spread(h, 0), spread(h, 1)
+                d = lookup_delta(fma(W1, h1, by) + W2 * h2, t, lookups_at)
             h_slope = fma(zero - h, h, h)
-
-            # Output layer: the same; its polynomial gives d.
-            c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o + SLOT // 2)
-            z = fma(W1, h1, by) + W2 * h2
-            if one_slot or not all_within(z - c, radius):
-                c, k0, k1, k2, k3, k4, k5 = output_fetch(z, t, table_at, slots_at, o + SLOT // 2)
-            e = fma(W1 * spread(q, 0), spread(Q, 0), fma(W1, spread(P, 0), by - c)) + fma(
-                W2 * spread(q, 1), spread(Q, 1), W2 * spread(P, 1)
-            )
-            P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
-            d = fma(q, Q, P)
 
             # Look-ahead, from the weights before the update.
             m = fma(V1, splat(next_x1, m), fma(V2, splat(next_x2, m), bh))

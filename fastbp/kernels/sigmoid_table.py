@@ -1,19 +1,24 @@
-"""The sigmoid as a table of polynomials: what the latency of one network's training step needs.
+"""The sigmoid as tables of polynomials: what the latency of one network's training step needs.
 
 `exp` and a division cost about 70 cycles of latency one after the other. A polynomial around the nearest
-multiple c of 1/64 costs 12 after the distance z - c is known, and which row to take is
-mostly known beforehand: it is the row of this sample's last visit (see `fused222`).
+centre c costs 12 after the distance z - c is known, and 16 more to find the row from z, unless it is guessed.
+Two tables, both for |z| < LIMIT (beyond, the formula is evaluated):
 
-Three functions share the table, each as six coefficients for |z - c| <= 1/128:
+`lookup_table`, for rows found from z: s(z) in eight coefficients around multiples of 1/16. Its rows are cache
+lines, and those in use fit into the L1 cache.
+
+`guess_table`, for rows that are mostly known beforehand (see `fused222`): around multiples of 1/64,
+in six coefficients each, for |z - c| <= 1/128,
 
     s(z),    A(z) = s(z) s'(z),    B(z) = s'(z)
 
 so that the delta of an output neuron, (s - t) s' = A - t B, is one polynomial too, for each target t.
 
-The coefficients are Taylor's, from s' = s (1 - s), with the degree-6 term economised: replacing x^6 by
-(48 x^4 - 18 x^2 + 1) / 32, which differs from it by the Chebyshev polynomial T_6 / 32, makes the
-truncation error at most r^6 c_6 / 32, below 0.1 ulp. s(c) itself is correctly rounded, from decimals.
-Measured: s(z) is within 1.5 ulp (``make soak``).
+The coefficients are Taylor's, from s' = s (1 - s); s(c) itself is correctly rounded, from decimals. In
+`lookup_table` the truncation error is below 0.1 ulp. In `guess_table` the degree-6 term is economised to
+make it so for s: replacing x^6 by (48 x^4 - 18 x^2 + 1) / 32, which differs from it by the Chebyshev
+polynomial T_6 / 32, leaves an error of r^6 c_6 / 32. Measured: s(z) is within 1.5 ulp of both (``make soak``), and the
+delta's error is at most 5 units of rounding in the larger of its terms.
 """
 
 import math
@@ -23,42 +28,38 @@ from functools import lru_cache
 import numpy as np
 
 from fastbp._jit import helper
-from fastbp.simd import cast, element, fma
+from fastbp.simd import bits, cast, element, fma, rounder
 
-PER_UNIT = 64
-LIMIT = 32
-"""The table covers |z| < LIMIT; beyond, the formula is evaluated."""
+EDGE = 32
+LIMIT = 31
+"""The tables reach from -EDGE to EDGE and are used for |z| < LIMIT."""
 
-RADIUS = 0.5 / PER_UNIT
-WIDTH = 20
+LOOKUP_PER_UNIT = 16
+LOOKUP_WIDTH = 8
+LOOKUP_ROWS = 2 * EDGE * LOOKUP_PER_UNIT
+
+GUESS_PER_UNIT = 64
+RADIUS = 0.5 / GUESS_PER_UNIT
+GUESS_WIDTH = 20
 """Numbers in a row: six of s, the centre c, one of padding, six of A, six of B."""
 
 CENTRE, A, B = 6, 8, 14
 
 
-@lru_cache
-def sigmoid_table(dtype: np.dtype) -> np.ndarray:
-    """Return the table, flat and read-only: 4097 rows of WIDTH numbers, 655 kB in float64."""
-    n = PER_UNIT * LIMIT
+def _taylor(per_unit: int, terms: int) -> list[np.ndarray]:
+    """Return Taylor coefficients of s around all multiples of 1 / per_unit from -EDGE to EDGE."""
+    n = per_unit * EDGE
     s = np.empty(2 * n + 1)
     with localcontext() as context:
         context.prec = 30
-        ratio, power = (Decimal(-1) / PER_UNIT).exp(), Decimal(1)
-        for k in range(n + 1):  # power = e^(-k / PER_UNIT)
+        ratio, power = (Decimal(-1) / per_unit).exp(), Decimal(1)
+        for k in range(n + 1):  # power = e^(-k / per_unit)
             s[n - k], s[n + k] = float(power / (1 + power)), float(1 / (1 + power))
             power *= ratio
-    s_taylor = [s, s * s[::-1]]  # s'(c) = s(c) s(-c), without the cancellation of 1 - s
-    for k in range(1, 7):
-        s_taylor.append((s_taylor[k] - _product(s_taylor, s_taylor, k)) / (k + 1))
-    b_taylor = [(k + 1) * s_taylor[k + 1] for k in range(7)]
-    a_taylor = [_product(s_taylor, b_taylor, k) for k in range(7)]
-    table = np.zeros((2 * n + 1, WIDTH))
-    table[:, CENTRE] = np.arange(-n, n + 1) / PER_UNIT
-    for column, taylor in ((0, s_taylor), (A, a_taylor), (B, b_taylor)):
-        table[:, column : column + 6] = _economised(taylor)
-    table = table.astype(dtype).ravel()
-    table.flags.writeable = False
-    return table
+    taylor = [s, s * s[::-1]]  # s'(c) = s(c) s(-c), without the cancellation of 1 - s
+    for k in range(1, terms - 1):
+        taylor.append((taylor[k] - _product(taylor, taylor, k)) / (k + 1))
+    return taylor
 
 
 def _product(f: list[np.ndarray], g: list[np.ndarray], k: int) -> np.ndarray:
@@ -67,16 +68,47 @@ def _product(f: list[np.ndarray], g: list[np.ndarray], k: int) -> np.ndarray:
 
 
 def _economised(taylor: list[np.ndarray]) -> np.ndarray:
-    """Return six coefficients that stand for the first seven; 1/32 r^6 c_6 on c_0 is below its rounding."""
+    """Return six coefficients that stand for the first seven, as columns."""
     c0, c1, c2, c3, c4, c5, c6 = taylor[:7]
-    return np.stack([c0, c1, c2 - c6 * RADIUS**4 * 18 / 32, c3, c4 + c6 * RADIUS**2 * 48 / 32, c5], axis=1)
+    share = c6 / 32
+    columns = [c0 + share * RADIUS**6, c1, c2 - 18 * share * RADIUS**4, c3, c4 + 48 * share * RADIUS**2, c5]
+    return np.stack(columns, axis=1)
+
+
+def _as_table(columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return rows one after the other, read-only, beginning at a cache line."""
+    room = np.empty(columns.size + 16, dtype)
+    start = -room.ctypes.data % 64 // room.itemsize
+    table = room[start : start + columns.size]
+    table[:] = columns.ravel()
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache
+def lookup_table(dtype: np.dtype) -> np.ndarray:
+    """Return the table for rows found from z, flat: 1024 rows of LOOKUP_WIDTH numbers, 66 kB in float64."""
+    return _as_table(np.stack(_taylor(LOOKUP_PER_UNIT, LOOKUP_WIDTH), axis=1)[:LOOKUP_ROWS], dtype)
+
+
+@lru_cache
+def guess_table(dtype: np.dtype) -> np.ndarray:
+    """Return the table for guessed rows, flat: 4097 rows of GUESS_WIDTH numbers, 655 kB in float64."""
+    s = _taylor(GUESS_PER_UNIT, 8)
+    b = [(k + 1) * s[k + 1] for k in range(7)]
+    a = [_product(s, b, k) for k in range(7)]
+    table = np.zeros((len(s[0]), GUESS_WIDTH))
+    table[:, CENTRE] = np.arange(len(table)) / GUESS_PER_UNIT - EDGE
+    for column, taylor in ((0, s), (A, a), (B, b)):
+        table[:, column : column + 6] = _economised(taylor)
+    return _as_table(table, dtype)
 
 
 @helper
-def table_row(z):
-    """Return the offset of the row whose centre is nearest to z; of the middle row if |z| >= LIMIT or NaN."""
-    inside = z if abs(z) < cast(LIMIT, z) else cast(0.0, z)
-    return (np.int64(np.rint(inside * cast(PER_UNIT, z))) + PER_UNIT * LIMIT) * WIDTH
+def guess_row(z):
+    """Return where in `guess_table` the row begins whose centre is nearest to z, for |z| < LIMIT."""
+    nearest = np.int64(np.rint(z * cast(GUESS_PER_UNIT, z)))
+    return (nearest + GUESS_PER_UNIT * EDGE) * GUESS_WIDTH
 
 
 @helper
@@ -87,14 +119,21 @@ def sigmoid_formula(z):
 
 
 @helper
-def table_sigmoid(z, table):
-    """Return s(z) for any z: the latency-bound kernel's sigmoid, one number at a time."""
-    if not abs(z) < cast(LIMIT, z):
-        return sigmoid_formula(z)
-    row = table_row(z)
-    d = z - element(table, row + CENTRE)
+def lookup_sigmoid(z, table):
+    """Return s(z) from `lookup_table`, for |z| < LIMIT."""
+    rounded = fma(z, cast(LOOKUP_PER_UNIT, z), rounder(z))
+    d = fma(rounded - rounder(z), cast(-1 / LOOKUP_PER_UNIT, z), z)
+    # The low bits of `rounded` hold the nearest multiple, from -512 to 511; the rows begin at -512.
+    row = LOOKUP_WIDTH * ((np.int64(bits(rounded)) + LOOKUP_ROWS // 2) & (LOOKUP_ROWS - 1))
     d2 = d * d
     p01 = fma(element(table, row + 1), d, element(table, row))
     p23 = fma(element(table, row + 3), d, element(table, row + 2))
     p45 = fma(element(table, row + 5), d, element(table, row + 4))
-    return fma(fma(p45, d2, p23), d2, p01)
+    p67 = fma(element(table, row + 7), d, element(table, row + 6))
+    return fma(fma(p67, d2, p45), d2 * d2, fma(p23, d2, p01))
+
+
+@helper
+def fast_sigmoid(z, table):
+    """Return s(z) for any z, from `lookup_table` where that reaches."""
+    return lookup_sigmoid(z, table) if abs(z) < cast(LIMIT, z) else sigmoid_formula(z)

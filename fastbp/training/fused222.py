@@ -4,10 +4,19 @@ import copy
 
 import numpy as np
 
+from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
-from fastbp.kernels.sigmoid_table import sigmoid_table
+from fastbp.kernels.sigmoid_table import guess_table, lookup_table
 from fastbp.network import Network
 from fastbp.training.plan import Plan
+
+GUESSED_SHUFFLED, GUESSED_IN_ORDER = 64, 1024
+"""Up to how many samples the fast kernel guesses the sigmoid's rows.
+
+Nanoseconds a step, random samples, learning rate 0.5: guessing takes 15 in order for 100 samples, 17 for
+1000, and shuffled 45 for both; finding the rows takes 31 for all. 1024 slots are 256 kB, a quarter of
+an L2 cache.
+"""
 
 
 class Fused222Run:
@@ -30,7 +39,7 @@ class Fused222Run:
 
         self._data = _read_only(X), _read_only(Y)
         self._options = (
-            dtype.type(plan.learning_rate),
+            _learning_rate(plan, dtype),
             network.bias == "trainable",
             plan.update == "sequential",
             plan.shuffle and n_samples > 1,
@@ -39,9 +48,9 @@ class Fused222Run:
         self._kernel = kernels.fused222_fast if plan.math == "fast" else kernels.fused222_exact
         self._fast_only: tuple[np.ndarray, ...] = ()
         if plan.math == "fast":
-            n_slots = n_samples if n_samples <= kernels.MAX_SLOTS else 1
-            slots = np.full(n_slots * kernels.SLOT, np.nan, dtype)
-            self._fast_only = (self.carry, slots, sigmoid_table(dtype))
+            guess = n_samples <= (GUESSED_SHUFFLED if plan.shuffle else GUESSED_IN_ORDER)
+            slots = np.full(n_samples * kernels.SLOT if guess else 0, np.nan, dtype)
+            self._fast_only = (self.carry, slots, guess_table(dtype), lookup_table(dtype))
 
     @property
     def step(self) -> int:
@@ -90,6 +99,14 @@ def supports(network: Network) -> bool:
         and network.output_activation == "sigmoid"
         and network.loss_name == "half_squared_error"
     )
+
+
+def _learning_rate(plan: Plan, dtype: np.dtype) -> np.floating:
+    with np.errstate(over="ignore"):
+        rate = dtype.type(plan.learning_rate)
+    if not np.isfinite(rate):
+        raise OptionError(f"learning_rate is {plan.learning_rate:g}, and is too large for {dtype}")
+    return rate
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

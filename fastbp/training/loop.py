@@ -1,5 +1,6 @@
 """The loop around every kernel: chunks, Ctrl-C, and the search for the step at which a run diverged."""
 
+import copy
 import time
 from typing import Protocol, Self
 
@@ -45,32 +46,32 @@ def train_in_chunks(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, pl
     run.advance(0)  # compiles, or loads the compiled kernel; records the initial loss
     if not _finite(run):
         raise DivergenceError(
-            "before training, a parameter or the loss is not finite; check initial weights", 0
+            "before training, a parameter or the loss is not finite; "
+            "check the initial weights, and the size of the inputs and targets",
+            0,
         )
     started = time.perf_counter()
     stop_reason = "completed"
+    good = run.snapshot()
+    chunk = FIRST_CHUNK
     try:
-        _advance(run, network, X, Y, plan)
+        while run.step < plan.n_steps and _finite(run):
+            good = run.snapshot()
+            chunk_started = time.perf_counter()
+            run.advance(min(run.step + chunk, plan.n_steps))
+            elapsed = time.perf_counter() - chunk_started
+            chunk = max(1, int(chunk * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
     except KeyboardInterrupt:
         stop_reason = "interrupted"
+    finally:
+        network.theta[:] = (run if _finite(run) else good).theta
+    if not _finite(run):
+        _raise_divergence(good, run.step, network, X, Y, plan)
     seconds = time.perf_counter() - started
-    network.theta[:] = run.theta
     losses, steps = run.recorded.copy(), plan.record_steps(len(run.recorded))
     if steps[-1] != run.step:
         losses, steps = np.append(losses, network.loss(X, Y)), np.append(steps, run.step)
     return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name)
-
-
-def _advance(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan) -> None:
-    chunk = FIRST_CHUNK
-    while run.step < plan.n_steps:
-        before = run.snapshot()
-        started = time.perf_counter()
-        run.advance(min(run.step + chunk, plan.n_steps))
-        elapsed = time.perf_counter() - started
-        if not _finite(run):
-            _raise_divergence(before, run.step, network, X, Y, plan)
-        chunk = max(1, int(chunk * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
 
 
 def _finite(run: Run) -> bool:
@@ -85,11 +86,14 @@ def _raise_divergence(
     A parameter that stopped being finite never is again, and a run repeats itself to the bit; so the
     search costs at most the one chunk twice, and looking for divergence costs nothing before it happens.
     """
+    trial = copy.deepcopy(network)  # X may be a view of network.theta
     while bad_step - good.step > 1:
         middle = good.snapshot()
         middle.advance((good.step + bad_step) // 2)
-        network.theta[:] = middle.theta
-        if _finite(middle) and np.isfinite(network.loss(X, Y)):
+        trial.theta[:] = middle.theta
+        with np.errstate(all="ignore"):
+            loss = trial.loss(X, Y)
+        if _finite(middle) and np.isfinite(loss):
             good = middle
         else:
             bad_step = middle.step

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE, Case
 from fastbp.kernels import fused222 as kernels
-from fastbp.kernels.sigmoid_table import sigmoid_table
+from fastbp.training import fused222 as training
 from fastbp.training.fused222 import Fused222Run
 from fastbp.training.plan import make_plan
 from tests.conftest import train
@@ -88,10 +88,12 @@ def test_chunks_do_not_change_the_bits(case, math, cuts):
     assert cut.order.tobytes() == whole.order.tobytes()
 
 
-def test_the_guessed_rows_do_not_change_the_bits(many):
+def test_the_guessed_rows_do_not_change_the_bits(many, monkeypatch):
     """Emptying the slots now and then makes the kernel fetch every row anew."""
+    monkeypatch.setattr(training, "GUESSED_SHUFFLED", 1000)
     remembered = start(many, steps=6000, math="fast", shuffle=True)
     forgetful = start(many, steps=6000, math="fast", shuffle=True)
+    assert remembered._fast_only[1].size > 0
     for until in range(150, 6001, 150):
         remembered.advance(until)
         forgetful._fast_only[1][:] = np.nan
@@ -99,20 +101,27 @@ def test_the_guessed_rows_do_not_change_the_bits(many):
     assert remembered.theta.tobytes() == forgetful.theta.tobytes()
 
 
-def test_one_slot_for_all_samples_gives_the_bits_of_a_slot_each(many, monkeypatch):
-    each = start(many, steps=3000, math="fast", shuffle=True)
-    monkeypatch.setattr(kernels, "MAX_SLOTS", 100)
-    shared = start(many, steps=3000, math="fast", shuffle=True)
-    assert each._fast_only[1].size == 300 * shared._fast_only[1].size
-    each.advance(3000)
-    shared.advance(3000)
-    assert each.theta.tobytes() == shared.theta.tobytes()
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_guessed_and_found_rows_agree_with_the_reference(many, monkeypatch, dtype, update):
+    case = replace(many.with_dtype(dtype), update=update)
+    expected = case.reference_theta(3000)
+    for limit in (0, 1000):
+        monkeypatch.setattr(training, "GUESSED_IN_ORDER", limit)
+        run = start(case, steps=3000, math="fast")
+        assert (run._fast_only[1].size > 0) == (limit > 0)
+        run.advance(3000)
+        tolerance = 1e-11 if dtype == "float64" else 3e-4
+        np.testing.assert_allclose(run.theta, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("scale", [30.0, 100.0, 1e4, 1e150])
-@pytest.mark.parametrize("math", ["exact", "fast"])
-def test_saturated_neurons_follow_the_reference(scale, math):
-    """Beyond the table, |z| >= 32, the fast kernel evaluates the formula."""
+@pytest.mark.parametrize("math", ["exact", "fast", "fast, rows found"])
+def test_saturated_neurons_follow_the_reference(scale, math, monkeypatch):
+    """Where the tables end, at |z| = 31, the fast kernel evaluates the formula."""
+    math, _, found = math.partition(", ")
+    if found:
+        monkeypatch.setattr(training, "GUESSED_IN_ORDER", 0)
     case = replace(SPEED_CASES[1], theta=SPEED_CASES[1].theta * scale, bias="trainable")
     network, _ = train(case, steps=400, math=math)
     np.testing.assert_allclose(network.theta, case.reference_theta(400), rtol=1e-13, atol=1e-13)
@@ -138,9 +147,3 @@ def test_each_kernel_is_compiled_once_a_dtype(train, many):
     for kernel in (kernels.fused222_exact, kernels.fused222_fast):
         assert 1 <= len(kernel.signatures) <= 2
         assert len({signature[5].dtype for signature in kernel.signatures}) == len(kernel.signatures)
-
-
-def test_the_table_cannot_be_written():
-    table = sigmoid_table(np.dtype("float64"))
-    with pytest.raises(ValueError, match="read-only"):
-        table[0] = 1

@@ -1,0 +1,37 @@
+"""Training speed: every contender on every case, checked for equal results before it is timed.
+
+The contenders run one after the other here, to be compared with their own past. `fastbp bench` times
+them in turns, to be compared with each other.
+"""
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from fastbp.benchmark.cases import SPEED_CASES
+from fastbp.benchmark.contenders import CONTENDERS, UnavailableError
+from fastbp.benchmark.protocol import CHECKED_STEPS, RTOL, difference
+
+
+def steps_per_call(contender):
+    """Return a fixed number, so that saved runs compare. For compiled loops, ms a call are ns a step."""
+    return 10_000 if contender.name.startswith(("Python", "NumPy")) else 1_000_000
+
+
+@pytest.mark.benchmark(max_time=0.5)
+@pytest.mark.parametrize("contender", CONTENDERS, ids=str)
+@pytest.mark.parametrize("case", SPEED_CASES, ids=lambda case: case.name)
+def test_training(benchmark, case, contender, record_property):
+    steps = steps_per_call(contender)
+    benchmark.group = f"{case.name}, {steps:,} steps a call"
+    try:
+        train = contender.prepare(case.with_dtype(contender.dtype))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    with threadpool_limits(1):
+        references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
+        assert difference(train, references, RTOL[contender.dtype]) == ""
+        benchmark(train, steps)
+    benchmark.extra_info["steps_per_call"] = steps
+    if benchmark.enabled:
+        benchmark.extra_info["ns_per_step"] = benchmark.stats.stats.median / steps * 1e9
+        record_property("ns_per_step", benchmark.extra_info["ns_per_step"])

@@ -1,0 +1,113 @@
+"""The race: fastbp over all the steps asked for, against what pure Python would need for them."""
+
+import platform
+import textwrap
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import fastbp
+from fastbp.benchmark.cases import WORKED_EXAMPLE
+from fastbp.benchmark.contenders import FASTBP, PYTHON_LOCALS, PYTHON_OBJECTS, Train
+from fastbp.cli.tables import WIDTH, rounded, table
+
+MEASURED_SECONDS = 0.5
+"""How long each pure Python contender is measured."""
+
+TOLERANCE = 1e-9
+"""By how much the contenders' weights may differ after 1,000 steps; they differ by rounding, about 1e-15."""
+
+NAMES = {
+    FASTBP: "fastbp",
+    PYTHON_LOCALS: f"Python {platform.python_version()}, local variables",
+    PYTHON_OBJECTS: f"Python {platform.python_version()}, an object a neuron",
+}
+
+
+@dataclass(frozen=True)
+class Racer:
+    """A way to train, how many steps of it were measured, and what all steps take at that pace."""
+
+    name: str
+    measured_steps: int
+    nanoseconds_per_step: float
+    seconds: float
+    times_as_slow: float
+
+
+@dataclass(frozen=True)
+class Race:
+    """The racers over so many steps; fastbp is the first, and the measure of the others."""
+
+    n_steps: int
+    largest_difference: float
+    contenders: list[Racer]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all reached the same weights; NaN is no agreement."""
+        return self.largest_difference < TOLERANCE
+
+
+def run_race(n_steps: int, optimizer: fastbp.SGD) -> Race:
+    """See that all reach the same weights, then time fastbp over all steps, pure Python over half a second.
+
+    The check also compiles what the race would otherwise wait for.
+    """
+    case = replace(WORKED_EXAMPLE, learning_rate=optimizer.learning_rate)
+    trains = {name: contender.prepare(case) for contender, name in NAMES.items()}
+    try:
+        outcomes = [train(1000) for train in trains.values()]
+    except OverflowError:
+        raise fastbp.OptionError(
+            f"--race at learning rate {optimizer.learning_rate:g}: exp overflows in plain Python; "
+            "race at a smaller rate"
+        ) from None
+    racers: list[Racer] = []
+    for name, train in trains.items():
+        measured = n_steps
+        if racers:
+            measured = max(1000, int(1000 * MEASURED_SECONDS / seconds_of(train, 1000)))
+        pace = seconds_of(train, measured) / measured
+        slower = pace / (racers[0].nanoseconds_per_step * 1e-9) if racers else 1.0
+        racers.append(Racer(name, measured, pace * 1e9, pace * n_steps, slower))
+    return Race(n_steps, float(np.max(np.abs(np.subtract(outcomes[1:], outcomes[0])))), racers)
+
+
+def seconds_of(train: Train, steps: int) -> float:
+    """Return the wall-clock time of some steps."""
+    started = time.perf_counter()
+    train(steps)
+    return time.perf_counter() - started
+
+
+def race_text(race: Race) -> str:
+    """Lay the race out as a table."""
+    lines = [
+        [
+            contender.name,
+            rounded(contender.nanoseconds_per_step),
+            f"{rounded(contender.seconds)} s",
+            rounded(contender.times_as_slow),
+        ]
+        for contender in race.contenders
+    ]
+    header = ["", "ns a step", f"time for {race.n_steps:,}", "times as slow"]
+    agreement = (
+        f"After 1,000 steps, the weights of all agree to within {race.largest_difference:.0e}."
+        if race.agreed
+        else f"Their weights do NOT agree: after 1,000 steps they differ by {race.largest_difference:.0e}."
+    )
+    python_steps = " and ".join(f"{contender.measured_steps:,}" for contender in race.contenders[1:])
+    remark = (
+        f"fastbp took all {race.n_steps:,} steps. Pure Python was measured on {python_steps} steps, and "
+        f"extrapolated. {agreement}"
+    )
+    return "\n\n".join(
+        [
+            f"The race: {race.n_steps:,} training steps on one core, simultaneous update.",
+            table(header, {"": lines}, ["left", "right", "right", "right"]),
+            textwrap.fill(remark, WIDTH),
+        ]
+    )

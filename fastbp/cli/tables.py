@@ -1,0 +1,49 @@
+"""Text for the terminal: aligned tables and short numbers."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from tabulate import tabulate
+
+WIDTH = 80
+"""Columns that prose is wrapped to."""
+
+
+def table(header: Sequence[str], sections: Mapping[str, list[list[str]]], align: Sequence[str]) -> str:
+    """Lay out aligned columns, with a heading above each section that has a name."""
+    cells = [row for rows in sections.values() for row in rows]
+    lines = tabulate(
+        cells, headers=header, tablefmt="simple", disable_numparse=True, colalign=align
+    ).splitlines()
+    text, body = lines[:2], iter(lines[2:])
+    for heading, rows in sections.items():
+        if heading:
+            text += [heading] if len(text) == 2 else ["", heading]
+        text += itertools.islice(body, len(rows))
+    return "\n".join(line.rstrip() for line in text)
+
+
+def significant(value: float) -> str:
+    """Return ten significant digits, without an exponent where one can do without.
+
+    Examples
+    --------
+    >>> significant(3.508478629631e-5), significant(-1.25), significant(1e100)
+    ('0.00003508478630', '-1.250000000', '1.000000000e+100')
+    """
+    text = f"{value:.9e}"
+    return f"{Decimal(text):f}" if 1e-6 < abs(value) < 1e6 else text
+
+
+def rounded(value: float) -> str:
+    """Return a positive number to three significant digits, and never fewer than its whole part.
+
+    Examples
+    --------
+    >>> rounded(0.02345), rounded(24.54), rounded(1234567.8)
+    ('0.0234', '24.5', '1,234,568')
+    """
+    decimals = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
+    return f"{value:,.{decimals}f}"
