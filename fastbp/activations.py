@@ -1,32 +1,129 @@
-"""Activation functions: their names and formulas.
+"""Activation functions: their names, the codes that kernels know them by, and their formulas.
 
-Each derivative is written in terms of the activation's *output* ``a``, which the forward pass has
-already computed and stored.
+``z`` is a pre-activation, ``a`` the activation, ``s`` the sigmoid, ``Phi`` and ``phi`` the standard normal
+distribution function and density. Where it can be, a derivative is a function of the *output* ``a``, which
+the forward pass has already computed and stored; that saves storing ``z``, and most often an ``exp``. Two
+need ``z`` itself: gelu and silu are not monotonic, so that ``a`` does not determine the slope.
+
+At a kink the derivative is that of the side below, as in PyTorch: relu'(0) = 0. `TABLE` has one row for
+each function; `fastbp.reference` computes them in plain Python.
 """
 
-import numpy as np
+from dataclasses import dataclass
 
 from fastbp.errors import check_choice
 
-HIDDEN = ("sigmoid",)
-OUTPUT = ("sigmoid",)
-PLANNED = ("identity", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "softmax")
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, SOFTMAX = range(10)
+"""The codes. Compiled code compares with these names, never with a number."""
+
+LEAKY_RELU_SLOPE = 0.01
+ELU_ALPHA = 1.0
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One row of `TABLE`.
+
+    Attributes
+    ----------
+    name : str
+    code : int
+        What kernels take for the name.
+    formula : str
+        a as a function of z.
+    derivative : str
+        da/dz.
+    derivative_of : {"a", "z"}
+        What the backward pass must have kept: the output, or the pre-activation.
+    source : str
+        Who proposed it; empty for the classical functions.
+    output_only : bool
+        Whether it is for the output layer alone.
+    """
+
+    name: str
+    code: int
+    formula: str
+    derivative: str
+    derivative_of: str = "a"
+    source: str = ""
+    output_only: bool = False
+
+
+TABLE = (
+    Activation("identity", IDENTITY, "z", "1"),
+    Activation("sigmoid", SIGMOID, "s(z) = 1 / (1 + e^-z)", "a (1 - a)"),
+    Activation("tanh", TANH, "tanh z", "1 - a^2"),
+    Activation("relu", RELU, "max(z, 0)", "1 where a > 0, else 0"),
+    Activation(
+        "leaky_relu",
+        LEAKY_RELU,
+        "z where z > 0, else 0.01 z",
+        "1 where a > 0, else 0.01",
+        source="Maas, Hannun & Ng 2013, Rectifier nonlinearities improve neural network acoustic models",
+    ),
+    Activation(
+        "elu",
+        ELU,
+        "z where z > 0, else e^z - 1",
+        "1 where a > 0, else a + 1",
+        source="Clevert, Unterthiner & Hochreiter 2016, https://arxiv.org/abs/1511.07289",
+    ),
+    Activation(
+        "gelu",
+        GELU,
+        "z Phi(z), with Phi(z) = erfc(-z / sqrt 2) / 2",
+        "Phi(z) + z phi(z), with phi(z) = e^(-z^2 / 2) / sqrt(2 pi)",
+        derivative_of="z",
+        source="Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415 (the exact form)",
+    ),
+    Activation(
+        "silu",
+        SILU,
+        "z s(z)",
+        "s(z) (1 + z (1 - s(z)))",
+        derivative_of="z",
+        source="Elfwing, Uchibe & Doya 2018, https://doi.org/10.1016/j.neunet.2017.12.012",
+    ),
+    Activation(
+        "softplus",
+        SOFTPLUS,
+        "log(1 + e^z) = max(z, 0) + log1p(e^-|z|)",
+        "s(z) = 1 - e^-a = -expm1(-a)",
+        source="Dugas, Bengio, Bélisle, Nadeau & Garcia 2001, NeurIPS 13",
+    ),
+    Activation(
+        "softmax",
+        SOFTMAX,
+        "a_j = e^(z_j - m) / sum_k e^(z_k - m), with m = max_k z_k",
+        "da_j / dz_k = a_j (1 - a_j) where j = k, else -a_j a_k",
+        source="Bridle 1990, https://doi.org/10.1007/978-3-642-76153-9_28",
+        output_only=True,
+    ),
+)
+
+CODES = {activation.name: activation.code for activation in TABLE}
+OUTPUT = tuple(activation.name for activation in TABLE)
+HIDDEN = tuple(activation.name for activation in TABLE if not activation.output_only)
 
 
 def check_activation(argument: str, name: object) -> str:
-    """Return `name` if it is an activation that fastbp has."""
-    return check_choice(argument, name, HIDDEN, PLANNED)
+    """Return `name` if it is an activation that fastbp has for this argument.
 
+    Parameters
+    ----------
+    argument : {"hidden_activation", "output_activation"}
+        What the user wrote it for; softmax is for the output layer alone.
+    name : object
+        What the user wrote.
 
-def activate(name: str, z: np.ndarray) -> np.ndarray:
-    """Return the activation a of the pre-activation z: for "sigmoid", s(z) = 1 / (1 + e^-z)."""
-    from scipy.special import expit  # here, because SciPy takes longer to import than all of fastbp
-
-    check_activation("activation", name)
-    return expit(z)
-
-
-def derivative(name: str, a: np.ndarray) -> np.ndarray:
-    """Return da/dz in terms of a: for "sigmoid", a (1 - a)."""
-    check_activation("activation", name)
-    return a * (1.0 - a)
+    Examples
+    --------
+    >>> check_activation("hidden_activation", "sigmoid")
+    'sigmoid'
+    >>> check_activation("hidden_activation", "sigmoyd")
+    Traceback (most recent call last):
+    ...
+    fastbp.errors.OptionError: hidden_activation is 'sigmoyd', and may be ...; did you mean 'sigmoid'?
+    """
+    return check_choice(argument, name, HIDDEN if argument == "hidden_activation" else OUTPUT)

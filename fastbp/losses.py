@@ -1,33 +1,213 @@
-"""Loss functions: each definition states its reduction and its factor once, beside its gradient.
+"""Loss functions: their names, codes, and definitions, each with its reduction and its factor, once.
 
-``Y`` has shape (n_samples, n_outputs), and so has the network's output ``A``.
+``a`` is an output of the network, ``t`` its target, ``z`` the output's pre-activation, ``K`` the number of
+outputs. A definition is that of *one sample*; the loss of many is their mean, weighted if there are
+sample weights: ``sum_i w_i L_i / sum_i w_i``. So is the gradient.
+
+What half_squared_error sums over the outputs, the others average over them, as PyTorch and Keras do:
+mean_squared_error is 2 / K times half_squared_error. The two cross-entropies are computed from ``z``
+together with their activation, which is stable for every ``z`` and makes dL/dz a difference.
+`TABLE` has one row for each loss; `fastbp.reference` computes them in plain Python.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp.errors import check_choice
+from fastbp.errors import DataError, OptionError, ShapeError, check_choice
 
-NAMES = ("half_squared_error",)
-PLANNED = (
-    "mean_squared_error",
-    "mean_absolute_error",
-    "huber",
-    "binary_cross_entropy",
-    "categorical_cross_entropy",
-    "poisson",
+(
+    HALF_SQUARED_ERROR,
+    MEAN_SQUARED_ERROR,
+    MEAN_ABSOLUTE_ERROR,
+    HUBER,
+    BINARY_CROSS_ENTROPY,
+    CATEGORICAL_CROSS_ENTROPY,
+    POISSON,
+) = range(7)
+"""The codes. Compiled code compares with these names, never with a number."""
+
+HUBER_DELTA = 1.0
+
+SUM_TOLERANCE = 1e-5
+"""How far from 1 the sum of a row of probabilities may be: rounding in float32 stays well below."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One row of `TABLE`.
+
+    Attributes
+    ----------
+    name : str
+    code : int
+        What kernels take for the name.
+    formula : str
+        The loss of one sample.
+    gradient : str
+        dL/da_j, or dL/dz_j where it is computed together with the activation.
+    targets : str
+        What a target may be.
+    outputs : tuple of str
+        The output activations that it goes with; empty for all.
+    source : str
+    """
+
+    name: str
+    code: int
+    formula: str
+    gradient: str
+    targets: str = "any finite number"
+    outputs: tuple[str, ...] = ()
+    source: str = ""
+
+
+TABLE = (
+    Loss("half_squared_error", HALF_SQUARED_ERROR, "1/2 sum_j (a_j - t_j)^2", "dL/da_j = a_j - t_j"),
+    Loss("mean_squared_error", MEAN_SQUARED_ERROR, "1/K sum_j (a_j - t_j)^2", "dL/da_j = 2 (a_j - t_j) / K"),
+    Loss(
+        "mean_absolute_error",
+        MEAN_ABSOLUTE_ERROR,
+        "1/K sum_j |a_j - t_j|",
+        "dL/da_j = sign(a_j - t_j) / K, and 0 where they are equal",
+    ),
+    Loss(
+        "huber",
+        HUBER,
+        "1/K sum_j h(a_j - t_j), with h(e) = e^2 / 2 where |e| <= 1, else |e| - 1/2",
+        "dL/da_j = min(max(a_j - t_j, -1), 1) / K",
+        source="Huber 1964, https://doi.org/10.1214/aoms/1177703732, with delta = 1",
+    ),
+    Loss(
+        "binary_cross_entropy",
+        BINARY_CROSS_ENTROPY,
+        (
+            "-1/K sum_j [t_j log a_j + (1 - t_j) log(1 - a_j)] "
+            "= 1/K sum_j [max(z_j, 0) - t_j z_j + log1p(e^-|z_j|)]"
+        ),
+        "dL/dz_j = (a_j - t_j) / K",
+        targets="from 0 to 1",
+        outputs=("sigmoid",),
+        source="Bishop 2006, Pattern Recognition and Machine Learning, eq. 5.23",
+    ),
+    Loss(
+        "categorical_cross_entropy",
+        CATEGORICAL_CROSS_ENTROPY,
+        "-sum_j t_j log a_j = sum_j t_j (m - z_j + log sum_k e^(z_k - m)), with m = max_k z_k",
+        "dL/dz_j = a_j - t_j",
+        targets="integer class labels from 0 to K - 1, or rows of probabilities: at least 0, with sum 1",
+        outputs=("softmax",),
+        source="Bishop 2006, Pattern Recognition and Machine Learning, eq. 5.24",
+    ),
+    Loss(
+        "poisson",
+        POISSON,
+        "1/K sum_j (a_j - t_j log a_j), with 0 log 0 = 0",
+        "dL/da_j = (1 - t_j / a_j) / K",
+        targets="at least 0",
+        outputs=("softplus", "sigmoid", "softmax"),
+        source=(
+            "minus the log-likelihood of a Poisson count of mean a, without the term log t! that a does not "
+            "change: McCullagh & Nelder 1989, Generalized Linear Models, section 6.2; PyTorch's "
+            "PoissonNLLLoss with log_input=False, eps=0"
+        ),
+    ),
 )
+
+CODES = {loss.name: loss.code for loss in TABLE}
+NAMES = tuple(CODES)
 
 
 def check_loss(name: object) -> str:
     """Return `name` if it is a loss that fastbp has."""
-    return check_choice("loss", name, NAMES, PLANNED)
+    return check_choice("loss", name, NAMES)
 
 
-def half_squared_error(A: np.ndarray, Y: np.ndarray) -> float:
-    """Return 1/2 the sum over outputs of (a - y)^2, averaged over samples: the worked example's E."""
-    return float(0.5 * np.mean(np.sum((A - Y) ** 2, axis=1)))
+def check_output(loss: str, output_activation: str, n_outputs: int) -> None:
+    """Raise `OptionError` unless the loss and the output layer go together.
+
+    The cross-entropies take the logarithm of a probability, so each goes with the activation that makes
+    one; poisson takes the logarithm of a mean, so it goes with outputs that are positive. The squared and
+    absolute errors and huber go with every activation.
+
+    Examples
+    --------
+    >>> check_output("categorical_cross_entropy", "softmax", 3)
+    >>> check_output("binary_cross_entropy", "tanh", 1)
+    Traceback (most recent call last):
+    ...
+    fastbp.errors.OptionError: loss='binary_cross_entropy' goes with output_activation 'sigmoid', not 'tanh'
+    """
+    fitting = TABLE[CODES[loss]].outputs
+    if fitting and output_activation not in fitting:
+        listed = ", ".join(map(repr, fitting))
+        raise OptionError(f"loss={loss!r} goes with output_activation {listed}, not {output_activation!r}")
+    if output_activation == "softmax" and n_outputs == 1:
+        raise OptionError(
+            "output_activation is 'softmax', and softmax of a single output is always 1; for two classes "
+            "take two outputs, or one with output_activation='sigmoid', loss='binary_cross_entropy'"
+        )
 
 
-def half_squared_error_gradient(A: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return dL/dA = (A - Y) / n_samples."""
-    return (A - Y) / len(A)
+def check_targets(loss: str, Y: np.ndarray, n_outputs: int) -> np.ndarray:
+    """Return the targets in the form that kernels take, or say which of them the loss does not allow.
+
+    Parameters
+    ----------
+    loss : str
+        One of `NAMES`.
+    Y : ndarray, shape (n_samples, n_outputs), or (n_samples,) for class labels
+        Finite real numbers.
+    n_outputs : int
+        Outputs of the network.
+
+    Returns
+    -------
+    ndarray
+        Class labels as C-contiguous int64, shape (n_samples,); everything else as it came.
+
+    Raises
+    ------
+    DataError
+        If a target is out of range: it names the first by its row and column.
+    ShapeError
+        If class labels come with a loss that takes none.
+
+    Examples
+    --------
+    >>> check_targets("categorical_cross_entropy", np.array([2, 0, 1]), 3)
+    array([2, 0, 1])
+    >>> check_targets("binary_cross_entropy", np.array([[0.0], [2.0]]), 1)
+    Traceback (most recent call last):
+    ...
+    fastbp.errors.DataError: Y[1, 0] is 2.0, and with loss='binary_cross_entropy' targets must be from 0 to 1
+    """
+    if Y.ndim == 1 and loss == "categorical_cross_entropy":
+        return _check_labels(Y, n_outputs)
+    if Y.ndim != 2 or Y.shape[1] != n_outputs:
+        raise ShapeError(f"Y has shape {Y.shape}, and with loss={loss!r} must be (n_samples, {n_outputs})")
+    lowest = -np.inf if loss not in ("binary_cross_entropy", "categorical_cross_entropy", "poisson") else 0.0
+    highest = 1.0 if loss == "binary_cross_entropy" else np.inf
+    if not (Y.min() >= lowest and Y.max() <= highest):
+        row, column = np.argwhere(~((lowest <= Y) & (highest >= Y)))[0]
+        _refuse(loss, f"Y[{row}, {column}] is {Y[row, column]}")
+    if loss == "categorical_cross_entropy":
+        sums = Y.sum(axis=1, dtype=np.float64)
+        wrong = np.flatnonzero(np.abs(sums - 1.0) > SUM_TOLERANCE)
+        if wrong.size:
+            _refuse(loss, f"the sum of row Y[{wrong[0]}] is {sums[wrong[0]]:.6g}")
+    return Y
+
+
+def _check_labels(labels: np.ndarray, n_outputs: int) -> np.ndarray:
+    allowed = f"and class labels must be integers from 0 to {n_outputs - 1}"
+    if labels.dtype.kind not in "iubf":
+        raise DataError(f"Y has dtype {labels.dtype}, {allowed}")
+    wrong = np.flatnonzero(~((labels >= 0) & (labels < n_outputs) & (labels == np.floor(labels))))
+    if wrong.size:
+        raise DataError(f"Y[{wrong[0]}] is {labels[wrong[0]]}, {allowed}")
+    return np.ascontiguousarray(labels, np.int64)
+
+
+def _refuse(loss: str, found: str) -> None:
+    raise DataError(f"{found}, and with loss={loss!r} targets must be {TABLE[CODES[loss]].targets}")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.activations import activate, check_activation, derivative
+from fastbp.activations import check_activation
 from fastbp.errors import DataError, OptionError, ShapeError, check_choice, check_integer
 from fastbp.initializers import check_initializer, initial_weights
-from fastbp.losses import check_loss, half_squared_error, half_squared_error_gradient
+from fastbp.losses import check_loss, check_output, check_targets
 
 BIASES = ("trainable", "fixed", "none")
 DTYPES = ("float64", "float32")
@@ -83,6 +83,7 @@ class Network:
         self.hidden_activations = _check_hidden(hidden_activation, len(self.layer_sizes) - 2)
         self.output_activation = check_activation("output_activation", output_activation)
         self.loss_name = check_loss(loss)
+        check_output(self.loss_name, self.output_activation, self.layer_sizes[-1])
         self.bias = check_choice("bias", bias, BIASES)
         self.initializer = check_initializer(initializer)
         self.dtype = np.dtype(check_choice("dtype", _dtype_name(dtype), DTYPES))
@@ -137,7 +138,9 @@ class Network:
         -------
         ndarray, shape (n_samples, n_outputs)
         """
-        return self._activations(self.check_X(X))[-1]
+        from fastbp.training import layered
+
+        return layered.predict(self, self.check_X(X))
 
     def loss(self, X: ArrayLike, Y: ArrayLike) -> float:
         """Return the loss over the samples, at the present parameters.
@@ -147,8 +150,10 @@ class Network:
         X : array_like, shape (n_samples, n_inputs)
         Y : array_like, shape (n_samples, n_outputs)
         """
+        from fastbp.training import layered
+
         X, Y = self.check_data(X, Y)
-        return half_squared_error(self._activations(X)[-1], Y)
+        return layered.evaluate(self, X, Y, with_gradient=False)[0]
 
     def gradient(self, X: ArrayLike, Y: ArrayLike) -> np.ndarray:
         """Return dL/dtheta over the samples, laid out as `theta`.
@@ -164,29 +169,10 @@ class Network:
         -------
         ndarray, shape (n_parameters,)
         """
-        X, Y = self.check_data(X, Y)
-        activations = self._activations(X)
-        grad = np.zeros_like(self._theta)
-        dWs, dbs = self._views(grad)
-        weights = self.weights
-        names = (*self.hidden_activations, self.output_activation)
-        d_a = half_squared_error_gradient(activations[-1], Y)
-        for i in reversed(range(len(weights))):
-            delta = d_a * derivative(names[i], activations[i + 1])
-            dWs[i][:] = activations[i].T @ delta
-            if dbs:
-                dbs[i][:] = delta.sum(axis=0)
-            d_a = delta @ weights[i].T
-        return grad
+        from fastbp.training import layered
 
-    def _activations(self, X: np.ndarray) -> list[np.ndarray]:
-        activations = [X]
-        names = (*self.hidden_activations, self.output_activation)
-        weights, biases = self._views(self._theta)
-        for i, (W, name) in enumerate(zip(weights, names, strict=True)):
-            z = activations[-1] @ W
-            activations.append(activate(name, z + biases[i] if biases else z))
-        return activations
+        X, Y = self.check_data(X, Y)
+        return layered.evaluate(self, X, Y, with_gradient=True)[1]
 
     def _views(self, vector: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return the W and the b of every layer as views into a vector that is laid out as `theta`."""
@@ -206,7 +192,11 @@ class Network:
         Arrays that are so already are not copied.
         """
         X = self.check_X(X)
-        Y = _as_matrix("Y", Y, self.n_outputs, "outputs", self.dtype)
+        if self.loss_name == "categorical_cross_entropy" and np.ndim(Y) == 1:
+            Y = np.asarray(Y)
+        else:
+            Y = _as_matrix("Y", Y, self.n_outputs, "outputs", self.dtype)
+        Y = check_targets(self.loss_name, Y, self.n_outputs)
         if len(X) != len(Y):
             raise ShapeError(f"X has {len(X)} samples and Y has {len(Y)}; they must have as many")
         return X, Y

@@ -1,34 +1,122 @@
-"""Optimizers: small frozen dataclasses that say how a step changes the parameters."""
+"""Optimizers: small frozen dataclasses that say how a step changes the parameters.
 
-import math
+In the equations, for each parameter by itself: ``theta`` is the parameter and ``g`` its gradient dL/dtheta,
+``r`` the learning rate of the step, ``k`` the number of the step, counted from 1; what carries over
+from step to step starts at 0 if nothing else is said. The defaults and the order of operations are
+PyTorch's. `fastbp.reference` has every update in plain Python.
+
+A learning rate is a number, or a schedule from `fastbp.schedules`. ``weight_decay`` pulls every trained
+parameter towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
+
+What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta:
+
+========  ====  ===============================================================  =============================
+name      code  hyperparameters()                                                state vectors
+========  ====  ===============================================================  =============================
+SGD       0     weight_decay, momentum, nesterov (0 or 1), 0                     velocity, if momentum > 0
+RMSprop   1     weight_decay, alpha, epsilon, momentum                           mean square; velocity, if
+                                                                                 momentum > 0
+Adam      2     weight_decay, beta1, beta2, epsilon                              m, v
+AdamW     3     weight_decay, beta1, beta2, epsilon                              m, v
+RPROP     4     eta_minus, eta_plus, smallest_step, largest_step                 previous gradient; step size,
+                                                                                 at first the learning rate
+========  ====  ===============================================================  =============================
+"""
+
 from dataclasses import dataclass
-from numbers import Real
+from typing import ClassVar
 
-from fastbp.errors import NotSupportedError, OptionError
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastbp.errors import OptionError
+from fastbp.schedules import Adaptive, Constant, Schedule, check_number
+
+SGD_CODE, RMSPROP_CODE, ADAM_CODE, ADAMW_CODE, RPROP_CODE = range(5)
+"""The codes. Compiled code compares with these names, never with a number."""
+
+N_HYPERPARAMETERS = 4
+
+
+class Optimizer:
+    """Base of all optimizers: what the training loop asks of them."""
+
+    code: ClassVar[int]
+    learning_rate: float | Schedule | Adaptive
+
+    def hyperparameters(self) -> np.ndarray:
+        """Return the numbers that the update needs besides the learning rate: see the module's table.
+
+        Returns
+        -------
+        float64[N_HYPERPARAMETERS]
+        """
+        vector = np.zeros(N_HYPERPARAMETERS)
+        for i, name in enumerate(self._in_vector):
+            vector[i] = getattr(self, name)
+        return vector
+
+    @property
+    def n_state_vectors(self) -> int:
+        """How many numbers the update remembers for each parameter."""
+        raise NotImplementedError
+
+    def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
+        """Return the state before the first step.
+
+        Returns
+        -------
+        ndarray, shape (n_state_vectors, n_parameters)
+        """
+        return np.zeros((self.n_state_vectors, n_parameters), dtype)
+
+    @property
+    def schedule(self) -> Schedule | Adaptive:
+        """The learning rate as a schedule; a number is `Constant`."""
+        rate = self.learning_rate
+        return rate if isinstance(rate, Schedule | Adaptive) else Constant(rate)
+
+    _in_vector: ClassVar[tuple[str, ...]]
+
+    def _check_learning_rate(self) -> None:
+        if not isinstance(self.learning_rate, Schedule | Adaptive):
+            check_number(
+                "learning_rate", self.learning_rate, alternative=", or a schedule of fastbp.schedules"
+            )
 
 
 @dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent: theta <- theta - learning_rate dL/dtheta.
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for.
 
-    Robbins & Monro (1951), "A stochastic approximation method",
-    https://doi.org/10.1214/aoms/1177729586.
+    ::
+
+        g <- g + weight_decay theta
+        v <- momentum v + g                             (at the first step v <- g, which is the same)
+        theta <- theta - r v                            momentum
+        theta <- theta - r (g + momentum v)             Nesterov's momentum
+        theta <- theta - r g                            neither
+
+    Robbins & Monro (1951), "A stochastic approximation method", https://doi.org/10.1214/aoms/1177729586;
+    momentum: Polyak (1964), https://doi.org/10.1016/0041-5553(64)90137-5; Nesterov's, in PyTorch's form:
+    Sutskever, Martens, Dahl & Hinton (2013), "On the importance of initialization and momentum in deep
+    learning", https://proceedings.mlr.press/v28/sutskever13.html.
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or schedule, default 0.01
         Finite and at least 0. At 0 the parameters stay as they are.
-    momentum, weight_decay : float, default 0.0
-        Not supported yet: 0.0.
+    momentum : float, default 0.0
+        From 0 to below 1.
     nesterov : bool, default False
-        Not supported yet: False.
+        Needs a momentum above 0.
+    weight_decay : float, default 0.0
+        At least 0.
 
     Raises
     ------
     OptionError
-        If the learning rate is negative, not finite or not a number.
-    NotSupportedError
-        If momentum, Nesterov's momentum or weight decay is asked for.
+        If an argument has a value that it may not have.
 
     Examples
     --------
@@ -36,17 +124,233 @@ class SGD:
     SGD(learning_rate=0.5, momentum=0.0, nesterov=False, weight_decay=0.0)
     """
 
-    learning_rate: float = 0.01
+    code = SGD_CODE
+    _in_vector = ("weight_decay", "momentum", "nesterov")
+
+    learning_rate: float | Schedule | Adaptive = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not math.isfinite(rate) or rate < 0:
-            raise OptionError(f"learning_rate is {rate!r}, and must be a finite number of at least 0")
-        for name in ("momentum", "nesterov", "weight_decay"):
-            if getattr(self, name) != 0:
-                raise NotSupportedError(
-                    f"SGD({name}={getattr(self, name)!r}) is not supported yet; this version has plain SGD"
-                )
+        self._check_learning_rate()
+        check_number("momentum", self.momentum, high=1.0, below=True)
+        check_number("weight_decay", self.weight_decay)
+        if not isinstance(self.nesterov, bool | np.bool_):
+            raise OptionError(f"nesterov is {self.nesterov!r}, and may be True, False")
+        if self.nesterov and self.momentum == 0:
+            raise OptionError("nesterov=True needs a momentum above 0, such as momentum=0.9")
+
+    @property
+    def n_state_vectors(self) -> int:
+        """1 with momentum, and 0 without."""
+        return int(self.momentum > 0)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Gradient descent divided by a running root mean square of the gradient.
+
+    ::
+
+        g <- g + weight_decay theta
+        s <- alpha s + (1 - alpha) g^2
+        q = g / (sqrt(s) + epsilon)
+        theta <- theta - r q                            without momentum
+        v <- momentum v + q,  theta <- theta - r v      with momentum
+
+    Tieleman & Hinton (2012), "Lecture 6.5 - RMSProp", Coursera: Neural Networks for Machine Learning;
+    https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule, default 0.01
+        Finite and at least 0.
+    alpha : float, default 0.99
+        The mean square's memory, from 0 to below 1.
+    epsilon : float, default 1e-8
+        Above 0: keeps the division finite.
+    momentum : float, default 0.0
+        From 0 to below 1.
+    weight_decay : float, default 0.0
+        At least 0.
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+    """
+
+    code = RMSPROP_CODE
+    _in_vector = ("weight_decay", "alpha", "epsilon", "momentum")
+
+    learning_rate: float | Schedule | Adaptive = 0.01
+    alpha: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_learning_rate()
+        check_number("alpha", self.alpha, high=1.0, below=True)
+        check_number("epsilon", self.epsilon, above=True)
+        check_number("momentum", self.momentum, high=1.0, below=True)
+        check_number("weight_decay", self.weight_decay)
+
+    @property
+    def n_state_vectors(self) -> int:
+        """2 with momentum, and 1 without."""
+        return 1 + int(self.momentum > 0)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adaptive moments: momentum divided by a running root mean square, both corrected for their start at 0.
+
+    ::
+
+        g <- g + weight_decay theta
+        m <- beta1 m + (1 - beta1) g
+        v <- beta2 v + (1 - beta2) g^2
+        theta <- theta - r / (1 - beta1^k) m / (sqrt(v) / sqrt(1 - beta2^k) + epsilon)
+
+    Kingma & Ba (2015), "Adam: a method for stochastic optimization", algorithm 1,
+    https://arxiv.org/abs/1412.6980.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule, default 0.001
+        Finite and at least 0.
+    beta1, beta2 : float, default 0.9 and 0.999
+        The memories of the two moments, from 0 to below 1.
+    epsilon : float, default 1e-8
+        Above 0: keeps the division finite.
+    weight_decay : float, default 0.0
+        At least 0. It joins the gradient, and so is divided as the gradient is: see `AdamW`.
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+    """
+
+    code = ADAM_CODE
+    _in_vector = ("weight_decay", "beta1", "beta2", "epsilon")
+
+    learning_rate: float | Schedule | Adaptive = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_learning_rate()
+        check_number("beta1", self.beta1, high=1.0, below=True)
+        check_number("beta2", self.beta2, high=1.0, below=True)
+        check_number("epsilon", self.epsilon, above=True)
+        check_number("weight_decay", self.weight_decay)
+
+    @property
+    def n_state_vectors(self) -> int:
+        """2: m and v."""
+        return 2
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with the weight decay decoupled from the gradient.
+
+    ::
+
+        theta <- theta - r weight_decay theta
+        m <- beta1 m + (1 - beta1) g
+        v <- beta2 v + (1 - beta2) g^2
+        theta <- theta - r / (1 - beta1^k) m / (sqrt(v) / sqrt(1 - beta2^k) + epsilon)
+
+    Loshchilov & Hutter (2019), "Decoupled weight decay regularization", algorithm 2,
+    https://arxiv.org/abs/1711.05101.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule, default 0.001
+        Finite and at least 0.
+    beta1, beta2 : float, default 0.9 and 0.999
+        The memories of the two moments, from 0 to below 1.
+    epsilon : float, default 1e-8
+        Above 0: keeps the division finite.
+    weight_decay : float, default 0.01
+        At least 0.
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+    """
+
+    code = ADAMW_CODE
+
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class RPROP(Optimizer):
+    """Resilient backpropagation: only the signs of the gradient count. For full batches.
+
+    ::
+
+        p = g * g_previous
+        d <- min(eta_plus d, largest_step)       where p > 0
+        d <- max(eta_minus d, smallest_step)     where p < 0, and then g <- 0
+        theta <- theta - sign(g) d
+        g_previous <- g
+
+    `d` is a step size for each parameter, at first the learning rate; there is no schedule for it. (Every
+    step clips d to both bounds, so an initial one outside them is brought in.)
+
+    Riedmiller & Braun (1993), "A direct adaptive method for faster backpropagation learning: the RPROP
+    algorithm", https://doi.org/10.1109/ICNN.1993.298623; in the variant without weight backtracking,
+    iRprop-, of Igel & Hüsken (2003), https://doi.org/10.1016/S0925-2312(01)00700-7, which PyTorch has.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        The initial step size: finite and at least 0.
+    eta_minus : float, default 0.5
+        Above 0 and below 1.
+    eta_plus : float, default 1.2
+        Above 1.
+    smallest_step, largest_step : float, default 1e-6 and 50.0
+        The bounds of a step size: the first above 0 and not above the second.
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+    """
+
+    code = RPROP_CODE
+    _in_vector = ("eta_minus", "eta_plus", "smallest_step", "largest_step")
+
+    learning_rate: float = 0.01
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    smallest_step: float = 1e-6
+    largest_step: float = 50.0
+
+    def __post_init__(self) -> None:
+        check_number("learning_rate", self.learning_rate, alternative="; RPROP takes no schedule")
+        check_number("eta_minus", self.eta_minus, high=1.0, above=True, below=True)
+        check_number("eta_plus", self.eta_plus, low=1.0, above=True)
+        check_number("smallest_step", self.smallest_step, above=True)
+        check_number("largest_step", self.largest_step, low=self.smallest_step)
+
+    @property
+    def n_state_vectors(self) -> int:
+        """2: the previous gradient, and the step sizes."""
+        return 2
+
+    def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
+        """Return the state before the first step: no gradient yet, and the learning rate for a step size."""
+        state = super().initial_state(n_parameters, dtype)
+        state[1] = self.learning_rate
+        return state

@@ -1,90 +1,215 @@
-"""Backpropagation in plain Python: the readable truth, and the baseline to be faster than.
+"""Backpropagation in plain Python: the readable truth.
 
 No NumPy, no cleverness. Every kernel of fastbp is checked against this file, and with
 ``math="exact"`` a kernel gives its very bits. To that end the order of every operation is part of
 its meaning: sums run from the first term to the last, and nothing is contracted.
 
 Legend: a layer has weights ``W[i][j]`` (from input i to neuron j) and biases ``b[j]``; ``a`` is a
-layer's activation, ``z = a W + b`` a pre-activation, ``t`` a target, ``delta = dL/dz``.
+layer's activation, ``z = a W + b`` a pre-activation, ``t`` a target, ``delta = dL/dz``, ``f`` the
+mathematical functions.
 
-The numbers may be of any type that has + - * / and comparisons: `float`, `Float32` below, or mpmath's
-`mpf`. An ``exp`` of that type goes with them.
+The numbers may be of any type that has + - * / abs and comparisons, with the functions that go with
+it: `float` and `FLOAT64`, `Float32` and `FLOAT32`, or mpmath's `mpf` and `mpmath.mp`.
 
 The equations are those of Rumelhart, Hinton & Williams (1986), "Learning representations by
-back-propagating errors", Nature 323, 533-536, https://doi.org/10.1038/323533a0.
+back-propagating errors", Nature 323, 533-536, https://doi.org/10.1038/323533a0. Where the names of
+`activations`, `losses` and `optimizers` have a source of their own, it is given there.
 """
 
-import ctypes
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
+from fastbp.arithmetic import FLOAT32 as FLOAT32
+from fastbp.arithmetic import FLOAT64, Number, total
+from fastbp.arithmetic import Float32 as Float32
 from fastbp.errors import OptionError
-
-Number = Any
-"""`float`, or a type that behaves like it."""
 
 Vector = list[Number]
 
 
 @dataclass
 class Layer:
-    """One dense sigmoid layer: ``W[i][j]`` leads from input i to neuron j, ``b[j]`` is its bias."""
+    """One dense layer: ``W[i][j]`` leads from input i to neuron j, ``b[j]`` is its bias."""
 
     W: list[Vector]
     b: Vector
+    activation: str = "sigmoid"
 
 
 Network = list[Layer]
 
 
+# --- activations: a from z, and da/dz from z and a ---------------------------------------------------
+
+
+def sigmoid(z: Number, f: Any = FLOAT64) -> Number:
+    """Return s(z) = 1 / (1 + e^-z)."""
+    return 1.0 / (1.0 + f.exp(-z))
+
+
+def gaussian(z: Number, f: Any) -> Number:
+    """Return the standard normal distribution function: Phi(z) = erfc(-z / sqrt 2) / 2."""
+    return 0.5 * f.erfc(-z / f.sqrt(2))
+
+
+def gelu_derivative(z: Number, a: Number, f: Any) -> Number:
+    """Return Phi(z) + z phi(z), where phi(z) = e^(-z^2 / 2) / sqrt(2 pi)."""
+    return gaussian(z, f) + z * (f.exp(-0.5 * (z * z)) / f.sqrt(2 * f.pi))
+
+
+def silu_derivative(z: Number, a: Number, f: Any) -> Number:
+    """Return s(z) (1 + z (1 - s(z)))."""
+    s = sigmoid(z, f)
+    return s * (1.0 + z * (1.0 - s))
+
+
+def softplus(z: Number, f: Any) -> Number:
+    """Return log(1 + e^z) = max(z, 0) + log1p(e^-|z|)."""
+    return (0.0 if z < 0 else z) + f.log1p(f.exp(-abs(z)))
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Number, Any], Number], Callable[[Number, Number, Any], Number]]] = {
+    "identity": (lambda z, f: z, lambda z, a, f: 1.0),
+    "sigmoid": (sigmoid, lambda z, a, f: a * (1.0 - a)),
+    "tanh": (lambda z, f: f.tanh(z), lambda z, a, f: 1.0 - a * a),
+    "relu": (lambda z, f: 0.0 if z <= 0 else z, lambda z, a, f: 1.0 if a > 0 else 0.0),
+    "leaky_relu": (lambda z, f: z if z > 0 else 0.01 * z, lambda z, a, f: 1.0 if a > 0 else 0.01),
+    "elu": (lambda z, f: z if z > 0 else f.expm1(z), lambda z, a, f: 1.0 if a > 0 else a + 1.0),
+    "gelu": (lambda z, f: z * gaussian(z, f), gelu_derivative),
+    "silu": (lambda z, f: z * sigmoid(z, f), silu_derivative),
+    "softplus": (softplus, lambda z, a, f: -f.expm1(-a)),
+}
+"""The formulas of `fastbp.activations`, neuron by neuron. NaN gives NaN in each."""
+
+
+def softmax(z: Vector, f: Any) -> Vector:
+    """Return a_j = e^(z_j - m) / sum_k e^(z_k - m), with m = max_k z_k."""
+    m = max(z)
+    exps = [f.exp(z_j - m) for z_j in z]
+    normaliser = total(exps)
+    return [e_j / normaliser for e_j in exps]
+
+
+def activate(name: str, z: Vector, f: Any) -> Vector:
+    """Return the activations of a layer."""
+    if name == "softmax":
+        return softmax(z, f)
+    return [ACTIVATIONS[name][0](z_j, f) for z_j in z]
+
+
+def activate_backward(name: str, z: Vector, a: Vector, d_a: Vector, f: Any) -> Vector:
+    """Return dL/dz from dL/da: dL/dz_j = dL/da_j da_j/dz_j; for softmax a_j (dL/da_j - sum_k a_k dL/da_k)."""
+    if name == "softmax":
+        average = total([a_k * d_k for a_k, d_k in zip(a, d_a, strict=True)])
+        return [a_j * (d_j - average) for a_j, d_j in zip(a, d_a, strict=True)]
+    derivative = ACTIVATIONS[name][1]
+    return [d_j * derivative(z_j, a_j, f) for z_j, a_j, d_j in zip(z, a, d_a, strict=True)]
+
+
+# --- losses of one sample: L from the outputs y and targets t, and dL/dy -----------------------------
+
+
+def half_squared_error(y: Vector, t: Vector, f: Any = FLOAT64) -> Number:
+    """Return E = 1/2 sum_j (y_j - t_j)^2, so that dE/dy_j = y_j - t_j."""
+    return 0.5 * total([(y_j - t_j) * (y_j - t_j) for y_j, t_j in zip(y, t, strict=True)])
+
+
+def mean_over(loss: Callable[[Number, Number, Any], Number]) -> Callable[[Vector, Vector, Any], Number]:
+    """Return the loss of a sample that is the mean over outputs of `loss(y_j, t_j, f)`."""
+    return lambda y, t, f: total([loss(y_j, t_j, f) for y_j, t_j in zip(y, t, strict=True)]) / len(y)
+
+
+def huber(e: Number) -> Number:
+    """Return e^2 / 2 where |e| <= 1, else |e| - 1/2."""
+    return 0.5 * (e * e) if abs(e) <= 1 else abs(e) - 0.5
+
+
+def sign(e: Number) -> Number:
+    """Return -1, 0 or 1; NaN for NaN."""
+    return 1.0 if e > 0 else -1.0 if e < 0 else e
+
+
+LOSSES: dict[str, tuple[Callable[..., Number], Callable[[Number, Number, int], Number]]] = {
+    "half_squared_error": (half_squared_error, lambda y, t, K: y - t),
+    "mean_squared_error": (mean_over(lambda y, t, f: (y - t) * (y - t)), lambda y, t, K: 2.0 * (y - t) / K),
+    "mean_absolute_error": (mean_over(lambda y, t, f: abs(y - t)), lambda y, t, K: sign(y - t) / K),
+    "huber": (
+        mean_over(lambda y, t, f: huber(y - t)),
+        lambda y, t, K: (y - t if abs(y - t) <= 1 else sign(y - t)) / K,
+    ),
+    "poisson": (
+        mean_over(lambda y, t, f: y - t * f.log(y) if t != 0 else y),
+        lambda y, t, K: (1.0 - t / y) / K,
+    ),
+}
+"""The formulas of `fastbp.losses`; the derivative is that by one output of K."""
+
+
+def binary_cross_entropy(z: Vector, t: Vector, f: Any) -> Number:
+    """Return -1/K sum_j [t_j log y_j + (1 - t_j) log(1 - y_j)], with y = s(z), from z."""
+    return mean_over(lambda z, t, f: softplus(z, f) - t * z)(z, t, f)
+
+
+def categorical_cross_entropy(z: Vector, t: Vector, f: Any) -> Number:
+    """Return -sum_j t_j log y_j, with y = softmax(z), from z."""
+    m = max(z)
+    log_sum = f.log(total([f.exp(z_j - m) for z_j in z]))
+    return total([t_j * (m - z_j + log_sum) for z_j, t_j in zip(z, t, strict=True)])
+
+
+FUSED = {
+    "binary_cross_entropy": (binary_cross_entropy, lambda y, t, K: (y - t) / K),
+    "categorical_cross_entropy": (categorical_cross_entropy, lambda y, t, K: y - t),
+}
+"""The losses computed together with the output's activation: L from z, and dL/dz."""
+
+
+def sample_loss(y: Vector, t: Vector, z: Vector, loss: str, f: Any) -> Number:
+    """Return the loss of one sample."""
+    return FUSED[loss][0](z, t, f) if loss in FUSED else LOSSES[loss][0](y, t, f)
+
+
+def output_delta(
+    y: Vector,
+    t: Vector,
+    z: Vector = (),  # type: ignore[assignment]
+    activation: str = "sigmoid",
+    loss: str = "half_squared_error",
+    f: Any = FLOAT64,
+) -> Vector:
+    """Return dL/dz of the output layer; only gelu and silu need its z."""
+    derivative = FUSED[loss][1] if loss in FUSED else LOSSES[loss][1]
+    d_y = [derivative(y_j, t_j, len(y)) for y_j, t_j in zip(y, t, strict=True)]
+    return d_y if loss in FUSED else activate_backward(activation, z or y, y, d_y, f)
+
+
 # --- one layer, one sample ---------------------------------------------------------------------------
 
 
-def total(terms: Sequence[Number]) -> Number:
-    """Add from the first term to the last; Python's `sum` compensates, so its bits differ."""
-    result = terms[0]
-    for term in terms[1:]:
-        result = result + term
-    return result
-
-
-def exp(x: float) -> float:
-    """Return e^x, infinite where that leaves the range of a float64 (`math.exp` would raise)."""
-    try:
-        return math.exp(x)
-    except OverflowError:
-        return math.inf
-
-
-def sigmoid(z: Number, exp: Callable[[Number], Number] = exp) -> Number:
-    """Return s(z) = 1 / (1 + e^-z)."""
-    return 1.0 / (1.0 + exp(-z))
-
-
-def sigmoid_derivative(a: Number) -> Number:
-    """Return ds/dz in terms of the output a = s(z): s'(z) = s(z) (1 - s(z)) = a (1 - a)."""
-    return a * (1.0 - a)
-
-
-def layer_forward(a: Vector, layer: Layer, exp: Callable[[Number], Number] = exp) -> Vector:
-    """Return the next activation: z_j = b_j + sum_i a_i W_ij, a_j = s(z_j)."""
+def layer_forward(a: Vector, layer: Layer, f: Any = FLOAT64) -> tuple[Vector, Vector]:
+    """Return z and the next activation: z_j = b_j + sum_i a_i W_ij."""
     columns = zip(*layer.W, strict=True)
     z = [
         total([b_j, *(a_i * W_ij for a_i, W_ij in zip(a, column, strict=True))])
         for b_j, column in zip(layer.b, columns, strict=True)
     ]
-    return [sigmoid(z_j, exp) for z_j in z]
+    return z, activate(layer.activation, z, f)
 
 
-def layer_backward(a: Vector, layer: Layer, delta: Vector) -> Vector:
-    """Return dL/dz of the layer below: delta_i = (sum_j W_ij delta_j) s'(z_i)."""
-    return [
-        total([W_ij * delta_j for W_ij, delta_j in zip(row, delta, strict=True)]) * sigmoid_derivative(a_i)
-        for row, a_i in zip(layer.W, a, strict=True)
-    ]
+def layer_backward(
+    a: Vector,
+    layer: Layer,
+    delta: Vector,
+    z: Vector = (),  # type: ignore[assignment]
+    activation: str = "sigmoid",
+    f: Any = FLOAT64,
+) -> Vector:
+    """Return dL/dz of the layer below, of which a, z and activation are: dL/da_i = sum_j W_ij delta_j."""
+    d_a = [total([W_ij * delta_j for W_ij, delta_j in zip(row, delta, strict=True)]) for row in layer.W]
+    return activate_backward(activation, z or a, a, d_a, f)
 
 
 def layer_gradient(a: Vector, delta: Vector) -> Layer:
@@ -92,48 +217,274 @@ def layer_gradient(a: Vector, delta: Vector) -> Layer:
     return Layer([[a_i * delta_j for delta_j in delta] for a_i in a], list(delta))
 
 
-def layer_update(layer: Layer, gradient: Layer, learning_rate: Number, train_biases: bool) -> Layer:
-    """Return the layer after one step of gradient descent: W - learning_rate dL/dW, likewise b."""
-    W = [
-        [W_ij - learning_rate * dW_ij for W_ij, dW_ij in zip(row, row_gradient, strict=True)]
-        for row, row_gradient in zip(layer.W, gradient.W, strict=True)
-    ]
-    if not train_biases:
-        return Layer(W, layer.b)
-    return Layer(W, [b_j - learning_rate * db_j for b_j, db_j in zip(layer.b, gradient.b, strict=True)])
+# --- the network -------------------------------------------------------------------------------------
 
 
-# --- the network, one sample -------------------------------------------------------------------------
-
-
-def forward(network: Network, x: Vector, exp: Callable[[Number], Number] = exp) -> list[Vector]:
-    """Return the activations of all layers: x first, the network's output last."""
-    activations = [x]
+def forward_pass(network: Network, x: Vector, functions: Any = FLOAT64) -> tuple[list[Vector], list[Vector]]:
+    """Return the pre-activations and the activations of all layers; x stands first in both."""
+    zs, activations = [x], [x]
     for layer in network:
-        activations.append(layer_forward(activations[-1], layer, exp))
-    return activations
+        z, a = layer_forward(activations[-1], layer, functions)
+        zs.append(z)
+        activations.append(a)
+    return zs, activations
 
 
-def half_squared_error(y: Vector, t: Vector) -> Number:
-    """Return E = 1/2 sum_j (y_j - t_j)^2, so that dE/dy_j = y_j - t_j."""
-    return 0.5 * total([(y_j - t_j) * (y_j - t_j) for y_j, t_j in zip(y, t, strict=True)])
+def forward(network: Network, x: Vector, functions: Any = FLOAT64) -> list[Vector]:
+    """Return the activations of all layers: x first, the network's output last."""
+    return forward_pass(network, x, functions)[1]
 
 
-def output_delta(y: Vector, t: Vector) -> Vector:
-    """Return dE/dz of the output layer: (y_j - t_j) s'(z_j)."""
-    return [(y_j - t_j) * sigmoid_derivative(y_j) for y_j, t_j in zip(y, t, strict=True)]
+def backward(
+    network: Network,
+    X: list[Vector],
+    Y: list[Vector],
+    loss: str = "half_squared_error",
+    sample_weight: Vector | None = None,
+    l2: Number = 0.0,
+    functions: Any = FLOAT64,
+) -> Iterator[tuple[int, Layer]]:
+    """Yield (i, the gradient of layer i) from the last layer to the first.
 
-
-def gradients(network: Network, x: Vector, t: Vector, exp: Callable[[Number], Number] = exp) -> list[Layer]:
-    """Return dE/dW and dE/db of every layer for one sample, all taken at the present weights."""
-    activations = forward(network, x, exp)
-    delta = output_delta(activations[-1], t)
-    result: list[Layer] = []
+    The deltas of the layer below are formed when the next gradient is asked for, with the weights that
+    the layer has then: whoever updates it in between propagates back through its new weights.
+    """
+    passes = [forward_pass(network, x, functions) for x in X]
+    deltas = [
+        output_delta(activations[-1], t, zs[-1], network[-1].activation, loss, functions)
+        for (zs, activations), t in zip(passes, Y, strict=True)
+    ]
     for i in reversed(range(len(network))):
-        result.insert(0, layer_gradient(activations[i], delta))
+        gradients = [
+            layer_gradient(activations[i], delta)
+            for (_, activations), delta in zip(passes, deltas, strict=True)
+        ]
+        yield i, with_l2(mean_gradient(gradients, sample_weight), network[i], l2)
         if i > 0:
-            delta = layer_backward(activations[i], network[i], delta)
-    return result
+            deltas = [
+                layer_backward(activations[i], network[i], delta, zs[i], network[i - 1].activation, functions)
+                for (zs, activations), delta in zip(passes, deltas, strict=True)
+            ]
+
+
+def mean(values: Sequence[Number], weights: Vector | None) -> Number:
+    """Return sum_i w_i v_i / sum_i w_i, or without weights sum_i v_i / n; 0 if all weights are 0."""
+    if weights is None:
+        return total(values) / len(values)
+    if not any(weights):
+        return 0.0
+    return total([w * value for w, value in zip(weights, values, strict=True)]) / total(weights)
+
+
+def mean_gradient(gradients: list[Layer], weights: Vector | None) -> Layer:
+    """Return the mean over samples of one layer's gradients, summed in the order of the batch."""
+    if len(gradients) == 1 and weights is None:
+        return gradients[0]  # the mean of one is that one, bit for bit
+    W = [
+        [mean(values, weights) for values in zip(*rows, strict=True)]
+        for rows in zip(*(gradient.W for gradient in gradients), strict=True)
+    ]
+    b = [mean(values, weights) for values in zip(*(gradient.b for gradient in gradients), strict=True)]
+    return Layer(W, b)
+
+
+def with_l2(gradient: Layer, layer: Layer, l2: Number) -> Layer:
+    """Return the gradient of the loss plus l2/2 times the sum of all squared weights, biases left out."""
+    if l2 == 0:
+        return gradient
+    W = [
+        [dW_ij + l2 * W_ij for dW_ij, W_ij in zip(row_gradient, row, strict=True)]
+        for row_gradient, row in zip(gradient.W, layer.W, strict=True)
+    ]
+    return Layer(W, gradient.b)
+
+
+def clipped(gradients: list[Layer], norm: Number, train_biases: bool, functions: Any) -> list[Layer]:
+    """Return the gradients, scaled to the Euclidean norm `norm` all together if theirs is larger.
+
+    Pascanu, Mikolov & Bengio (2013), algorithm 1, https://arxiv.org/abs/1211.5063. Fixed biases do not count.
+    """
+    rows = [row for g in gradients for row in (*g.W, *([g.b] if train_biases else []))]
+    length = functions.sqrt(total([g * g for row in rows for g in row]))
+    if length <= norm:
+        return gradients
+    scale = norm / length
+    return [Layer([[scale * g for g in row] for row in g.W], [scale * g for g in g.b]) for g in gradients]
+
+
+def gradients(
+    network: Network,
+    x: Vector,
+    t: Vector,
+    loss: str = "half_squared_error",
+    functions: Any = FLOAT64,
+) -> list[Layer]:
+    """Return dL/dW and dL/db of every layer for one sample, all taken at the present weights."""
+    return [gradient for _, gradient in backward(network, [x], [t], loss, functions=functions)][::-1]
+
+
+def loss(
+    network: Network,
+    X: list[Vector],
+    Y: list[Vector],
+    loss: str = "half_squared_error",
+    sample_weight: Vector | None = None,
+    functions: Any = FLOAT64,
+) -> Number:
+    """Return the loss, averaged over the samples; l2's part is not in it."""
+    losses = []
+    for x, t in zip(X, Y, strict=True):
+        zs, activations = forward_pass(network, x, functions)
+        losses.append(sample_loss(activations[-1], t, zs[-1], loss, functions))
+    return mean(losses, sample_weight)
+
+
+# --- optimizers: one parameter, one step -------------------------------------------------------------
+#
+# A rule takes the parameter, its gradient g, the learning rate r, the number k of the step, from 1 on, what
+# it remembers of the parameter, a list that is empty at first, and the optimizer's hyper-parameters. It
+# returns the new parameter. Sources and defaults are in `fastbp.optimizers`; the order of operations is
+# PyTorch's. What depends on hyper-parameters alone is computed as float64, whatever the parameters are.
+
+
+def sgd(theta, g, r, k, memory, f, *, momentum=0.0, nesterov=False, weight_decay=0.0):
+    """Step down the gradient, or along its running sum."""
+    if weight_decay:
+        g = g + weight_decay * theta
+    if momentum:
+        v = momentum * memory[0] + g if memory else g
+        memory[:] = [v]
+        g = g + momentum * v if nesterov else v
+    return theta - r * g
+
+
+def rmsprop(theta, g, r, k, memory, f, *, alpha, epsilon, momentum, weight_decay):
+    """Divide the gradient by its running root mean square."""
+    s, v = memory or (0.0, 0.0)
+    if weight_decay:
+        g = g + weight_decay * theta
+    s = alpha * s + (1.0 - alpha) * (g * g)
+    q = g / (f.sqrt(s) + epsilon)
+    v = momentum * v + q if momentum else q
+    memory[:] = [s, v]
+    return theta - r * v
+
+
+def adam(theta, g, r, k, memory, f, *, beta1, beta2, epsilon, weight_decay):
+    """Divide the running mean of the gradient by its running root mean square."""
+    m, v = memory or (0.0, 0.0)
+    if weight_decay:
+        g = g + weight_decay * theta
+    m = beta1 * m + (1.0 - beta1) * g
+    v = beta2 * v + (1.0 - beta2) * (g * g)
+    memory[:] = [m, v]
+    return theta - r / (1.0 - beta1**k) * (m / (f.sqrt(v) / math.sqrt(1.0 - beta2**k) + epsilon))
+
+
+def adamw(theta, g, r, k, memory, f, *, weight_decay, **others):
+    """Take Adam's step from a parameter that has decayed."""
+    return adam(theta * (1.0 - r * weight_decay), g, r, k, memory, f, weight_decay=0.0, **others)
+
+
+def rprop(theta, g, r, k, memory, f, *, eta_minus, eta_plus, smallest_step, largest_step):
+    """Step by a size that grows while the gradient keeps its sign and shrinks where it changes."""
+    previous, size = memory or (0.0, r)
+    product = g * previous
+    size = size * (eta_plus if product > 0 else eta_minus if product < 0 else 1.0)
+    size = min(max(size, smallest_step), largest_step)
+    if product < 0:
+        g = 0.0
+    memory[:] = [g, size]
+    return theta - sign(g) * size
+
+
+RULES: dict[str, Callable[..., Number]] = {
+    "SGD": sgd,
+    "RMSprop": rmsprop,
+    "Adam": adam,
+    "AdamW": adamw,
+    "RPROP": rprop,
+}
+"""The rule of each class of `fastbp.optimizers`."""
+
+
+class Updater:
+    """An optimizer at work: what it remembers of every parameter, and the steps taken.
+
+    Parameters
+    ----------
+    optimizer : number or optimizer
+        A number is the learning rate of plain gradient descent; the others are those of `fastbp.optimizers`.
+    functions
+        Of the type of the parameters.
+    """
+
+    def __init__(self, optimizer: Any, functions: Any = FLOAT64):
+        self.functions = functions
+        self.hyperparameters: dict[str, Any] = {}
+        self.rule, self.learning_rate = RULES["SGD"], optimizer
+        if type(optimizer).__name__ in RULES:
+            self.rule = RULES[type(optimizer).__name__]
+            self.hyperparameters = {f.name: getattr(optimizer, f.name) for f in fields(optimizer)}
+            self.learning_rate = self.hyperparameters.pop("learning_rate")
+        self.steps = 0
+        self.memory: dict[int, Layer] = {}
+
+    def update(self, i: int, layer: Layer, gradient: Layer, train_biases: bool) -> Layer:
+        """Return layer i after the step that is being taken, of which `steps` counts those before."""
+        if i not in self.memory:
+            self.memory[i] = Layer([[[] for _ in row] for row in layer.W], [[] for _ in layer.b])
+        rate = self.learning_rate
+        r = rate.rate(self.steps) if hasattr(rate, "rate") else rate
+        k, f, others = self.steps + 1, self.functions, self.hyperparameters
+
+        def updated(parameters: Vector, gradients: Vector, memories: list[Vector]) -> Vector:
+            return [
+                self.rule(theta, g, r, k, memory, f, **others)
+                for theta, g, memory in zip(parameters, gradients, memories, strict=True)
+            ]
+
+        W = [updated(*rows) for rows in zip(layer.W, gradient.W, self.memory[i].W, strict=True)]
+        b = updated(layer.b, gradient.b, self.memory[i].b) if train_biases else layer.b
+        return Layer(W, b, layer.activation)
+
+
+# --- training ----------------------------------------------------------------------------------------
+
+
+def batch_step(
+    network: Network,
+    X: list[Vector],
+    Y: list[Vector],
+    updater: Updater,
+    *,
+    loss: str = "half_squared_error",
+    update: str = "simultaneous",
+    train_biases: bool = True,
+    sample_weight: Vector | None = None,
+    l2: Number = 0.0,
+    gradient_clip_norm: Number | None = None,
+) -> None:
+    """Train on one batch, in place.
+
+    With ``update="simultaneous"`` every gradient is taken at the weights from before the step: true
+    gradient descent. With ``update="sequential"`` each layer is updated before the error passes
+    back through it, so that the layers below see its new weights.
+    """
+    if update not in ("simultaneous", "sequential"):
+        raise OptionError(f"update is {update!r}, and may be 'simultaneous', 'sequential'")
+    gradients: Any = backward(network, X, Y, loss, sample_weight, l2, updater.functions)
+    if update == "simultaneous":
+        gradients = list(gradients)
+    if gradient_clip_norm is not None:
+        if update == "sequential":
+            raise OptionError("gradient_clip_norm needs all gradients, which update='sequential' never has")
+        numbers, layers = zip(*gradients, strict=True)
+        scaled = clipped(list(layers), gradient_clip_norm, train_biases, updater.functions)
+        gradients = zip(numbers, scaled, strict=True)
+    for i, gradient in gradients:
+        network[i] = updater.update(i, network[i], gradient, train_biases)
+    updater.steps += 1
 
 
 def step(
@@ -142,38 +493,11 @@ def step(
     t: Vector,
     learning_rate: Number,
     *,
-    update: str = "simultaneous",
-    train_biases: bool = True,
-    exp: Callable[[Number], Number] = exp,
+    functions: Any = FLOAT64,
+    **options: Any,
 ) -> None:
-    """Train on one sample, in place.
-
-    With ``update="simultaneous"`` every gradient is taken at the weights from before the step: true
-    gradient descent. With ``update="sequential"`` each layer is updated before the error passes
-    back through it, so that the layers below see its new weights.
-    """
-    if update == "simultaneous":
-        for i, gradient in enumerate(gradients(network, x, t, exp)):
-            network[i] = layer_update(network[i], gradient, learning_rate, train_biases)
-    elif update == "sequential":
-        activations = forward(network, x, exp)
-        delta = output_delta(activations[-1], t)
-        for i in reversed(range(len(network))):
-            gradient = layer_gradient(activations[i], delta)
-            network[i] = layer_update(network[i], gradient, learning_rate, train_biases)
-            if i > 0:
-                delta = layer_backward(activations[i], network[i], delta)
-    else:
-        raise OptionError(f"update is {update!r}, and may be 'simultaneous', 'sequential'")
-
-
-def loss(network: Network, X: list[Vector], Y: list[Vector], exp: Callable[[Number], Number] = exp) -> Number:
-    """Return the half squared error, averaged over the samples."""
-    errors = [half_squared_error(forward(network, x, exp)[-1], t) for x, t in zip(X, Y, strict=True)]
-    return total(errors) / len(errors)
-
-
-# --- training ----------------------------------------------------------------------------------------
+    """Train on one sample by plain gradient descent, in place; the options are those of `batch_step`."""
+    batch_step(network, [x], [t], Updater(learning_rate, functions), **options)
 
 
 def sample_order(n_samples: int, generator_state: int | None = None) -> Iterator[int]:
@@ -204,13 +528,19 @@ def train(
     Y: list[Vector],
     *,
     steps: int,
-    learning_rate: Number,
-    update: str = "simultaneous",
-    train_biases: bool = True,
+    learning_rate: Number = None,
+    optimizer: Any = None,
+    batch_size: int = 1,
     generator_state: int | None = None,
-    exp: Callable[[Number], Number] = exp,
+    sample_weight: Vector | None = None,
+    functions: Any = FLOAT64,
+    **options: Any,
 ) -> None:
-    """Train in place, one sample a step, in order or shuffled by `sample_order`.
+    """Train in place, in the order of the samples or shuffled by `sample_order`.
+
+    The last batch of an epoch has the samples that are left, and counts as a step like the others.
+    A learning rate alone means plain gradient descent; an `optimizer` brings its own. The other options are
+    those of `batch_step`.
 
     Examples
     --------
@@ -220,158 +550,17 @@ def train(
     >>> round(network[1].W[0][0], 8)
     0.35891648
     """
+    updater = Updater(learning_rate if optimizer is None else optimizer, functions)
     order = sample_order(len(X), generator_state)
+    left = len(X)
     for _ in range(steps):
-        i = next(order)
-        step(network, X[i], Y[i], learning_rate, update=update, train_biases=train_biases, exp=exp)
-
-
-# --- float32 -----------------------------------------------------------------------------------------
-
-
-class Float32(float):
-    """A number that is rounded to float32 after every operation: the truth for ``dtype="float32"``.
-
-    The float64 result of + - * / on two float32 numbers, rounded once more, is the correctly rounded
-    float32 result (Figueroa 1995, https://doi.org/10.1145/221332.221334).
-    """
-
-    def __new__(cls, value: float) -> "Float32":
-        """Return `value`, rounded."""
-        return super().__new__(cls, ctypes.c_float(value).value)
-
-    def __add__(self, other: float) -> "Float32":
-        return Float32(float(self) + float(other))
-
-    def __sub__(self, other: float) -> "Float32":
-        return Float32(float(self) - float(other))
-
-    def __mul__(self, other: float) -> "Float32":
-        return Float32(float(self) * float(other))
-
-    def __truediv__(self, other: float) -> "Float32":
-        return Float32(float(self) / float(other))
-
-    def __rsub__(self, other: float) -> "Float32":
-        return Float32(float(other) - float(self))
-
-    def __rtruediv__(self, other: float) -> "Float32":
-        return Float32(float(other) / float(self))
-
-    def __neg__(self) -> "Float32":
-        return Float32(-float(self))
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    @staticmethod
-    def exp(x: float) -> "Float32":
-        """Return e^x, computed as a float64 and rounded once."""
-        return Float32(exp(x))
-
-
-# --- the two baselines -------------------------------------------------------------------------------
-
-
-class Neuron:
-    """A neuron that remembers what it last saw, as textbook programs have it."""
-
-    def __init__(self, weights: list[float], bias: float):
-        self.weights = weights
-        self.bias = bias
-        self.inputs: list[float] = []
-        self.output = 0.0
-
-    def activate(self, inputs: list[float]) -> float:
-        """Return s(w . x + b), and remember x and the output."""
-        self.inputs = inputs
-        z = self.bias
-        for weight, x in zip(self.weights, inputs, strict=True):
-            z += weight * x
-        self.output = 1.0 / (1.0 + math.exp(-z))
-        return self.output
-
-    def output_delta(self, target: float) -> float:
-        """Return dE/dz of an output neuron."""
-        return (self.output - target) * self.output * (1.0 - self.output)
-
-    def hidden_delta(self, back_propagated: float) -> float:
-        """Return dE/dz of a hidden neuron, given dE/d(output)."""
-        return back_propagated * self.output * (1.0 - self.output)
-
-
-class TextbookNetwork:
-    """Baseline 1: one object a neuron, the form that people write when they learn backpropagation.
-
-    Two layers of sigmoid neurons, half squared error, gradients from before the step, fixed biases.
-    """
-
-    def __init__(self, hidden: list[Neuron], output: list[Neuron]):
-        self.hidden = hidden
-        self.output = output
-
-    def predict(self, x: list[float]) -> list[float]:
-        """Return the outputs for one sample."""
-        hidden = [neuron.activate(x) for neuron in self.hidden]
-        return [neuron.activate(hidden) for neuron in self.output]
-
-    def train(self, x: list[float], target: list[float], learning_rate: float) -> None:
-        """Take one step of gradient descent on one sample."""
-        self.predict(x)
-        output_deltas = [neuron.output_delta(t) for neuron, t in zip(self.output, target, strict=True)]
-        hidden_deltas = []
-        for i, neuron in enumerate(self.hidden):
-            back = 0.0
-            for output, delta in zip(self.output, output_deltas, strict=True):
-                back += delta * output.weights[i]
-            hidden_deltas.append(neuron.hidden_delta(back))
-        layers = ((self.output, output_deltas), (self.hidden, hidden_deltas))
-        for neurons, deltas in layers:
-            for neuron, delta in zip(neurons, deltas, strict=True):
-                for i, x_i in enumerate(neuron.inputs):
-                    neuron.weights[i] -= learning_rate * delta * x_i
-
-
-def train_222_locals(
-    weights: Sequence[float],
-    biases: Sequence[float],
-    samples: Sequence[tuple[float, float, float, float]],
-    learning_rate: float,
-    steps: int,
-) -> tuple[float, ...]:
-    """Baseline 2: the fastest honest 2-2-2 loop in pure Python, everything a local variable.
-
-    Parameters
-    ----------
-    weights : eight numbers, w1 to w8 of the worked example
-    biases : four numbers, of h1, h2, y1, y2; they stay as they are
-    samples : tuples (x1, x2, t1, t2), taken in order, one a step
-    learning_rate : float
-    steps : int
-
-    Returns
-    -------
-    tuple of eight numbers
-        The trained w1 to w8.
-    """
-    w1, w2, w3, w4, w5, w6, w7, w8 = weights
-    bh1, bh2, by1, by2 = biases
-    exp = math.exp
-    for x1, x2, t1, t2 in itertools.islice(itertools.cycle(samples), steps):
-        h1 = 1.0 / (1.0 + exp(-(w1 * x1 + w2 * x2 + bh1)))
-        h2 = 1.0 / (1.0 + exp(-(w3 * x1 + w4 * x2 + bh2)))
-        y1 = 1.0 / (1.0 + exp(-(w5 * h1 + w6 * h2 + by1)))
-        y2 = 1.0 / (1.0 + exp(-(w7 * h1 + w8 * h2 + by2)))
-        d1 = learning_rate * (y1 - t1) * y1 * (1.0 - y1)
-        d2 = learning_rate * (y2 - t2) * y2 * (1.0 - y2)
-        g1 = (d1 * w5 + d2 * w7) * h1 * (1.0 - h1)
-        g2 = (d1 * w6 + d2 * w8) * h2 * (1.0 - h2)
-        w5 -= d1 * h1
-        w6 -= d1 * h2
-        w7 -= d2 * h1
-        w8 -= d2 * h2
-        w1 -= g1 * x1
-        w2 -= g1 * x2
-        w3 -= g2 * x1
-        w4 -= g2 * x2
-    return w1, w2, w3, w4, w5, w6, w7, w8
+        batch = list(islice(order, min(batch_size, left)))
+        left = left - len(batch) or len(X)
+        batch_step(
+            network,
+            [X[i] for i in batch],
+            [Y[i] for i in batch],
+            updater,
+            sample_weight=None if sample_weight is None else [sample_weight[i] for i in batch],
+            **options,
+        )

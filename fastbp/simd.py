@@ -248,3 +248,13 @@ def rounder(typing, like):
         return context.get_constant(like, 1.5 * 2**digits)
 
     return like(like), generate
+
+
+@intrinsic
+def shifted(typing, address, offset):
+    """Return the address of the element at address[offset]."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return address(address, types.intp), generate

@@ -1,6 +1,5 @@
 """The cases that tests and benchmarks share: data, start parameters and settings of 2-2-2 training runs."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,10 +11,10 @@ from fastbp import reference, worked_example
 from fastbp.network import BIASES, DTYPES, Network
 
 ARITHMETIC = {
-    "float64": (float, math.exp),
-    "float32": (reference.Float32, reference.Float32.exp),
+    "float64": (float, reference.FLOAT64),
+    "float32": (reference.Float32, reference.FLOAT32),
 }
-"""For each dtype, the number type of `fastbp.reference` that rounds as it does, and that type's exp."""
+"""For each dtype, the number type of `fastbp.reference` that rounds as it does, and its functions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ class Case:
             update=self.update,
             train_biases=self.bias == "trainable",
             generator_state=generator_state,
-            exp=ARITHMETIC[self.dtype][1],
+            functions=ARITHMETIC[self.dtype][1],
         )
         network = self.network()
         for W, layer in zip(network.weights, layers, strict=True):

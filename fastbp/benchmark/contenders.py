@@ -22,7 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastbp import reference, training
+from fastbp import baselines, training
 from fastbp.benchmark.cases import Case
 from fastbp.optimizers import SGD
 
@@ -259,7 +259,7 @@ def prepare_python_locals(case: Case) -> Train:
 
     def train(steps: int) -> np.ndarray:
         theta = case.theta.copy()
-        theta[W1_TO_W8] = reference.train_222_locals(weights, biases, samples, case.learning_rate, steps)
+        theta[W1_TO_W8] = baselines.train_222_locals(weights, biases, samples, case.learning_rate, steps)
         return theta
 
     return train
@@ -272,10 +272,10 @@ def prepare_python_objects(case: Case) -> Train:
     def train(steps: int) -> np.ndarray:
         w1, w2, w3, w4, w5, w6, w7, w8 = case.theta[W1_TO_W8].tolist()
         bh1, bh2, by1, by2 = case.theta[BIASES].tolist()
-        neuron = reference.Neuron
+        neuron = baselines.Neuron
         hidden = [neuron([w1, w2], bh1), neuron([w3, w4], bh2)]
         output = [neuron([w5, w6], by1), neuron([w7, w8], by2)]
-        network = reference.TextbookNetwork(hidden, output)
+        network = baselines.TextbookNetwork(hidden, output)
         for step in range(steps):
             i = step % len(X)
             network.train(X[i], Y[i], case.learning_rate)

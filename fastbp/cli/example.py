@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         draw({update: trajectory(update, options.rounds, optimizer) for update in updates}, options.plot)
     if not options.json:
         print(steps_text(steps, options.learning_rate) if options.steps else figures_text(rows), flush=True)
-    race = None if options.race is None else run_race(options.race, optimizer)
+    race = None if options.race is None else run_race(options.race, options.learning_rate)
 
     if options.json:
         document = {

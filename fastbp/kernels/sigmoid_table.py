@@ -17,7 +17,8 @@ so that the delta of an output neuron, (s - t) s' = A - t B, is one polynomial t
 The coefficients are Taylor's, from s' = s (1 - s); s(c) itself is correctly rounded, from decimals. In
 `lookup_table` the truncation error is below 0.1 ulp. In `guess_table` the degree-6 term is economised to
 make it so for s: replacing x^6 by (48 x^4 - 18 x^2 + 1) / 32, which differs from it by the Chebyshev
-polynomial T_6 / 32, leaves an error of r^6 c_6 / 32. Measured: s(z) is within 1.5 ulp of both (``make soak``), and the
+polynomial T_6 / 32, leaves an error of r^6 c_6 / 32. Measured: s(z) is within 1.5 ulp of both (``make
+soak``), and the
 delta's error is at most 5 units of rounding in the larger of its terms.
 """
 

@@ -6,22 +6,18 @@ from numpy.typing import ArrayLike
 
 from fastbp.errors import NotSupportedError, OptionError, check_choice
 from fastbp.network import Network
-from fastbp.optimizers import SGD
-from fastbp.training import fused222
+from fastbp.optimizers import Optimizer
+from fastbp.training import fused222, layered
 from fastbp.training.loop import train_in_chunks
 from fastbp.training.plan import make_plan
 from fastbp.training.result import TrainingResult
 
 __all__ = ["TrainingResult", "train"]
 
-KERNELS = ("auto", "fused222")
-PLANNED_KERNELS = ("online", "layered")
+KERNELS = ("auto", "fused222", "layered")
+PLANNED_KERNELS = ("online",)
 PLANNED_OPTIONS = (
-    "sample_weight",
-    "l2",
-    "dropout",
     "validation_data",
-    "gradient_clip_norm",
     "metrics",
     "early_stopping",
     "callbacks",
@@ -41,10 +37,14 @@ def train(
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
-    optimizer: SGD,
+    optimizer: Optimizer,
     update: str = "simultaneous",
     shuffle: bool = True,
     seed: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    l2: float = 0.0,
+    dropout: float = 0.0,
+    gradient_clip_norm: float | None = None,
     math: str = "fast",
     kernel: str = "auto",
     **planned: Any,
@@ -54,36 +54,49 @@ def train(
     Parameters
     ----------
     network : Network
-        In this version, one with two inputs, two hidden and two output neurons, all sigmoid.
     X : array_like, shape (n_samples, n_inputs)
     Y : array_like, shape (n_samples, n_outputs)
-        Inputs and targets. They are converted to the network's dtype if need be, and never changed.
+        Inputs and targets. For categorical_cross_entropy, Y may be class labels instead: integers from 0 to
+        n_outputs - 1, shape (n_samples,). Both are converted to the network's dtype if need be, and never
+        changed.
     epochs, steps : int
         How long to train; give exactly one. A step is one update, an epoch one pass over the samples.
     batch_size : int, optional
-        Samples of one step; None is all of them. This version takes one sample a step, so pass 1
-        unless X holds a single sample.
-    optimizer : SGD
-        ``fastbp.SGD(learning_rate=...)``.
+        Samples of one step; None is all of them. The last batch of an epoch has those that are left.
+    optimizer : SGD, RMSprop, Adam, AdamW or RPROP
+        Its learning rate may be a number or a schedule from `fastbp.schedules`.
     update : {"simultaneous", "sequential"}
-        Take every gradient at the weights from before the step (true gradient descent), or update the
-        output layer first and propagate back through its new weights.
+        Take every gradient at the weights from before the step (true gradient descent), or update each
+        layer before propagating back through its new weights.
     shuffle : bool
         Visit the samples in a new random order each epoch, or always in the order given.
     seed : int, optional
-        Makes the shuffling reproducible: the same seed gives the same bits, for one version of
-        the libraries and one kind of CPU.
+        Makes the shuffling and the dropout reproducible: the same seed gives the same bits, for one version
+        of the libraries and one kind of CPU.
+    sample_weight : array_like, shape (n_samples,), optional
+        The loss of a batch is the mean weighted by these, ``sum_i w_i L_i / sum_i w_i``.
+    l2 : float
+        Adds ``l2 / 2`` times the sum of all squared weights, biases left out, to the loss that is minimised.
+    dropout : float
+        The probability, from 0 to below 1, that the activation of a hidden neuron is set to 0 for one sample
+        in one step; the others are divided by ``1 - dropout``, so that nothing changes afterwards
+        (Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov 2014,
+        https://jmlr.org/papers/v15/srivastava14a.html).
+    gradient_clip_norm : float, optional
+        Scale the gradient of all trained parameters together to this Euclidean norm where it is larger
+        (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063).
     math : {"fast", "exact"}
-        "exact" gives the bits of `fastbp.reference`. "fast" reorders and fuses operations, and takes the
-        sigmoid from a table that is within 2 ulp.
-    kernel : {"auto", "fused222"}
-        Which kernel to run.
+        "exact" gives the bits of `fastbp.reference`, on the kernel "fused222" alone. "fast" reorders and
+        fuses operations; the fused kernel then takes the sigmoid from a table that is within 2 ulp.
+    kernel : {"auto", "fused222", "layered"}
+        Which kernel to run. "fused222" is for 2-2-2 sigmoid networks, half the squared error and plain SGD,
+        one sample a step; "layered" is for everything; "auto" takes the first where it can.
 
     Returns
     -------
     TrainingResult
-        Ctrl-C ends the run within 0.1 s; the result then has ``stop_reason="interrupted"``, and the
-        network holds the parameters of the last whole chunk of steps.
+        Ctrl-C ends the run within 0.1 s, or after one step if that takes longer; the result then has
+        ``stop_reason="interrupted"``, and the network holds the parameters of the last whole chunk of steps.
 
     Raises
     ------
@@ -97,13 +110,22 @@ def train(
 
     Examples
     --------
-    >>> net = Network([2, 2, 2], seed=1)
+    >>> from fastbp import SGD, Adam
     >>> X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0, 1], [1, 0], [1, 0], [0, 1]]
+    >>> net = Network([2, 2, 2], seed=1)
     >>> result = train(net, X, Y, epochs=20_000, batch_size=1, optimizer=SGD(learning_rate=0.5), seed=0)
     >>> result.n_steps, result.stop_reason, result.kernel
     (80000, 'completed', 'fused222')
     >>> net.predict(X).round().astype(int).tolist()
     [[0, 1], [1, 0], [1, 0], [0, 1]]
+
+    Class labels, and two hidden layers:
+
+    >>> net = Network([2, 16, 16, 2], hidden_activation="relu", output_activation="softmax",
+    ...               loss="categorical_cross_entropy", seed=1)
+    >>> result = train(net, X, [1, 0, 0, 1], epochs=500, optimizer=Adam(learning_rate=0.01))
+    >>> net.predict(X).argmax(axis=1).tolist(), result.kernel
+    ([1, 0, 0, 1], 'layered')
     """
     if planned:
         name = next(iter(planned))
@@ -111,11 +133,12 @@ def train(
             raise NotSupportedError(f"{name} is not supported yet; leave it out")
         raise TypeError(f"train() got an unexpected keyword argument {name!r}")
     if not isinstance(network, Network):
-        raise OptionError(f"network is {network!r}, and must be a fastbp.Network")
+        raise OptionError(f"network is a {type(network).__name__}, and must be a fastbp.Network")
     check_choice("kernel", kernel, KERNELS, PLANNED_KERNELS)
     X, Y = network.check_data(X, Y)
     plan = make_plan(
         len(X),
+        network.dtype,
         epochs=epochs,
         steps=steps,
         batch_size=batch_size,
@@ -123,10 +146,20 @@ def train(
         update=update,
         shuffle=shuffle,
         seed=seed,
+        sample_weight=sample_weight,
+        l2=l2,
+        dropout=dropout,
+        gradient_clip_norm=gradient_clip_norm,
         math=math,
     )
-    if not fused222.supports(network):
-        raise NotSupportedError(
-            f"{network!r} cannot be trained yet; this version trains 2-2-2 networks: Network([2, 2, 2])"
+    fits = fused222.supports(network, plan)
+    if kernel == "fused222" and not fits:
+        raise OptionError(
+            "kernel is 'fused222', and that trains 2-2-2 sigmoid networks on half_squared_error by plain "
+            f"SGD, one sample a step; not {network!r} with batch_size={plan.batch_size} and {optimizer!r}"
         )
-    return train_in_chunks(fused222.Fused222Run(network, X, Y, plan), network, X, Y, plan)
+    if fits and kernel != "layered":
+        return train_in_chunks(fused222.Fused222Run(network, X, Y, plan), network, X, Y, plan)
+    if plan.math == "exact":
+        raise NotSupportedError("math='exact' is for the kernel 'fused222' alone; take math='fast'")
+    return train_in_chunks(layered.LayeredRun(network, X, Y, plan), network, X, Y, plan)

@@ -8,7 +8,10 @@ from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
 from fastbp.network import Network
-from fastbp.training.plan import Plan
+from fastbp.training.plan import MAX_RECORDS, Plan
+
+FREE_EVALUATIONS = 2**16
+"""Samples whose loss may be evaluated before that must stay under 1/100 of the steps: about 1 ms."""
 
 GUESSED_SHUFFLED, GUESSED_IN_ORDER = 64, 1024
 """Up to how many samples the fast kernel guesses the sigmoid's rows.
@@ -23,6 +26,7 @@ class Fused222Run:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "fused222"
+    first_chunk = 4096
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
         dtype = network.dtype
@@ -32,7 +36,8 @@ class Fused222Run:
         self._in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if not self.has_bias else np.arange(12)
         self.parameters[self._in_theta] = network.theta
         self.counters = np.array([0, -1, 0, plan.n_steps])
-        self.losses = np.zeros(plan.n_records)
+        self._n_steps, self._record_every = plan.n_steps, _record_every(plan.n_steps, n_samples)
+        self.losses = np.zeros(1 + -(-plan.n_steps // self._record_every))
         self.order = np.arange(n_samples)
         self.generator = np.array([plan.generator_state], np.uint64)
         self.carry = np.zeros(kernels.CARRY, dtype)
@@ -43,7 +48,7 @@ class Fused222Run:
             network.bias == "trainable",
             plan.update == "sequential",
             plan.shuffle and n_samples > 1,
-            plan.record_every,
+            self._record_every,
         )
         self._kernel = kernels.fused222_fast if plan.math == "fast" else kernels.fused222_exact
         self._fast_only: tuple[np.ndarray, ...] = ()
@@ -61,6 +66,11 @@ class Fused222Run:
     def recorded(self) -> np.ndarray:
         """The losses recorded so far."""
         return self.losses[: self.counters[kernels.RECORDED]]
+
+    @property
+    def recorded_steps(self) -> np.ndarray:
+        """The steps after which these losses were taken."""
+        return np.minimum(np.arange(len(self.recorded)) * self._record_every, self._n_steps)
 
     @property
     def theta(self) -> np.ndarray:
@@ -91,21 +101,32 @@ class Fused222Run:
         return twin
 
 
-def supports(network: Network) -> bool:
-    """Whether this kernel trains this network."""
+def supports(network: Network, plan: Plan) -> bool:
+    """Whether this kernel can do what is planned."""
     return (
-        network.layer_sizes == (2, 2, 2)
+        plan.one_sample_sgd
+        and network.layer_sizes == (2, 2, 2)
         and network.hidden_activations == ("sigmoid",)
         and network.output_activation == "sigmoid"
         and network.loss_name == "half_squared_error"
     )
 
 
+def _record_every(n_steps: int, n_samples: int) -> int:
+    """Return the steps between two recorded losses: whole epochs, as few as cost next to nothing.
+
+    A record evaluates the loss of every sample, which costs up to what a step on that sample costs.
+    """
+    epochs = -(-n_steps // n_samples)
+    affordable = max(FREE_EVALUATIONS // n_samples, epochs // 100, 1)
+    return -(-epochs // min(MAX_RECORDS, affordable)) * n_samples
+
+
 def _learning_rate(plan: Plan, dtype: np.dtype) -> np.floating:
     with np.errstate(over="ignore"):
-        rate = dtype.type(plan.learning_rate)
+        rate = dtype.type(plan.optimizer.learning_rate)
     if not np.isfinite(rate):
-        raise OptionError(f"learning_rate is {plan.learning_rate:g}, and is too large for {dtype}")
+        raise OptionError(f"learning_rate is {plan.optimizer.learning_rate:g}, and is too large for {dtype}")
     return rate
 
 

@@ -14,13 +14,16 @@ from fastbp.training.result import TrainingResult
 CHUNK_SECONDS = 0.05
 """Work between two looks at Ctrl-C, which is not delivered inside compiled code."""
 
-FIRST_CHUNK = 4096
+SNAPSHOT_SECONDS = 1.0
+"""Work between two snapshots: what a search for the step of a divergence repeats."""
 
 
 class Run(Protocol):
     """What the loop needs of a run, whichever kernel it is on."""
 
     name: str
+    first_chunk: int
+    """Steps that surely take less than `CHUNK_SECONDS`."""
 
     @property
     def step(self) -> int:
@@ -29,6 +32,10 @@ class Run(Protocol):
     @property
     def recorded(self) -> np.ndarray:
         """The losses recorded so far."""
+
+    @property
+    def recorded_steps(self) -> np.ndarray:
+        """The steps at which they were recorded."""
 
     @property
     def theta(self) -> np.ndarray:
@@ -53,11 +60,13 @@ def train_in_chunks(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, pl
     started = time.perf_counter()
     stop_reason = "completed"
     good = run.snapshot()
-    chunk = FIRST_CHUNK
+    chunk = run.first_chunk
+    snapshot_taken = started
     try:
         while run.step < plan.n_steps and _finite(run):
-            good = run.snapshot()
             chunk_started = time.perf_counter()
+            if chunk_started - snapshot_taken > SNAPSHOT_SECONDS:
+                good, snapshot_taken = run.snapshot(), chunk_started
             run.advance(min(run.step + chunk, plan.n_steps))
             elapsed = time.perf_counter() - chunk_started
             chunk = max(1, int(chunk * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
@@ -68,8 +77,8 @@ def train_in_chunks(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, pl
     if not _finite(run):
         _raise_divergence(good, run.step, network, X, Y, plan)
     seconds = time.perf_counter() - started
-    losses, steps = run.recorded.copy(), plan.record_steps(len(run.recorded))
-    if steps[-1] != run.step:
+    losses, steps = run.recorded.copy(), run.recorded_steps
+    if len(steps) == 0 or steps[-1] != run.step:
         losses, steps = np.append(losses, network.loss(X, Y)), np.append(steps, run.step)
     return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name)
 
@@ -100,7 +109,8 @@ def _raise_divergence(
     network.theta[:] = good.theta
     raise DivergenceError(
         f"step {bad_step} of {plan.n_steps} made a parameter or the loss infinite or NaN, at learning rate "
-        f"{plan.learning_rate:g}; the network holds the parameters from after step {good.step}. "
+        f"{plan.schedule.rate(bad_step - 1):g}; the network holds the parameters from after step "
+        f"{good.step}. "
         "Try a smaller learning rate, or scale the inputs and targets",
         bad_step,
     )

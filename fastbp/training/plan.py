@@ -1,12 +1,15 @@
 """What a run is to do, checked and settled before it starts."""
 
-import math
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from fastbp.errors import NotSupportedError, OptionError, check_choice, check_integer
-from fastbp.optimizers import SGD
+from fastbp.errors import DataError, NotSupportedError, OptionError, ShapeError, check_choice, check_integer
+from fastbp.optimizers import SGD, Optimizer
+from fastbp.schedules import Adaptive, Schedule, check_number
 
 UPDATES = ("simultaneous", "sequential")
 MATHS = ("fast", "exact")
@@ -14,84 +17,116 @@ MATHS = ("fast", "exact")
 MAX_RECORDS = 1000
 """Losses kept of one run, besides the one before training."""
 
-FREE_EVALUATIONS = 2**16
-"""Samples whose loss may be evaluated before that must stay under 1/100 of the steps: about 1 ms."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A run's settings."""
 
     n_steps: int
-    record_every: int
-    learning_rate: float
+    batch_size: int
+    optimizer: Optimizer
+    schedule: Schedule
     update: str
     shuffle: bool
     generator_state: int
     math: str
+    sample_weight: np.ndarray | None = None
+    l2: float = 0.0
+    dropout: float = 0.0
+    gradient_clip_norm: float = 0.0
 
     @property
-    def n_records(self) -> int:
-        """How many losses the run records: the first, one each `record_every` steps, and the last."""
-        return 1 + math.ceil(self.n_steps / self.record_every)
-
-    def record_steps(self, n_recorded: int) -> np.ndarray:
-        """Return the steps after which the first `n_recorded` losses were taken."""
-        return np.minimum(np.arange(n_recorded) * self.record_every, self.n_steps)
+    def one_sample_sgd(self) -> bool:
+        """Whether a step takes one sample at a constant learning rate, and nothing else."""
+        rate = self.optimizer.learning_rate
+        return (
+            self.batch_size == 1
+            and isinstance(rate, Real)
+            and self.optimizer == SGD(rate)
+            and self.sample_weight is None
+            and self.l2 == self.dropout == self.gradient_clip_norm == 0
+        )
 
 
 def make_plan(
     n_samples: int,
+    dtype: np.dtype,
     *,
     epochs: int | None,
     steps: int | None,
     batch_size: int | None,
-    optimizer: SGD,
-    update: str,
-    shuffle: bool,
-    seed: int | None,
-    math: str,
+    optimizer: Optimizer,
+    update: str = "simultaneous",
+    shuffle: bool = True,
+    seed: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    l2: float = 0.0,
+    dropout: float = 0.0,
+    gradient_clip_norm: float | None = None,
+    math: str = "fast",
 ) -> Plan:
     """Check the arguments of `fastbp.train` and settle what they leave open."""
     if (epochs is None) == (steps is None):
         raise OptionError(
             f"give exactly one of epochs and steps; epochs is {epochs!r} and steps is {steps!r}"
         )
-    batch_size = n_samples if batch_size is None else check_integer("batch_size", batch_size, 1)
-    if min(batch_size, n_samples) != 1:
-        raise NotSupportedError(
-            f"batch_size is {batch_size} of {n_samples} samples, and this version trains one sample a step: "
-            "pass batch_size=1"
+    batch_size = min(
+        n_samples, n_samples if batch_size is None else check_integer("batch_size", batch_size, 1)
+    )
+    if not isinstance(optimizer, Optimizer):
+        raise OptionError(f"optimizer is {optimizer!r}, and must be one of fastbp's, such as fastbp.Adam()")
+    schedule = optimizer.schedule
+    if isinstance(schedule, Adaptive):
+        raise NotSupportedError("an Adaptive learning rate is not supported yet; take another schedule")
+    if gradient_clip_norm is not None and update == "sequential":
+        raise OptionError(
+            "gradient_clip_norm needs all gradients at once; update='sequential' never has them"
         )
-    if not isinstance(optimizer, SGD):
-        raise OptionError(f"optimizer is {optimizer!r}, and may be fastbp.SGD(learning_rate=...)")
     if not isinstance(shuffle, bool | np.bool_):
         raise OptionError(f"shuffle is {shuffle!r}, and may be True, False")
     if steps is None:
-        n_steps = check_integer("epochs", epochs, 1) * n_samples
+        n_steps = check_integer("epochs", epochs, 1) * -(-n_samples // batch_size)
     else:
         n_steps = check_integer("steps", steps, 1)
     if n_steps > 2**62:
         raise OptionError(f"the run would take {n_steps} steps, and may take at most {2**62}")
     return Plan(
         n_steps=n_steps,
-        record_every=_record_every(n_steps, n_samples),
-        learning_rate=float(optimizer.learning_rate),
+        batch_size=batch_size,
+        optimizer=optimizer,
+        schedule=schedule,
         update=check_choice("update", update, UPDATES),
         shuffle=bool(shuffle),
         generator_state=_generator_state(seed),
         math=check_choice("math", math, MATHS),
+        sample_weight=None if sample_weight is None else _check_weights(sample_weight, n_samples, dtype),
+        l2=_number("l2", l2),
+        dropout=_number("dropout", dropout, high=1.0, below=True),
+        gradient_clip_norm=0.0
+        if gradient_clip_norm is None
+        else _number("gradient_clip_norm", gradient_clip_norm, above=True),
     )
 
 
-def _record_every(n_steps: int, n_samples: int) -> int:
-    """Return the steps between two recorded losses: whole epochs, as few as cost next to nothing.
+def _number(argument: str, value: float, **bounds: Any) -> float:
+    check_number(argument, value, **bounds)
+    return float(value)
 
-    A record evaluates the loss of every sample, which costs up to what a step on that sample costs.
-    """
-    epochs = -(-n_steps // n_samples)
-    affordable = max(FREE_EVALUATIONS // n_samples, epochs // 100, 1)
-    return -(-epochs // min(MAX_RECORDS, affordable)) * n_samples
+
+def _check_weights(sample_weight: ArrayLike, n_samples: int, dtype: np.dtype) -> np.ndarray:
+    weights = np.asarray(sample_weight)
+    if weights.shape != (n_samples,):
+        raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
+    if weights.dtype.kind not in "fiub":
+        raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise DataError(
+            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be finite and at least 0"
+        )
+    if not weights.any():
+        raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
+    return np.ascontiguousarray(weights, dtype)
 
 
 def _generator_state(seed: int | None) -> int:

@@ -12,9 +12,11 @@ class TrainingResult:
     Attributes
     ----------
     loss_curve : ndarray of float64
-        The loss over all samples before training, at evenly spaced epochs, and at the end.
+        The loss at evenly spaced epochs and at the end. The kernel "fused222" evaluates it over all samples,
+        and before training too. The kernel "layered" gives an epoch's mean, each batch taken before its
+        step, without l2's part, as that costs nothing; `Network.loss` evaluates.
     loss_steps : ndarray of int64
-        The number of steps after which each of these losses held.
+        The number of steps taken when each of these losses was recorded.
     n_steps : int
         Steps taken.
     seconds : float

@@ -1,0 +1,380 @@
+"""Learning-rate schedules: small frozen dataclasses that give the learning rate of every step.
+
+Steps are counted from 0, and a step is one update: for a schedule in epochs, multiply by the steps of an
+epoch, ``ceil(n_samples / batch_size)``. All but `Adaptive` are functions of the step alone, so that a run
+that stops and resumes, in whatever chunks, has the same rates.
+
+>>> schedule = LinearWarmup(CosineDecay(0.1, steps=1000), steps=3)
+>>> [round(schedule.rate(step), 6) for step in (0, 1, 2, 3, 503, 1003)]
+[0.025, 0.05, 0.075, 0.1, 0.05, 0.0]
+"""
+
+import math
+from dataclasses import dataclass, replace
+from numbers import Real
+
+import numpy as np
+
+from fastbp.errors import OptionError
+
+BLOCK = 1024
+"""Rates are computed this many at a time, from a multiple of it on.
+
+NumPy's vector loops may round the last elements of an array differently from the others; whole blocks put
+every step at the same place whichever range is asked for, so that its rate always has the same bits.
+"""
+
+
+def check_number(
+    argument: str,
+    value: object,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    alternative: str = "",
+) -> None:
+    """Raise `OptionError` unless `value` is a finite number from `low` to `high`.
+
+    Parameters
+    ----------
+    argument : str
+        What the user calls it.
+    value : object
+    low, high : float
+    above, below : bool
+        Whether it must lie strictly above `low`, strictly below `high`.
+    alternative : str
+        What else it may be, in words.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
+    if number and (low < value if above else low <= value) and (value < high if below else value <= high):  # type: ignore[operator]
+        return
+    bounds = f"above {low:g}" if above else f"of at least {low:g}"
+    if high < math.inf:
+        bounds += f" and below {high:g}" if below else f" and at most {high:g}"
+    raise OptionError(f"{argument} is {value!r}, and must be a finite number {bounds}{alternative}")
+
+
+def _check_count(argument: str, value: object) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise OptionError(f"{argument} is {value!r}, and must be an integer of at least 1")
+
+
+class Schedule:
+    """Base of the schedules that are functions of the step."""
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step; the first is step 0."""
+        return float(self.rates(step, 1)[0])
+
+    def rates(self, first: int, count: int) -> np.ndarray:
+        """Return the learning rates of `count` steps from step `first` on.
+
+        A rate has the same bits whatever the range that it is asked for in.
+
+        Returns
+        -------
+        float64[count]
+        """
+        start = first - first % BLOCK
+        stop = -(-(first + count) // BLOCK) * BLOCK
+        with np.errstate(over="ignore"):  # a divisor that overflows gives a rate of 0
+            rates = self._formula(np.arange(start, stop, dtype=np.float64))
+        return rates[first - start : first - start + count]
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same learning rate for every step: what a plain number for a learning rate means.
+
+    Parameters
+    ----------
+    initial : float
+        Finite and at least 0.
+    """
+
+    initial: float
+
+    def __post_init__(self) -> None:
+        check_number("initial", self.initial)
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        return np.full(step.shape, float(self.initial))
+
+
+@dataclass(frozen=True)
+class InverseScaling(Schedule):
+    """``initial / (1 + k / decay_steps)^power``, where k is the step, rounded down to a multiple of `every`.
+
+    Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586: gradient descent with noisy gradients
+    converges if the rates have an infinite sum and a finite sum of squares, so for a power above 1/2 and
+    up to 1.
+
+    scikit-learn's ``learning_rate="invscaling"`` counts samples, and holds the rate for an epoch: with
+    epochs of S steps and N samples, it is ``every=S, decay_steps=S / N``.
+
+    Parameters
+    ----------
+    initial : float
+        Finite and at least 0.
+    power : float, default 0.5
+        At least 0.
+    decay_steps : float, default 1.0
+        After this many steps the rate has fallen by a factor of 2^power.
+    every : int, default 1
+        How many steps a rate is held.
+
+    Examples
+    --------
+    >>> schedule = InverseScaling(0.1)
+    >>> [schedule.rate(step) for step in (0, 3, 99)]
+    [0.1, 0.05, 0.01]
+    """
+
+    initial: float
+    power: float = 0.5
+    decay_steps: float = 1.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_number("initial", self.initial)
+        check_number("power", self.power)
+        check_number("decay_steps", self.decay_steps, above=True)
+        _check_count("every", self.every)
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        held = step - step % self.every
+        return self.initial / (1.0 + held / self.decay_steps) ** self.power
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """``initial * factor^floor(k / every)``, where k is the step.
+
+    PyTorch's ``StepLR``, there usually counted in epochs.
+
+    Parameters
+    ----------
+    initial : float
+        Finite and at least 0.
+    every : int
+        Steps between two decays.
+    factor : float, default 0.1
+        Above 0 and at most 1.
+
+    Examples
+    --------
+    >>> schedule = StepDecay(1.0, every=100, factor=0.5)
+    >>> [schedule.rate(step) for step in (0, 99, 100, 250)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+
+    initial: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("initial", self.initial)
+        _check_count("every", self.every)
+        check_number("factor", self.factor, high=1.0, above=True)
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        return self.initial * self.factor ** np.floor(step / self.every)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(Schedule):
+    """``initial * factor^(k / decay_steps)``, where k is the step.
+
+    PyTorch's ``ExponentialLR`` with ``gamma=factor`` for the default of one decay step.
+
+    Parameters
+    ----------
+    initial : float
+        Finite and at least 0.
+    factor : float
+        Above 0 and at most 1: what the rate is multiplied by in `decay_steps` steps.
+    decay_steps : float, default 1.0
+        Above 0.
+
+    Examples
+    --------
+    >>> schedule = ExponentialDecay(1.0, factor=0.25, decay_steps=100)
+    >>> [schedule.rate(step) for step in (0, 50, 100)]
+    [1.0, 0.5, 0.25]
+    """
+
+    initial: float
+    factor: float
+    decay_steps: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("initial", self.initial)
+        check_number("factor", self.factor, high=1.0, above=True)
+        check_number("decay_steps", self.decay_steps, above=True)
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        return self.initial * self.factor ** (step / self.decay_steps)
+
+
+@dataclass(frozen=True)
+class CosineDecay(Schedule):
+    """``final + (initial - final) (1 + cos(pi k / steps)) / 2`` for step k up to `steps`; then `final`.
+
+    Loshchilov & Hutter (2017), "SGDR: stochastic gradient descent with warm restarts", eq. 5, without the
+    restarts, https://arxiv.org/abs/1608.03983. PyTorch's ``CosineAnnealingLR``.
+
+    Parameters
+    ----------
+    initial : float
+        Finite and at least 0.
+    steps : int
+        Steps from `initial` to `final`: usually those of the run.
+    final : float, default 0.0
+        Finite and at least 0.
+
+    Examples
+    --------
+    >>> schedule = CosineDecay(1.0, steps=100, final=0.5)
+    >>> [schedule.rate(step) for step in (0, 50, 100, 1000)]
+    [1.0, 0.75, 0.5, 0.5]
+    """
+
+    initial: float
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("initial", self.initial)
+        _check_count("steps", self.steps)
+        check_number("final", self.final)
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        cosine = np.cos(np.pi * np.minimum(step / self.steps, 1.0))
+        return self.final + (self.initial - self.final) * (1.0 + cosine) / 2.0
+
+
+@dataclass(frozen=True)
+class LinearWarmup(Schedule):
+    """``schedule(0) * (k + 1) / (steps + 1)`` for step k below `steps`, then ``schedule(k - steps)``.
+
+    Goyal et al. (2017), "Accurate, large minibatch SGD", section 2.2, https://arxiv.org/abs/1706.02677.
+    The first step's rate is not 0, which would waste it, and the last one's is below the full rate,
+    which step `steps` then has.
+
+    Parameters
+    ----------
+    schedule : float or schedule
+        What to warm up to: a learning rate, or any schedule but `Adaptive`; it starts at step `steps`.
+    steps : int
+        Steps of warming up.
+
+    Examples
+    --------
+    >>> schedule = LinearWarmup(0.5, steps=4)
+    >>> [schedule.rate(step) for step in range(6)]
+    [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
+    """
+
+    schedule: "float | Schedule"
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.schedule, Schedule):
+            check_number("schedule", self.schedule, alternative=", or a schedule by step such as CosineDecay")
+        _check_count("steps", self.steps)
+
+    def _formula(self, step: np.ndarray) -> np.ndarray:
+        schedule = self.schedule if isinstance(self.schedule, Schedule) else Constant(self.schedule)
+        warming = schedule.rate(0) * ((step + 1.0) / (self.steps + 1.0))
+        return np.where(step < self.steps, warming, schedule._formula(np.maximum(step - self.steps, 0.0)))
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """`initial`, divided by `factor` each time that the loss has stalled for more than `patience` epochs.
+
+    An epoch stalls if its loss is above ``best - tolerance``, where `best` is the lowest loss of the epochs
+    before it. This is scikit-learn's ``learning_rate="adaptive"``, whose ``n_iter_no_change`` is the
+    patience and ``tol`` the tolerance; when the loss stalls at a rate of at most `minimum`, there is
+    nothing left to divide, and scikit-learn ends the run.
+
+    It is not a function of the step: the loop starts with ``state = schedule.start()``, trains an epoch
+    at ``state.rate``, and calls ``state = schedule.after_epoch(state, loss)``.
+
+    Parameters
+    ----------
+    initial : float
+        Finite and at least 0.
+    factor : float, default 5.0
+        Above 1.
+    patience : int, default 10
+        At least 1.
+    tolerance : float, default 1e-4
+        At least 0.
+    minimum : float, default 1e-6
+        At least 0.
+
+    Examples
+    --------
+    >>> schedule = Adaptive(0.1, patience=2)
+    >>> state = schedule.start()
+    >>> for loss in (1.0, 0.5, 0.5, 0.5, 0.5):
+    ...     state = schedule.after_epoch(state, loss)
+    >>> state
+    AdaptiveState(rate=0.02, best_loss=0.5, stalled=0, exhausted=False)
+    """
+
+    initial: float
+    factor: float = 5.0
+    patience: int = 10
+    tolerance: float = 1e-4
+    minimum: float = 1e-6
+
+    def __post_init__(self) -> None:
+        check_number("initial", self.initial)
+        check_number("factor", self.factor, low=1.0, above=True)
+        _check_count("patience", self.patience)
+        check_number("tolerance", self.tolerance)
+        check_number("minimum", self.minimum)
+
+    def start(self) -> "AdaptiveState":
+        """Return the state before the first epoch."""
+        return AdaptiveState(float(self.initial))
+
+    def after_epoch(self, state: "AdaptiveState", loss: float) -> "AdaptiveState":
+        """Return the state after an epoch that had this loss."""
+        stalled = state.stalled + 1 if loss > state.best_loss - self.tolerance else 0
+        state = replace(state, best_loss=min(state.best_loss, loss), stalled=stalled)
+        if stalled <= self.patience:
+            return state
+        if state.rate <= self.minimum:
+            return replace(state, exhausted=True)
+        return replace(state, rate=state.rate / self.factor, stalled=0)
+
+
+@dataclass(frozen=True)
+class AdaptiveState:
+    """What `Adaptive` knows between epochs.
+
+    Attributes
+    ----------
+    rate : float
+        The learning rate of the next epoch.
+    best_loss : float
+        The lowest loss of an epoch so far.
+    stalled : int
+        Epochs in a row, up to now, that stalled.
+    exhausted : bool
+        Whether the loss stalled at a rate that is not divided any more.
+    """
+
+    rate: float
+    best_loss: float = math.inf
+    stalled: int = 0
+    exhausted: bool = False
