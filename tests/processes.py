@@ -27,7 +27,7 @@ def start(code: str, *arguments: str, package: Path = PACKAGE, **environment: st
     """Start a process on `code` with `package`, in this environment with some variables changed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
+        [sys.executable, "-P", "-W", "error", "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

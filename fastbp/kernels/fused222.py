@@ -40,7 +40,7 @@ the latency of that chain. What shortens it, with the ns a step that each versio
 Between visits to one of many samples the weights change, and guesses fail: a step takes 14 to 21 ns for 100
 samples in order or with small steps, and 44 for 100 shuffled samples with large steps, since what cannot
 be predicted costs two flushed pipelines. So for many shuffled samples (`fastbp.training.fused222` decides)
-rows are found from z, at 31 ns a step whatever the data.
+rows are found from z, at 33 ns a step whatever the data.
 
 Counted in latencies (4 an fma, 3 a product or sum, 1 a shuffle) the chain is 36 cycles, 10 ns; 47 are
 measured, and with all work beside the chain removed, 43.
@@ -59,6 +59,7 @@ from fastbp.kernels.sigmoid_table import (
     fast_sigmoid,
     guess_row,
     lookup_sigmoid,
+    saturated_sigmoid,
     sigmoid_formula,
 )
 from fastbp.simd import (
@@ -289,7 +290,7 @@ def beyond_table(z, value):
 @routine
 def saturated_hidden(z):
     """Return s(z) where the tables end."""
-    return pair(sigmoid_formula(lane(z, 0)), sigmoid_formula(lane(z, 1)))
+    return pair(saturated_sigmoid(lane(z, 0)), saturated_sigmoid(lane(z, 1)))
 
 
 @routine

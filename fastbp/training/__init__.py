@@ -159,7 +159,7 @@ def train(
             f"SGD, one sample a step; not {network!r} with batch_size={plan.batch_size} and {optimizer!r}"
         )
     if fits and kernel != "layered":
-        return train_in_chunks(fused222.Fused222Run(network, X, Y, plan), network, X, Y, plan)
+        return train_in_chunks(fused222.Fused222Run(network, X, Y, plan), network, plan)
     if plan.math == "exact":
         raise NotSupportedError("math='exact' is for the kernel 'fused222' alone; take math='fast'")
-    return train_in_chunks(layered.LayeredRun(network, X, Y, plan), network, X, Y, plan)
+    return train_in_chunks(layered.LayeredRun(network, X, Y, plan), network, plan)

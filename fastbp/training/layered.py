@@ -99,6 +99,10 @@ class LayeredRun:
             until,
         )
 
+    def loss(self) -> float:
+        """Return the loss over all samples, at the present parameters."""
+        return _evaluate(self._net, self._data, self.order.size, with_gradient=False)[0]
+
     def snapshot(self) -> "LayeredRun":
         """Return a copy that can be advanced on its own; the buffers hold nothing between chunks."""
         twin = copy.copy(self)
@@ -122,10 +126,15 @@ def evaluate(
     network: Network, X: np.ndarray, Y: np.ndarray, *, with_gradient: bool
 ) -> tuple[float, np.ndarray]:
     """Return the loss over checked samples, and its gradient, laid out as theta (zeros if not asked for)."""
-    net = _net(network, network.theta)
-    work = _work(net, len(X), 0.0)
-    update = kernels.Update(SGD.code, np.zeros(4), np.zeros(1, network.dtype), 0.0, 0.0, False, True)
-    data, order = _data(network, X, Y, None), np.arange(len(X))
+    net, data = _net(network, network.theta), _data(network, X, Y, None)
+    return _evaluate(net, data, len(X), with_gradient=with_gradient)
+
+
+def _evaluate(
+    net: kernels.Net, data: kernels.Data, n_samples: int, *, with_gradient: bool
+) -> tuple[float, np.ndarray]:
+    work, order = _work(net, n_samples, 0.0), np.arange(n_samples)
+    update = kernels.Update(SGD.code, np.zeros(4), np.zeros(1, net.theta.dtype), 0.0, 0.0, False, True)
     loss = kernels.layered_evaluate(net, data, work, update, order, np.zeros(1, np.uint64), with_gradient)
     return float(loss), work.gradient
 

@@ -1,6 +1,5 @@
 """The loop around every kernel: chunks, Ctrl-C, and the search for the step at which a run diverged."""
 
-import copy
 import time
 from typing import Protocol, Self
 
@@ -44,11 +43,14 @@ class Run(Protocol):
     def advance(self, until: int) -> None:
         """Train to step `until`."""
 
+    def loss(self) -> float:
+        """Return the loss over all samples, at the present parameters."""
+
     def snapshot(self) -> Self:
         """Return a copy that can be advanced on its own."""
 
 
-def train_in_chunks(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan) -> TrainingResult:
+def train_in_chunks(run: Run, network: Network, plan: Plan) -> TrainingResult:
     """Advance the run to its end, and leave its parameters in the network however it ends."""
     run.advance(0)  # compiles, or loads the compiled kernel; records the initial loss
     if not _finite(run):
@@ -75,11 +77,11 @@ def train_in_chunks(run: Run, network: Network, X: np.ndarray, Y: np.ndarray, pl
     finally:
         network.theta[:] = (run if _finite(run) else good).theta
     if not _finite(run):
-        _raise_divergence(good, run.step, network, X, Y, plan)
+        _raise_divergence(good, run.step, chunk, network, plan)
     seconds = time.perf_counter() - started
     losses, steps = run.recorded.copy(), run.recorded_steps
     if len(steps) == 0 or steps[-1] != run.step:
-        losses, steps = np.append(losses, network.loss(X, Y)), np.append(steps, run.step)
+        losses, steps = np.append(losses, run.loss()), np.append(steps, run.step)
     return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name)
 
 
@@ -87,22 +89,17 @@ def _finite(run: Run) -> bool:
     return bool(np.isfinite(run.theta).all() and np.isfinite(run.recorded).all())
 
 
-def _raise_divergence(
-    good: Run, bad_step: int, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan
-) -> None:
+def _raise_divergence(good: Run, bad_step: int, chunk: int, network: Network, plan: Plan) -> None:
     """Find the first step after which something was not finite, by halving, and raise.
 
     A parameter that stopped being finite never is again, and a run repeats itself to the bit; so the
-    search costs at most the one chunk twice, and looking for divergence costs nothing before it happens.
+    search costs at most the work since the last snapshot twice, and looking for divergence costs
+    nothing before it happens. No leap is longer than a chunk, for Ctrl-C.
     """
-    trial = copy.deepcopy(network)  # X may be a view of network.theta
     while bad_step - good.step > 1:
         middle = good.snapshot()
-        middle.advance((good.step + bad_step) // 2)
-        trial.theta[:] = middle.theta
-        with np.errstate(all="ignore"):
-            loss = trial.loss(X, Y)
-        if _finite(middle) and np.isfinite(loss):
+        middle.advance(min((good.step + bad_step) // 2, good.step + chunk))
+        if _finite(middle) and np.isfinite(middle.loss()):
             good = middle
         else:
             bad_step = middle.step

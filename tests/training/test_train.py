@@ -161,7 +161,7 @@ def test_learning_rate_that_float32_cannot_hold_is_refused():
 
 @pytest.mark.parametrize("network", [None, "network", Network, X], ids=["None", "str", "class", "array"])
 def test_other_than_a_network_is_refused(network):
-    with pytest.raises(OptionError, match=r"^network is .*, and must be a fastbp.Network$"):
+    with pytest.raises(OptionError, match=r"(?s)^network is .*, and must be a fastbp.Network$"):
         fastbp.train(network, X, Y, **OPTIONS)
 
 

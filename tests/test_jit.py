@@ -1,0 +1,171 @@
+"""The cache of compiled kernels: where it is, that it is never stale, and that it never stands in the way."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import fastbp
+from tests.processes import PACKAGE, TRAIN, run, start
+
+COMPILING = "fastbp: compiling for this machine, once; a few seconds ...\n"
+EXACT = ("float64", "exact")
+"""What compiles fastest."""
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory) -> Path:
+    """A cache that holds the exact kernel; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("cache")
+    _, errors = run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(folder))
+    assert errors == COMPILING
+    return folder
+
+
+@pytest.fixture
+def warm_copy(warm, tmp_path) -> Path:
+    return Path(shutil.copytree(warm, tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def bits(warm) -> str:
+    return run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm))[0]
+
+
+def files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.rglob(pattern))
+
+
+def test_compiling_is_announced_once_and_only_when_it_happens(warm):
+    """The fixture has seen the announcement of the cold start."""
+    assert run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm))[1] == ""
+
+
+def test_cache_is_where_numba_cache_dir_says(warm):
+    names = {path.name for path in warm.iterdir()}
+    assert len(names) == 1
+    assert names.pop().startswith("fastbp-")
+    assert len(files(warm, "*.nbi")) == len(files(warm, "*.nbc")) == 1
+
+
+def test_cache_is_in_the_users_cache_folder_by_default(warm, bits, tmp_path):
+    shutil.copytree(warm, tmp_path / "fastbp")
+    assert run(TRAIN, *EXACT, XDG_CACHE_HOME=str(tmp_path)) == (bits, "")
+
+
+READ_ONLY = """
+import tempfile
+def refuse(*arguments, **options):
+    raise PermissionError
+tempfile.TemporaryFile = refuse
+"""
+"""The superuser may write anywhere; so Numba's trial of a folder is made to fail."""
+
+
+def test_read_only_cache_is_used(warm, bits):
+    assert run(READ_ONLY + TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm)) == (bits, "")
+
+
+def test_without_a_cache_every_process_compiles(bits):
+    nowhere = {"XDG_CACHE_HOME": "/dev/null", "HOME": "/dev/null"}
+    assert run(TRAIN, *EXACT, **nowhere) == (bits, COMPILING)
+
+
+def test_nothing_is_cached_beside_the_sources(bits):
+    """Where Numba's own cache would fall back to, blind to a change in a helper. Nobody listens, either."""
+    before = files(PACKAGE, "*.nb?")
+    nobody_listens = "import sys; sys.stderr.close()\n"
+    assert run(nobody_listens + TRAIN, *EXACT, NUMBA_CACHE_DIR="/dev/null/cache") == (bits, "")
+    assert files(PACKAGE, "*.nb?") == before
+
+
+@pytest.mark.parametrize(("pattern", "damage"), [("*.nbi", b""), ("*.nbc", b"no pickle")])
+def test_damaged_cache_is_repaired(pattern, damage, warm_copy, bits):
+    (damaged,) = files(warm_copy, pattern)
+    damaged.write_bytes(damage)
+    assert run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm_copy)) == (bits, COMPILING)
+    assert run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm_copy)) == (bits, "")
+
+
+def test_two_processes_that_start_cold_at_once_share_a_cache_and_never_take_code_of_other_types(
+    tmp_path, bits
+):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    with start(TRAIN, *EXACT, **environment) as one, start(TRAIN, "float32", "exact", **environment) as two:
+        outputs = [process.communicate() for process in (one, two)]
+    assert [process.returncode for process in (one, two)] == [0, 0], outputs
+    assert outputs[0][0] == bits
+    assert run(TRAIN, "float32", "exact", **environment)[0] == outputs[1][0]
+
+    # Two processes may save under one name: the index says float32, and the code is of float64.
+    code = {path: path.read_bytes() for path in files(tmp_path, "*.nbc")}
+    for path, other in zip(code, reversed(code.values()), strict=True):
+        path.write_bytes(other)
+    assert run(TRAIN, "float32", "exact", **environment) == (outputs[1][0], COMPILING)
+
+
+def test_change_in_a_helper_is_seen(warm_copy, bits, tmp_path):
+    """Numba itself looks only at the file that the kernel stands in."""
+    package = Path(
+        shutil.copytree(PACKAGE, tmp_path / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
+    )
+    options = {"package": package, "NUMBA_CACHE_DIR": str(warm_copy)}
+    assert run(TRAIN, *EXACT, **options)[0] == bits
+    helper = package / "kernels" / "sigmoid_table.py"
+    source = helper.read_text()
+    changed = source.replace("return one / (one + cast(", "return one / (one + one + cast(")
+    assert changed != source
+    helper.write_text(changed)
+    output, errors = run(TRAIN, *EXACT, **options)
+    assert errors == COMPILING
+    assert output != bits
+
+
+def test_without_the_compiler_training_says_so():
+    code = """
+import fastbp
+network = fastbp.Network([2, 2, 2], seed=0)
+before = network.theta.tolist()
+try:
+    fastbp.train(network, [[1, 2]], [[0, 1]], steps=1, optimizer=fastbp.SGD(learning_rate=0.5))
+except fastbp.NotSupportedError as error:
+    print(error, network.theta.tolist() == before)
+"""
+    output, errors = run(code, NUMBA_DISABLE_JIT="1")
+    assert (output, errors) == ("fastbp's kernels are compiled code; unset NUMBA_DISABLE_JIT True\n", "")
+
+
+def test_ctrl_c_while_compiling_harms_nothing(bits, tmp_path):
+    code = TRAIN.replace("result = ", "") + "\n"
+    interrupted = f"""
+import os, signal, threading
+from numba.core import event
+
+class PressCtrlC(event.Listener):
+    def on_start(self, _):
+        if not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+    def on_end(self, _):
+        pass
+
+pressed = []
+event.register("numba:compile", PressCtrlC())
+try:
+{code.replace(chr(10), chr(10) + "    ")}
+except KeyboardInterrupt:
+    print("interrupted", network.theta.tolist() == worked_example.network().theta.tolist())
+fastbp.train(network, worked_example.X, worked_example.Y, steps=100, optimizer=optimizer, math=math)
+print(network.theta.tobytes().hex())
+"""
+    output, _ = run(interrupted, *EXACT, NUMBA_CACHE_DIR=str(tmp_path))
+    assert output == "interrupted True\n" + bits
+    assert run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(tmp_path)) == (bits, "")
+
+
+def test_every_kernel_is_cached_without_the_lock_of_the_interpreter():
+    kernels = fastbp.training.fused222.kernels
+    for kernel in (kernels.fused222_fast, kernels.fused222_exact):
+        assert kernel.targetoptions["nogil"]
+        assert not kernel.targetoptions.get("fastmath")
+        assert "fastbp-" in kernel.stats.cache_path

@@ -1,0 +1,345 @@
+"""The loop around the kernels: Ctrl-C at any moment, and the first bad step of a run that diverges."""
+
+import contextlib
+import copy
+import itertools
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import SGD, Adam, DivergenceError, Network
+from fastbp.training import fused222, layered, loop
+from tests.processes import start
+
+X = np.array([[0.05, 0.10], [0.90, 0.20], [0.30, 0.80]])
+Y = np.array([[0.01, 0.99], [0.80, 0.30], [0.25, 0.60]])
+
+
+def train(network, steps, X=X, Y=Y, learning_rate=0.5, **options):
+    options = {"batch_size": 1, "seed": 3} | options
+    return fastbp.train(network, X, Y, steps=steps, optimizer=SGD(learning_rate), **options)
+
+
+def bits_after(steps, **options):
+    network = Network([2, 2, 2], seed=0)
+    if steps:
+        train(network, steps, **options)
+    return network.theta.tobytes()
+
+
+@pytest.fixture
+def press_ctrl_c(monkeypatch):
+    """Send this process SIGINT before or after the nth chunk, which is one step, but for the first."""
+
+    def arrange(nth, when, run_class=fused222.Fused222Run):
+        calls = itertools.count()
+        advance = run_class.advance
+
+        def interrupted_advance(run, until):
+            call = next(calls)  # call 0 compiles
+            if call == nth and when == "before":
+                signal.raise_signal(signal.SIGINT)
+            advance(run, until)
+            if call == nth and when == "after":
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(run_class, "advance", interrupted_advance)
+        monkeypatch.setattr(fused222.Fused222Run, "first_chunk", 1000)
+        monkeypatch.setattr(layered, "FIRST_CHUNK_WORK", 0.0)
+        monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
+
+    return arrange
+
+
+# --- Ctrl-C ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2, 5])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("math", ["fast", "exact"])
+def test_interrupted_run_is_the_run_of_so_many_steps(math, shuffle, nth, when, press_ctrl_c, monkeypatch):
+    press_ctrl_c(nth, when)
+    network = Network([2, 2, 2], seed=0)
+    result = train(network, 10**12, math=math, shuffle=shuffle)
+    chunks = nth - (when == "before")
+    assert result.stop_reason == "interrupted"
+    assert result.n_steps == (999 + chunks if chunks else 0)
+    monkeypatch.undo()
+    assert network.theta.tobytes() == bits_after(result.n_steps, math=math, shuffle=shuffle)
+    assert result.loss_steps[-1] == result.n_steps
+    assert result.loss_steps[0] == 0
+    assert len(result.loss_curve) == len(result.loss_steps)
+    assert result.loss == pytest.approx(network.loss(X, Y), rel=1e-12)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2, 8])
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"batch_size": 3, "shuffle": False}], ids=str)
+def test_interrupted_layered_run_is_the_run_of_so_many_steps(options, nth, when, press_ctrl_c, monkeypatch):
+    def run(steps):
+        network = Network([2, 3, 2], seed=0)
+        defaults = {"batch_size": 2, "optimizer": Adam(learning_rate=0.1), "seed": 3}
+        return network, fastbp.train(network, X, Y, steps=steps, **(defaults | options))
+
+    press_ctrl_c(nth, when, layered.LayeredRun)
+    network, result = run(10**7)
+    monkeypatch.undo()
+    assert (result.stop_reason, result.n_steps) == ("interrupted", nth - (when == "before"))
+    whole = run(result.n_steps)[0] if result.n_steps else Network([2, 3, 2], seed=0)
+    assert network.theta.tobytes() == whole.theta.tobytes()
+    assert result.loss_steps[-1] == result.n_steps
+    assert len(result.loss_curve) == len(result.loss_steps)
+
+
+def test_ctrl_c_before_the_first_step_leaves_the_network_as_it_was(press_ctrl_c):
+    press_ctrl_c(0, "before")
+    network = Network([2, 2, 2], seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(network, 100)
+    assert network.theta.tobytes() == bits_after(0)
+
+
+@pytest.mark.parametrize("math", ["fast", "exact"])
+def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
+    """Raise KeyboardInterrupt at each line of the loop in turn, as the interpreter might."""
+    monkeypatch.setattr(fused222.Fused222Run, "first_chunk", 2)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
+    wanted = {bits_after(n, math=math): n for n in range(6)}
+    outcomes = []
+    for line in itertools.count():
+        lines = itertools.count()
+
+        def trace(frame, event, argument, line=line, lines=lines):
+            if frame.f_code.co_filename not in (loop.__file__, fused222.__file__):
+                return None
+            if event == "line" and next(lines) == line:
+                raise KeyboardInterrupt
+            return trace
+
+        network = Network([2, 2, 2], seed=0)
+        previous = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            result = train(network, 5, math=math)
+        except KeyboardInterrupt:
+            result = None
+        finally:
+            sys.settrace(previous)
+        n_steps = wanted[network.theta.tobytes()]
+        if result:
+            assert result.n_steps == n_steps == result.loss_steps[-1]
+            outcomes.append(result.stop_reason)
+        if next(lines) <= line:
+            break
+    assert outcomes.count("completed") == 1
+    assert outcomes.count("interrupted") > 30
+
+
+def test_other_exceptions_leave_the_last_whole_chunk(press_ctrl_c, monkeypatch):
+    """Someone's own time limit, say, raised by a signal handler."""
+
+    def give_up(*_):
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGINT, give_up)
+    try:
+        press_ctrl_c(3, "after")
+        network = Network([2, 2, 2], seed=0)
+        with pytest.raises(TimeoutError):
+            train(network, 10**12)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    monkeypatch.undo()
+    assert network.theta.tobytes() == bits_after(1002)
+
+
+LONG_RUN = """
+import sys, time
+import fastbp
+from fastbp import SGD, Network
+from fastbp.training import fused222
+
+math, shuffle, n_samples = sys.argv[1], sys.argv[2] == "shuffled", int(sys.argv[3])
+X = [[i / n_samples, 1 - i / n_samples] for i in range(n_samples)]
+Y = [[0.9, i / n_samples] for i in range(n_samples)]
+
+def train(steps):
+    network = Network([2, 2, 2], seed=0)
+    options = {"batch_size": 1, "optimizer": SGD(0.5), "seed": 3, "math": math, "shuffle": shuffle}
+    return network.theta.tobytes, fastbp.train(network, X, Y, steps=steps, **options)
+
+train(1)
+advance = fused222.Fused222Run.advance
+def announced_advance(run, until):
+    advance(run, until)
+    if run.step > 1_000_000:
+        print("running", flush=True)
+fused222.Fused222Run.advance = announced_advance
+bits, result = train(10**12)
+print("stopped", result.stop_reason, flush=True)
+fused222.Fused222Run.advance = advance
+print("same", bits() == train(result.n_steps)[0](), flush=True)
+"""
+
+
+def seconds_until_ctrl_c_answers(math, order, n_samples):
+    """Interrupt a run of 10^12 steps in another process, check what it has done, and return its seconds."""
+    with start(LONG_RUN, math, order, str(n_samples)) as process:
+        assert process.stdout.readline() == "running\n"
+        sent = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+        line = next(line for line in process.stdout if line != "running\n")
+        seconds = time.perf_counter() - sent
+        assert line == "stopped interrupted\n"
+        assert process.stdout.readline() == "same True\n"
+        assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    return seconds
+
+
+@pytest.mark.parametrize(("math", "order"), [("fast", "shuffled"), ("exact", "in order")])
+def test_ctrl_c_ends_a_run_of_hours(math, order):
+    seconds_until_ctrl_c_answers(math, order, 3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("n_samples", [1, 5000])
+@pytest.mark.parametrize("order", ["shuffled", "in order"])
+@pytest.mark.parametrize("math", ["fast", "exact"])
+def test_ctrl_c_answers_quickly(math, order, n_samples):
+    seconds = [seconds_until_ctrl_c_answers(math, order, n_samples) for _ in range(3)]
+    print(f"\nCtrl-C, {math}, {order}, {n_samples} samples: {1000 * max(seconds):.0f} ms at most")
+
+
+# --- divergence --------------------------------------------------------------------------------------
+
+ARITHMETIC = list(itertools.product(["fast", "exact"], ["float64", "float32"]))
+
+
+def quiet_until(bad_step, n_samples, dtype):
+    """Return a task at rest, with parameters zero and all targets 1/2, but for one sample that overflows."""
+    X, Y = np.ones((n_samples, 2)), np.full((n_samples, 2), 0.5)
+    huge, learning_rate = (1e150, 1e200) if dtype == "float64" else (1e17, 1e25)
+    Y[bad_step - 1, 0] = huge
+    return Network([2, 2, 2], initializer="zeros", dtype=dtype), X, Y, learning_rate
+
+
+def check_divergence(network, steps, bad_step, **options):
+    """Check an error against runs of fewer steps: the one before is sound and left in the network."""
+    before = copy.deepcopy(network)
+    with pytest.raises(
+        DivergenceError, match=rf"^step {bad_step} of {steps} made .* infinite or NaN"
+    ) as caught:
+        train(network, steps, **options)
+    assert caught.value.step == bad_step
+    assert f"the parameters from after step {bad_step - 1}" in str(caught.value)
+    shorter = copy.deepcopy(before)
+    if bad_step > 1:
+        train(shorter, bad_step - 1, **options)
+    assert network.theta.tobytes() == shorter.theta.tobytes()
+    with pytest.raises(DivergenceError) as caught:
+        train(copy.deepcopy(before), bad_step, **options)
+    assert caught.value.step == bad_step
+
+
+@pytest.mark.parametrize(("math", "dtype"), ARITHMETIC)
+@pytest.mark.parametrize(("bad_step", "n_samples"), [(1, 1), (2, 3), (5501, 6000), (123_457, 150_000)])
+def test_first_bad_step_is_named_and_the_last_good_parameters_kept(bad_step, n_samples, math, dtype):
+    network, X, Y, learning_rate = quiet_until(bad_step, n_samples, dtype)
+    options = {"X": X, "Y": Y, "learning_rate": learning_rate, "math": math, "shuffle": False}
+    check_divergence(network, n_samples + 10, bad_step, **options)
+
+
+@pytest.mark.parametrize(("math", "dtype"), ARITHMETIC)
+def test_first_bad_step_is_named_in_a_shuffled_run(math, dtype):
+    network, X, Y, learning_rate = quiet_until(1, 9000, dtype)
+    options = {"X": X, "Y": Y, "learning_rate": learning_rate, "math": math, "shuffle": True}
+    with pytest.raises(DivergenceError) as caught:
+        train(copy.deepcopy(network), 20_000, **options)
+    assert 1 < caught.value.step <= 9000
+    check_divergence(network, 20_000, caught.value.step, **options)
+
+
+@pytest.mark.parametrize("math", ["fast", "exact"])
+def test_a_loss_that_is_not_finite_is_divergence_though_the_parameters_are_finite(math):
+    """The step on the first sample makes a weight so large that the second sample's output is inf - inf."""
+    X, Y = np.array([[1e-10, 0.0], [1e10, 1e10]]), np.array([[0.5, 1e150], [0.5, 0.5]])
+    network = Network([2, 2, 2], bias="fixed", seed=0)
+    network.theta[:] = 0
+    network.weights[0] = [[0, 0], [-1e300, 0]]
+    network.weights[1] = [[0, 1], [0, 0]]
+    options = {"X": X, "Y": Y, "learning_rate": 1e162, "math": math, "shuffle": False}
+    check_divergence(network, 2, 1, **options)
+    assert np.isfinite(network.theta).all()
+
+
+@pytest.mark.parametrize("math", ["fast", "exact"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_found_before_training(bad, math):
+    network = Network([2, 2, 2], seed=0)
+    network.weights[1][0, 1] = bad
+    before = network.theta.tobytes()
+    with pytest.raises(DivergenceError, match=r"^before training, .* check the initial weights") as caught:
+        train(network, 10, math=math)
+    assert caught.value.step == 0
+    assert network.theta.tobytes() == before
+
+
+@pytest.mark.parametrize("math", ["fast", "exact"])
+@pytest.mark.parametrize(("dtype", "huge"), [("float64", 1e300), ("float32", 1e30)])
+def test_targets_whose_loss_overflows_are_found_before_training(dtype, huge, math):
+    network = Network([2, 2, 2], dtype=dtype, seed=0)
+    before = network.theta.tobytes()
+    with pytest.raises(DivergenceError, match="size of the inputs and targets") as caught:
+        train(network, 10, Y=Y * huge, math=math)
+    assert caught.value.step == 0
+    assert network.theta.tobytes() == before
+
+
+@pytest.mark.parametrize("math", ["fast", "exact"])
+def test_data_that_view_the_parameters_do_not_mislead_the_search(math):
+    network, _, Y, learning_rate = quiet_until(5, 6, "float64")
+    X = network.theta.reshape(6, 2)
+    options = {"X": X.copy(), "Y": Y, "learning_rate": learning_rate, "math": math, "shuffle": False}
+    with pytest.raises(DivergenceError) as expected:
+        train(copy.deepcopy(network), 50, **options)
+    with pytest.raises(DivergenceError) as caught:
+        train(network, 50, **(options | {"X": X}))
+    assert caught.value.step == expected.value.step == 5
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", range(1, 8))
+def test_ctrl_c_while_a_run_diverges_leaves_good_parameters(nth, when, press_ctrl_c):
+    network, X, Y, learning_rate = quiet_until(700, 800, "float64")
+    press_ctrl_c(nth, when)  # calls after the first are of the search
+    with contextlib.suppress(DivergenceError, KeyboardInterrupt):
+        result = train(network, 800, X=X, Y=Y, learning_rate=learning_rate, shuffle=False)
+        assert result.n_steps == 0
+    assert np.isfinite(network.theta).all()
+    assert np.isfinite(network.loss(X, Y))
+
+
+def test_layered_run_that_diverges_slowly_names_its_first_bad_step():
+    """The error of a weight grows by 1.05 a step; its square overflows first, after 7000 steps."""
+    network = Network([1, 1], output_activation="identity", bias="none", seed=0)
+    options = {"X": [[1.0]], "Y": [[0.0]], "learning_rate": 2.05}
+    with pytest.raises(DivergenceError) as caught:
+        train(copy.deepcopy(network), 10**6, **options)
+    assert 7000 < caught.value.step < 7500
+    train(network, caught.value.step - 1, **options)
+    assert np.isfinite(network.loss(options["X"], options["Y"]))
+    assert abs(network.theta[0]) == pytest.approx(1.3e154 * np.sqrt(2), rel=0.06)
+
+
+@pytest.mark.parametrize("math", ["fast", "exact"])
+def test_huge_steps_that_only_saturate_do_not_diverge(math):
+    network = Network([2, 2, 2], seed=0)
+    result = train(network, 1000, learning_rate=1e100, math=math)
+    assert np.isfinite(network.theta).all()
+    assert np.isfinite(result.loss_curve).all()
