@@ -192,9 +192,8 @@ class Network:
         Arrays that are so already are not copied.
         """
         X = self.check_X(X)
-        if self.loss_name == "categorical_cross_entropy" and np.ndim(Y) == 1:
-            Y = np.asarray(Y)
-        else:
+        Y = _as_array("Y", Y)
+        if self.loss_name != "categorical_cross_entropy" or Y.ndim != 1:  # else, class labels
             Y = _as_matrix("Y", Y, self.n_outputs, "outputs", self.dtype)
         Y = check_targets(self.loss_name, Y, self.n_outputs)
         if len(X) != len(Y):
@@ -213,15 +212,19 @@ class _Views(list[np.ndarray]):
         self[index][...] = value
 
 
-def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.dtype) -> np.ndarray:
+def _as_array(name: str, data: ArrayLike) -> np.ndarray:
     if hasattr(data, "tocsr"):
         raise DataError(f"{name} is a sparse matrix; pass a dense one: {name}.toarray()")
     if np.ma.is_masked(data):
         raise DataError(f"{name} has masked values; fill them, or leave their rows out")
     try:
-        array = np.asarray(data)
+        return np.asarray(data)
     except ValueError as error:
         raise ShapeError(f"{name} is not rectangular: {error}") from error
+
+
+def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.dtype) -> np.ndarray:
+    array = _as_array(name, data)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name} has dtype {array.dtype}, and must hold real numbers")
     if array.ndim != 2:

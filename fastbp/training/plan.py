@@ -119,14 +119,16 @@ def _check_weights(sample_weight: ArrayLike, n_samples: int, dtype: np.dtype) ->
         raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
     if weights.dtype.kind not in "fiub":
         raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    with np.errstate(over="ignore", under="ignore"):
+        converted = np.require(weights, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    wrong = np.flatnonzero(~(np.isfinite(converted) & (converted >= 0)))
     if len(wrong):
         raise DataError(
-            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be finite and at least 0"
+            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite {dtype} of at least 0"
         )
-    if not weights.any():
+    if not converted.any():
         raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
-    return np.ascontiguousarray(weights, dtype)
+    return converted
 
 
 def _generator_state(seed: int | None) -> int:

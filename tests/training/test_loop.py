@@ -197,7 +197,7 @@ def seconds_until_ctrl_c_answers(math, order, n_samples):
         seconds = time.perf_counter() - sent
         assert line == "stopped interrupted\n"
         assert process.stdout.readline() == "same True\n"
-        assert process.communicate()[1] == ""
+        assert "Traceback" not in process.communicate()[1]  # it may say that it compiled
     assert process.returncode == 0
     return seconds
 
@@ -328,13 +328,15 @@ def test_ctrl_c_while_a_run_diverges_leaves_good_parameters(nth, when, press_ctr
 def test_layered_run_that_diverges_slowly_names_its_first_bad_step():
     """The error of a weight grows by 1.05 a step; its square overflows first, after 7000 steps."""
     network = Network([1, 1], output_activation="identity", bias="none", seed=0)
+    shorter = copy.deepcopy(network)
     options = {"X": [[1.0]], "Y": [[0.0]], "learning_rate": 2.05}
     with pytest.raises(DivergenceError) as caught:
-        train(copy.deepcopy(network), 10**6, **options)
+        train(network, 10**6, **options)
     assert 7000 < caught.value.step < 7500
-    train(network, caught.value.step - 1, **options)
+    train(shorter, caught.value.step - 1, **options)
+    assert network.theta.tobytes() == shorter.theta.tobytes()
     assert np.isfinite(network.loss(options["X"], options["Y"]))
-    assert abs(network.theta[0]) == pytest.approx(1.3e154 * np.sqrt(2), rel=0.06)
+    assert abs(network.theta[0]) == pytest.approx(np.sqrt(2) * np.sqrt(np.finfo(float).max), rel=0.06)
 
 
 @pytest.mark.parametrize("math", ["fast", "exact"])

@@ -9,6 +9,7 @@ import scipy.sparse
 
 import fastbp
 from fastbp import SGD, DataError, Network, NotSupportedError, OptionError, ShapeError
+from fastbp.kernels import fused222 as kernels
 from fastbp.training import PLANNED_OPTIONS
 
 X = np.array([[0.05, 0.10], [0.90, 0.20], [0.30, 0.80]])
@@ -169,6 +170,37 @@ def test_unknown_option_is_a_type_error():
     refused(TypeError, r"train\(\) got an unexpected keyword argument 'learning_rat'", learning_rat=0.1)
 
 
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        (np.ones(2), ShapeError, r"sample_weight has shape \(2,\), and must be \(3,\)"),
+        (["a", "b", "c"], DataError, "sample_weight has dtype <U1, and must hold real numbers"),
+        ([1, np.nan, 1], DataError, r"sample_weight\[1\] is nan, and must be a finite float32"),
+        ([1, 1, -1], DataError, r"sample_weight\[2\] is -1, and must be a finite float32 of at least 0"),
+        ([1, 1, 1e300], DataError, r"sample_weight\[2\] is 1e\+300, and must be a finite float32"),
+        ([0, 0, 1e-300], DataError, "sample_weight is 0 for every sample"),
+    ],
+    ids=str,
+)
+def test_bad_sample_weights_are_refused(weights, error, message):
+    refused(error, message, network=Network([2, 2, 2], dtype="float32", seed=0), sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (np.ma.masked_array([0, 1, 1], [0, 0, 1]), DataError, "Y has masked values"),
+        ([[1, 0], [1]], ShapeError, "Y is not rectangular"),
+        ([0, 1], ShapeError, "X has 3 samples and Y has 2"),
+        ([0, 1, 2], DataError, r"Y\[2\] is 2, and class labels must be integers from 0 to 1"),
+    ],
+    ids=str,
+)
+def test_bad_labels_are_refused(labels, error, message):
+    options = {"output_activation": "softmax", "loss": "categorical_cross_entropy", "seed": 0}
+    refused(error, message, Y=labels, network=Network([2, 2, 2], **options))
+
+
 # --- what this version cannot do yet -----------------------------------------------------------------
 
 
@@ -247,6 +279,8 @@ def test_odd_arrays_give_the_same_bits_and_stay_as_they_are(odd, math):
     before = bits(odd_X), bits(odd_Y)
     assert trained(odd_X, odd_Y, math=math) == trained(X, Y, math=math)
     assert (bits(odd_X), bits(odd_Y)) == before
+    kernel = kernels.fused222_fast if math == "fast" else kernels.fused222_exact
+    assert sum(signature[5].dtype.name == "float64" for signature in kernel.signatures) == 1
 
 
 def test_arrays_are_not_written_to():
