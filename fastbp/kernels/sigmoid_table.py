@@ -21,7 +21,7 @@ term, below 0.1 ulp of s. Measured: s(z) is within 1.5 ulp by `lookup_table` and
 """
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 
 import numpy as np
@@ -49,8 +49,7 @@ def _taylor(per_unit: int, terms: int) -> list[np.ndarray]:
     """Return Taylor coefficients of s around all multiples of 1 / per_unit from -EDGE to EDGE."""
     n = per_unit * EDGE
     s = np.empty(2 * n + 1)
-    with localcontext() as context:
-        context.prec = 30
+    with localcontext(Context(prec=30)):  # not the user's precision, rounding and traps
         ratio, power = (Decimal(-1) / per_unit).exp(), Decimal(1)
         for k in range(n + 1):  # power = e^(-k / per_unit)
             s[n - k], s[n + k] = float(power / (1 + power)), float(1 / (1 + power))
