@@ -17,8 +17,8 @@ from fastbp import worked_example as example
 
 network = example.network()
 sgd = fastbp.SGD(learning_rate=example.LEARNING_RATE)
-fastbp.train(network, example.X, example.Y, steps=example.ROUNDS, optimizer=sgd, update="sequential")
-print(network.loss(example.X, example.Y))
+options = {"steps": example.ROUNDS, "optimizer": sgd, "update": "sequential"}
+print(fastbp.train(network, example.X, example.Y, **options).loss)
 """
 
 (EXPECTED_LOSS,) = (figure.computed for figure in FIGURES if figure.rounds > 1 and figure.quantity == "E")

@@ -94,12 +94,11 @@ def quantities(net: Network) -> dict[str, float]:
     >>> round(quantities(network())["h2"], 9)
     0.596884378
     """
-    net_h = (X @ net.weights[0] + net.biases[0])[0]
-    h = [reference.sigmoid(float(z)) for z in net_h]
-    net_y = h @ net.weights[1] + net.biases[1]
-    vectors = {"net_h": net_h, "h": h, "net_y": net_y, "y": net.predict(X)[0]}
-    forward = {f"{name}{j}": float(a) for name, vector in vectors.items() for j, a in enumerate(vector, 1)}
-    return {**forward, "E": net.loss(X, Y), **named_weights(net)}
+    layers = [reference.Layer(W.tolist(), b.tolist()) for W, b in zip(net.weights, net.biases, strict=True)]
+    (_, net_h, net_y), (_, h, y) = reference.forward_pass(layers, X[0].tolist())
+    vectors = {"net_h": net_h, "h": h, "net_y": net_y, "y": y}
+    forward = {f"{name}{j}": a for name, vector in vectors.items() for j, a in enumerate(vector, 1)}
+    return {**forward, "E": reference.half_squared_error(y, Y[0].tolist()), **named_weights(net)}
 
 
 # --- the published figures ---------------------------------------------------------------------------
