@@ -20,12 +20,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numba
 from numba import config
-from numba.core import event
+from numba.core import compiler, event
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.dispatcher import _FunctionCompiler
 
 from fastbp.errors import NotSupportedError
 
@@ -124,14 +127,64 @@ def _refuse(*arguments: Any) -> None:
     raise NotSupportedError("fastbp's kernels are compiled code; unset NUMBA_DISABLE_JIT")
 
 
+class _PartLibrary(JITCodeLibrary):
+    """Code that is only ever linked into a kernel: left as it is, since the kernel is optimised as a whole.
+
+    Numba optimises every function together with all that it calls, and makes machine code of it; the
+    innermost ones a dozen times over. The layered kernel compiles in 8 s instead of 23.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    @property
+    def codegen(self) -> Any:
+        """Where Numba would write the environment of an interpreted call, which there is none of."""
+        return SimpleNamespace(set_env=lambda name, environment: None)
+
+
+class _PartCompiler(_FunctionCompiler):
+    def _compile_core(self, args: Any, return_type: Any) -> Any:
+        flags = compiler.Flags()
+        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        context = self.targetdescr.target_context
+        return compiler.compile_extra(
+            self.targetdescr.typing_context,
+            context,
+            self.py_func,
+            args=args,
+            return_type=return_type,
+            flags=flags,
+            locals=self.locals,
+            library=_PartLibrary(context.codegen(), self.py_func.__qualname__),
+            pipeline_class=self.pipeline_class,
+        )
+
+
+def _part(function: Callable[..., Any], **options: Any) -> Any:
+    if config.DISABLE_JIT:
+        return function
+    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    ours = dispatcher._compiler
+    dispatcher._compiler = _PartCompiler(
+        function, ours.targetdescr, ours.targetoptions, ours.locals, ours.pipeline_class
+    )
+    return dispatcher
+
+
 def helper(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels call; it becomes part of them."""
-    return numba.njit(forceinline=True, nogil=True, error_model="numpy")(function)
+    return _part(function, forceinline=True)
 
 
 def routine(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels call rarely; it stays out of their hot loops."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    return _part(function)
 
 
 class _Announcement(event.Listener):

@@ -13,13 +13,42 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
+from llvmlite import binding, ir
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-_INT32 = ir.IntType(32)
-_SUFFIX = {types.float32: "f32", types.float64: "f64"}
+_BIT, _INT32, _INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_SUFFIX = {
+    types.float32: "f32",
+    types.float64: "f64",
+    types.int32: "i32",
+    types.int64: "i64",
+    types.uint64: "i64",
+}
+_INTEGER = {types.float32: types.int32, types.float64: types.int64}
+_FLOAT = {integer: number for number, integer in _INTEGER.items()}
+
+
+def _features() -> set[str]:
+    """Return what the processor that code is compiled for can do, as LLVM names it."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return {name[1:] for name in (config.CPU_FEATURES or "").split(",") if name.startswith("+")}
+    return {name for name, there in binding.get_host_cpu_features().items() if there}
+
+
+FEATURES = _features()
+
+WIDTH = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
+"""Bytes of the processor's vectors."""
+
+N_REGISTERS = 16 if "sse2" in FEATURES and WIDTH < 64 else 32
+"""Vectors that it holds: 32 with AVX-512, and on ARM."""
+
+
+def lanes(itemsize: int) -> int:
+    """Return how many numbers of this many bytes fit into a vector."""
+    return WIDTH // itemsize
 
 
 class Vec(types.Type):
@@ -37,7 +66,7 @@ class _VecModel(models.PrimitiveModel):
         super().__init__(manager, vec, ir.VectorType(element, vec.lanes))
 
 
-def _lane_by_lane(operation: Callable[..., Any], instruction: str) -> None:
+def _lane_by_lane(operation: Callable[..., Any], for_floats: str, for_integers: str | None) -> None:
     @type_callable(operation)
     def typer(context):
         def resolve(a, b):
@@ -47,12 +76,8 @@ def _lane_by_lane(operation: Callable[..., Any], instruction: str) -> None:
 
     @lower_builtin(operation, Vec, Vec)
     def lower(context, builder, signature, arguments):
-        return getattr(builder, instruction)(*arguments)
-
-
-_lane_by_lane(operator.add, "fadd")
-_lane_by_lane(operator.sub, "fsub")
-_lane_by_lane(operator.mul, "fmul")
+        is_float = isinstance(signature.args[0].element, types.Float)
+        return getattr(builder, for_floats if is_float else for_integers)(*arguments)
 
 
 def _llvm(builder, name, vec, arguments):
@@ -64,14 +89,33 @@ def _llvm(builder, name, vec, arguments):
     return builder.call(function, arguments)
 
 
-def _shuffle(builder, value, lanes):
+def _shuffle(builder, value, lanes, other=None):
     mask = ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes)
-    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+    return builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
+
+
+def _constant(t, number):
+    return ir.Constant(t, [number] * t.count) if isinstance(t, ir.VectorType) else ir.Constant(t, number)
+
+
+def _splat(builder, number, t):
+    first = builder.insert_element(ir.Constant(t, ir.Undefined), number, _INT32(0))
+    return _shuffle(builder, first, [0] * t.count)
 
 
 def _vector_pointer(context, builder, vec, address, offset):
     pointer = builder.gep(address, [offset])
     return builder.bitcast(pointer, context.get_value_type(vec).as_pointer())
+
+
+def _bytes(vec):
+    return (vec.element if isinstance(vec, Vec) else vec).bitwidth // 8
+
+
+_lane_by_lane(operator.add, "fadd", "add")
+_lane_by_lane(operator.sub, "fsub", "sub")
+_lane_by_lane(operator.mul, "fmul", "mul")
+_lane_by_lane(operator.truediv, "fdiv", None)
 
 
 @intrinsic
@@ -142,13 +186,80 @@ def store(typing, address, offset, value):
 
 
 @intrinsic
+def wide(typing, address):
+    """Return how many numbers of the type at an address fit into one of the processor's vectors."""
+    n = lanes(_bytes(address.dtype))
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.intp, n)
+
+    return types.intp(address), generate
+
+
+@intrinsic
+def wide_load(typing, address, offset):
+    """Return a vector as wide as the processor's from address[offset] on."""
+    vec = Vec(address.dtype, lanes(_bytes(address.dtype)))
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(_vector_pointer(context, builder, vec, *arguments), align=_bytes(vec))
+
+    return vec(address, types.intp), generate
+
+
+@intrinsic
+def wide_splat(typing, value, address):
+    """Return a vector as wide as the processor's, of the type at `address`, with `value` in every lane."""
+    vec = Vec(address.dtype, lanes(_bytes(address.dtype)))
+
+    def generate(context, builder, signature, arguments):
+        number = context.cast(builder, arguments[0], value, vec.element)
+        return _splat(builder, number, context.get_value_type(vec))
+
+    return vec(value, address), generate
+
+
+@intrinsic
+def masked_load(typing, address, offset, n, other):
+    """Return `other` with the first n lanes from address[offset : offset + n]; nothing beyond is touched."""
+    vec = other
+
+    def generate(context, builder, signature, arguments):
+        address, offset, n, other = arguments
+        pointer = _vector_pointer(context, builder, vec, address, offset)
+        mask = _first_lanes(builder, vec.lanes, n)
+        name = f"llvm.masked.load.v{vec.lanes}{_SUFFIX[vec.element]}.p0"
+        shape = ir.FunctionType(other.type, [pointer.type, _INT32, mask.type, other.type])
+        function = cgutils.get_or_insert_function(builder.module, shape, name)
+        return builder.call(function, [pointer, _INT32(_bytes(vec)), mask, other])
+
+    return vec(address, types.intp, types.intp, vec), generate
+
+
+def _first_lanes(builder, count, n):
+    """Return a mask of the lanes below n."""
+    numbers = ir.Constant(ir.VectorType(_INT64, count), list(range(count)))
+    return builder.icmp_signed("<", numbers, _splat(builder, n, numbers.type))
+
+
+@intrinsic
+def first_lanes(typing, n, vec, other):
+    """Return the first n lanes of `vec`, and the others of `other`."""
+
+    def generate(context, builder, signature, arguments):
+        n, value, other = arguments
+        return builder.select(_first_lanes(builder, vec.lanes, n), value, other)
+
+    return vec(types.intp, vec, vec), generate
+
+
+@intrinsic
 def splat(typing, value, like):
     """Return a vector of the type of `like` with `value` in every lane."""
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, like.element)
-        undefined = ir.Constant(context.get_value_type(like), ir.Undefined)
-        return _shuffle(builder, builder.insert_element(undefined, number, _INT32(0)), [0] * like.lanes)
+        return _splat(builder, number, context.get_value_type(like))
 
     return like(value, like), generate
 
@@ -195,6 +306,221 @@ def fma(typing, a, b, c):
         return _llvm(builder, "fma", a, arguments)
 
     return a(a, a, a), generate
+
+
+@intrinsic
+def root(typing, a):
+    """Return the square root: of a number or a vector."""
+
+    def generate(context, builder, signature, arguments):
+        return _llvm(builder, "sqrt", a, arguments)
+
+    return a(a), generate
+
+
+@intrinsic
+def magnitude(typing, a):
+    """Return |a|: of a number or a vector."""
+
+    def generate(context, builder, signature, arguments):
+        return _llvm(builder, "fabs", a, arguments)
+
+    return a(a), generate
+
+
+@intrinsic
+def with_sign(typing, a, b):
+    """Return |a| with the sign of b: numbers or vectors."""
+
+    def generate(context, builder, signature, arguments):
+        return _llvm(builder, "copysign", a, arguments)
+
+    return a(a, a), generate
+
+
+def _comparison(name: str, sign: str, ordered: bool, meaning: str) -> Any:
+    """Return an intrinsic ``name(a, b, yes, no)`` that selects, lane by lane."""
+
+    def select(typing, a, b, yes, no):
+        def generate(context, builder, signature, arguments):
+            a, b, yes, no = arguments
+            compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
+            return builder.select(compare(sign, a, b), yes, no)
+
+        return yes(a, a, yes, yes), generate
+
+    select.__name__ = name
+    select.__doc__ = f"Return `yes` where {meaning}, else `no`: numbers or vectors."
+    return intrinsic(select)
+
+
+where_less = _comparison("where_less", "<", True, "a < b")
+where_not_less = _comparison("where_not_less", ">=", False, "a >= b or one is NaN")
+where_equal = _comparison("where_equal", "==", True, "a == b")
+where_nan = _comparison("where_nan", "uno", False, "a or b is NaN")
+
+
+@intrinsic
+def bits_of(typing, vec):
+    """Return a vector's bits as integers of the same size."""
+    integers = Vec(_INTEGER[vec.element], vec.lanes)
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(integers))
+
+    return integers(vec), generate
+
+
+@intrinsic
+def from_bits(typing, vec):
+    """Return the numbers whose bits these integers are."""
+    numbers = Vec(_FLOAT[vec.element], vec.lanes)
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(numbers))
+
+    return numbers(vec), generate
+
+
+def _shift(name: str, instruction: str, meaning: str) -> Any:
+    def shift(typing, vec, count):
+        def generate(context, builder, signature, arguments):
+            by = _constant(arguments[0].type, count.literal_value)
+            return getattr(builder, instruction)(arguments[0], by)
+
+        return vec(vec, count), generate
+
+    shift.__name__ = name
+    shift.__doc__ = f"Return integers shifted {meaning} by `count` bits, a literal."
+    return intrinsic(prefer_literal=True)(shift)
+
+
+shift_left = _shift("shift_left", "shl", "left")
+shift_right = _shift("shift_right", "ashr", "right, the sign kept")
+
+
+@intrinsic
+def as_floats(typing, integers, like):
+    """Return integers as numbers of the type of `like`."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.sitofp(arguments[0], context.get_value_type(like))
+
+    return like(integers, like), generate
+
+
+def _reduction(name: str, combine: Callable[..., Any], meaning: str) -> Any:
+    """Return an intrinsic that combines halves until one number is left: always in the same order."""
+
+    def reduce(typing, vec):
+        def generate(context, builder, signature, arguments):
+            (value,) = arguments
+            n = vec.lanes
+            while n > 1:
+                n //= 2
+                low = _shuffle(builder, value, list(range(n)))
+                high = _shuffle(builder, value, list(range(n, 2 * n)))
+                value = combine(builder, low, high)
+            return builder.extract_element(value, _INT32(0))
+
+        return vec.element(vec), generate
+
+    reduce.__name__ = name
+    reduce.__doc__ = f"Return the {meaning} of all lanes as a number."
+    return intrinsic(reduce)
+
+
+def _larger(builder, a, b):
+    return builder.select(builder.fcmp_unordered(">=", a, b), a, b)
+
+
+lane_sum = _reduction("lane_sum", lambda builder, a, b: builder.fadd(a, b), "sum")
+lane_max = _reduction("lane_max", _larger, "largest")
+
+
+def polynomial(float32: tuple[float, ...], float64: tuple[float, ...]) -> Any:
+    """Return an intrinsic ``p(x)`` that evaluates a polynomial, on numbers or vectors, by Estrin's scheme.
+
+    Parameters
+    ----------
+    float32, float64 : tuple of float
+        The coefficients for each type, constant term first.
+    """
+    coefficients = {types.float32: float32, types.float64: float64}
+
+    def evaluate(typing, x):
+        def generate(context, builder, signature, arguments):
+            (power,) = arguments
+            t = power.type
+            terms = [_constant(t, c) for c in coefficients[x.element if isinstance(x, Vec) else x]]
+            while len(terms) > 1:
+                pairs = [
+                    _llvm(builder, "fma", x, [terms[i + 1], power, terms[i]])
+                    for i in range(0, len(terms) - 1, 2)
+                ]
+                terms = pairs + terms[len(pairs) * 2 :]
+                power = builder.fmul(power, power) if len(terms) > 1 else power
+            return terms[0]
+
+        return x(x), generate
+
+    evaluate.__doc__ = "Return the polynomial's value."
+    return intrinsic(evaluate)
+
+
+@intrinsic
+def transpose_block(typing, source, at, row, target, target_at, target_row):
+    """Write the transpose of a square block, as wide as a vector, that begins at source[at], to target.
+
+    `row` and `target_row` are the distances between rows. Halves of rows are exchanged, then halves of those.
+    """
+    vec = Vec(source.dtype, lanes(_bytes(source.dtype)))
+
+    def generate(context, builder, signature, arguments):
+        source, at, row, target, target_at, target_row = arguments
+        count, align = vec.lanes, _bytes(vec)
+
+        def place(pointer, start, distance, i):
+            offset = builder.add(start, builder.mul(distance, distance.type(i)))
+            return _vector_pointer(context, builder, vec, pointer, offset)
+
+        rows = [builder.load(place(source, at, row, i), align=align) for i in range(count)]
+        half = count // 2
+        while half:
+            low = [i if not i & half else count + i - half for i in range(count)]
+            high = [i + half if not i & half else count + i for i in range(count)]
+            for i in range(count):
+                if not i & half:
+                    a, b = rows[i], rows[i + half]
+                    rows[i] = _shuffle(builder, a, low, b)
+                    rows[i + half] = _shuffle(builder, a, high, b)
+            half //= 2
+        for i, value in enumerate(rows):
+            builder.store(value, place(target, target_at, target_row, i), align=align)
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(source, size, size, target, size, size), generate
+
+
+@intrinsic
+def zero_of(typing, address):
+    """Return 0 in the type of what stands at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(address.dtype, 0.0)
+
+    return address.dtype(address), generate
+
+
+@intrinsic
+def number_of(typing, address):
+    """Return an address as an integer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ptrtoint(arguments[0], context.get_value_type(types.intp))
+
+    return types.intp(address), generate
 
 
 @intrinsic
@@ -251,6 +577,16 @@ def rounder(typing, like):
 
 
 @intrinsic
+def at_address(typing, number, like):
+    """Return the address that an integer holds, of elements of the type of the number `like`."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(like)))
+
+    return types.CPointer(like)(types.intp, like), generate
+
+
+@intrinsic
 def shifted(typing, address, offset):
     """Return the address of the element at address[offset]."""
 
@@ -258,3 +594,89 @@ def shifted(typing, address, offset):
         return builder.gep(arguments[0], [arguments[1]])
 
     return address(address, types.intp), generate
+
+
+@intrinsic
+def exponent(typing, vec):
+    """Return whole numbers k with vec = m 2^k and 2/3 <= m < 4/3, for positive normal numbers."""
+    digits = _DIGITS[vec.element]
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        integers = ir.VectorType(ir.IntType(8 * _bytes(vec)), vec.lanes)
+        above = builder.sub(
+            builder.bitcast(value, integers), builder.bitcast(_constant(value.type, 2 / 3), integers)
+        )
+        return builder.sitofp(builder.ashr(above, _constant(integers, digits)), value.type)
+
+    return vec(vec), generate
+
+
+@intrinsic
+def scaled(typing, vec, n):
+    """Return vec * 2^n, rounded once: n are whole numbers below 2^11 (float64) or 2^8 (float32)."""
+
+    def generate(context, builder, signature, arguments):
+        lower = _scale_at_once if WIDTH == 64 else _scale_in_two_steps
+        return lower(builder, vec, *arguments)
+
+    return vec(vec, vec), generate
+
+
+_DIGITS = {types.float32: 23, types.float64: 52}
+
+
+def _scale_at_once(builder, vec, value, n):
+    """Use AVX-512's vscalef, which works on whole registers: the vector is cut into, or padded to, such."""
+    width = lanes(_bytes(vec))
+    whole = ir.VectorType(value.type.element, width)
+    letter, mask = ("s", ir.IntType(16)) if vec.element == types.float32 else ("d", ir.IntType(8))
+    shape = ir.FunctionType(whole, [whole, whole, whole, mask, _INT32])
+    name = f"llvm.x86.avx512.mask.scalef.p{letter}.512"
+    function = cgutils.get_or_insert_function(builder.module, shape, name)
+    pieces = []
+    for start in range(0, vec.lanes, width):
+        chosen = [min(start + i, vec.lanes - 1) for i in range(width)]
+        a, b = (_shuffle(builder, v, chosen) for v in (value, n))
+        current_rounding = _INT32(4)
+        pieces.append(builder.call(function, [a, b, a, mask(-1), current_rounding]))
+    while len(pieces) > 1:
+        pieces = [
+            _shuffle(builder, low, list(range(2 * low.type.count)), high)
+            for low, high in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+    return _shuffle(builder, pieces[0], list(range(vec.lanes)))
+
+
+def _scale_in_two_steps(builder, vec, value, n):
+    """Multiply by two powers of two, the first of which is exact: one alone may be out of range."""
+    digits, t = _DIGITS[vec.element], value.type
+    integers = ir.VectorType(ir.IntType(8 * _bytes(vec)), vec.lanes)
+    magic, bias = _constant(t, 1.5 * 2**digits), _constant(integers, 1023 if digits == 52 else 127)
+    whole = builder.sub(builder.bitcast(builder.fadd(n, magic), integers), builder.bitcast(magic, integers))
+    half = builder.ashr(whole, _constant(integers, 1))
+    for power in (half, builder.sub(whole, half)):
+        bits = builder.shl(builder.add(power, bias), _constant(integers, digits))
+        value = builder.fmul(value, builder.bitcast(bits, t))
+    return value
+
+
+@intrinsic(prefer_literal=True)
+def wide_loads(typing, address, offset, count):
+    """Return a vector `count` times (a literal) as wide as the processor's from address[offset] on."""
+    vec = Vec(address.dtype, count.literal_value * lanes(_bytes(address.dtype)))
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(_vector_pointer(context, builder, vec, *arguments[:2]), align=_bytes(vec))
+
+    return vec(address, types.intp, count), generate
+
+
+@intrinsic
+def same(typing, a, b):
+    """Return whether two addresses are equal."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.icmp_unsigned("==", *arguments)
+
+    return types.boolean(a, a), generate

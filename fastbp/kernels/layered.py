@@ -1,628 +1,715 @@
-"""Any MLP, mini-batches and full batches: BLAS for the products, one fused pass for everything else.
+"""Any MLP, mini-batches and full batches: the training loop, and evaluation, in one kernel.
 
-Legend: a batch of B rows; layer i turns A_i (B, n_i) into A_{i+1} = f(A_i W_i + b_i); delta = dL/dz.
+Legend: a batch of B rows, or a tile of them; layer l turns A_l (rows, n_l) into A_{l+1} = f(A_l W_l + b_l);
+D_l = dL/dz of boundary l. See `fastbp.kernels.job` for how arrays and sizes come in.
 
-A step: gather the rows, forward, loss and its delta, backward. In the backward pass the gradient of a layer
-is formed and consumed by the optimizer while it is in cache, before the layer below is touched. A batch
-larger than a tile goes tile by tile through forward and backward, the gradient adding up, so that what a
-tile needs stays in the L2 cache; the parameters change after the last tile.
+A step has two phases, with a barrier of the team after each:
+
+1. *rows*: every thread takes its share of the batch's rows through forward pass, loss and backward pass, down
+   to D_1. Rows know nothing of each other.
+2. *parameters*: the rows of all W_l are items that threads take one by one: dW = A_l^T D_{l+1} for some rows,
+   a few kilobytes, which the optimizer consumes while they are in cache. The new W is copied, transposed, to
+   where the next backward pass finds it.
+
+A batch that is larger than a tile goes tile by tile through both, the gradients adding up, and then the
+optimizer takes all. If the parameters are few, there are *groups* of rows instead: each goes through
+forward, backward and gradient by itself, tile by tile, all in one core's cache; then the groups' gradients
+are added, from the first to the last.
+
+How rows are divided into tiles and groups depends on the sizes alone, and an element of a product is the same
+chain of operations wherever it is computed; so any number of threads gives the same bits.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from fastbp._jit import helper, kernel, routine
-from fastbp.activations import (
-    ELU,
-    GELU,
-    IDENTITY,
-    LEAKY_RELU,
-    LEAKY_RELU_SLOPE,
-    RELU,
-    SIGMOID,
-    SILU,
-    SOFTMAX,
-    SOFTPLUS,
-    TANH,
+from fastbp.activations import SOFTMAX
+from fastbp.kernels.elementwise import activate, apply_slope
+from fastbp.kernels.job import (
+    A_AT,
+    A_ROW,
+    B_AT,
+    BATCH,
+    BATCH_WEIGHT,
+    CLIP_FACTOR,
+    CLIP_NORM,
+    CLIPS,
+    CODE,
+    CONSTANTS,
+    COUNTERS,
+    D_AT,
+    DIRECT,
+    DROPPED_AT,
+    DROPS,
+    END,
+    EPOCH,
+    EPOCH_LOSS,
+    FIRST_STEP,
+    GENERATOR,
+    GRADIENT,
+    GRADIENT_ONLY,
+    HYPER,
+    ITEM_FIRST,
+    ITEM_LAYER,
+    ITEM_ROWS,
+    ITEMS,
+    KEEP_PROBABILITY,
+    L2,
+    LOSS,
+    LOSS_ONLY,
+    LOSS_SUM,
+    LOSSES,
+    MASK_AT,
+    MODE,
+    N_GROUPS,
+    N_ITEM_FIELDS,
+    N_ITEMS,
+    N_LAYERS,
+    N_PACKED,
+    N_RATES,
+    N_SAMPLES,
+    N_THREADS,
+    NUMBERS,
+    OPTIMIZER,
+    ORDER,
+    POSITION,
+    PREDICT,
+    RATES,
+    RECORD_EVERY,
+    RECORDED,
+    ROW,
+    ROW_LOSSES,
+    SCRATCH_AT,
+    SEQUENTIAL,
+    SHARED,
+    SHUFFLES,
+    SIZE,
+    STATE_1,
+    STATE_2,
+    STEP,
+    THETA,
+    TILE,
+    TOTALS,
+    TRAIN,
+    W_AT,
+    W_ROW,
+    WEIGHT_SUM,
+    WEIGHTS,
+    WT,
+    WT_ROW,
+    X_FLOAT32,
+    X_KIND,
+    X_OWN,
+    X_ROW,
+    X_STEP,
+    X_UINT8,
+    Z_AT,
+    ZEROS,
+    B,
+    T,
+    W,
+    X,
+    doubles,
+    field,
+    floats,
+    in_packed,
+    input_at,
+    integers,
+    of,
+    outputs_of,
+    work_area,
 )
-from fastbp.kernels.blas import product
-from fastbp.kernels.shuffle import next_position, next_word
-from fastbp.losses import (
-    BINARY_CROSS_ENTROPY,
-    CATEGORICAL_CROSS_ENTROPY,
-    HALF_SQUARED_ERROR,
-    HUBER,
-    MEAN_ABSOLUTE_ERROR,
-    MEAN_SQUARED_ERROR,
+from fastbp.kernels.output import losses_and_deltas, sample_at, softmax, weight_of
+from fastbp.kernels.product import product, whole_vectors
+from fastbp.kernels.shuffle import hashed, next_position
+from fastbp.kernels.team import NEXT, atomic_add, barrier
+from fastbp.kernels.update import step_constants, sum_slots, update
+from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
+from fastbp.simd import (
+    address,
+    at_address,
+    cast,
+    element,
+    fma,
+    lane_sum,
+    number_of,
+    put,
+    shifted,
+    store,
+    transpose_block,
+    wide,
+    wide_load,
+    wide_splat,
+    zero_of,
 )
-from fastbp.optimizers import ADAM_CODE, ADAMW_CODE, RMSPROP_CODE, SGD_CODE
-from fastbp.simd import address, cast, element, put, shifted
 
-STEP, ROW, EPOCH, POSITION, RECORDED, END = range(6)
-"""Where `counters` holds the steps taken, the rows of this epoch consumed, the epochs finished, the last
-position drawn in `order`, the losses recorded, and the steps of the whole run."""
-
-LOSS_SUM, WEIGHT_SUM = 0, 1
-"""Where `totals` holds the sum of this epoch's losses, each times its weight, and that of the weights."""
+ROWS_TOGETHER = 16
+"""Threads share rows in multiples of this: whole vectors of every type."""
 
 
-class Net(NamedTuple):
-    """A network: what it is, and its parameters."""
-
-    sizes: np.ndarray
-    """int64[L + 1]: the width of every layer."""
-    codes: np.ndarray
-    """int64[L]: every layer's activation."""
-    w_at: np.ndarray
-    """int64[L]: where W_i starts in theta."""
-    b_at: np.ndarray
-    """int64[L]: where b_i starts in theta."""
-    theta: np.ndarray
-    no_bias: np.ndarray
-    """Zeros that stand for the biases of a network without; empty if it has some."""
-    loss: int
-
-
-class Data(NamedTuple):
-    """Samples. Either `T` or `labels` is empty."""
-
-    X: np.ndarray
-    """[n_samples * n_0], of any type that converts."""
-    T: np.ndarray
-    """[n_samples * n_L], of the network's type."""
-    labels: np.ndarray
-    """int64[n_samples]"""
-    weights: np.ndarray
-    """[n_samples], or empty."""
-
-
-class Work(NamedTuple):
-    """Buffers for one tile of rows."""
-
-    at: np.ndarray
-    """int64[L + 1]: where the rows of layer layer start in the four below."""
-    a: np.ndarray
-    """Activations; A_0 is the gathered rows."""
-    z: np.ndarray
-    """Pre-activations of the layers that keep them."""
-    keeps_z: np.ndarray
-    """bool[L]: whether a layer's derivative or loss needs z; else z and a share their place."""
-    dropped: np.ndarray
-    """Activations after dropout, if there is any, else empty."""
-    masks: np.ndarray
-    """0, or 1 / (1 - dropout), likewise."""
-    delta: np.ndarray
-    """Room for the deltas of two layers."""
-    gradient: np.ndarray
-    """dL/dtheta."""
-    tile: int
-    """Rows of a tile."""
-
-
-# --- activations -----------------------------------------------------------------------------------------
-
-
-@helper
-def activation(code, z):
-    """Return f(z): the formulas are in `fastbp.activations`."""
-    one, zero = cast(1.0, z), cast(0.0, z)
-    if code == SIGMOID:
-        return one / (one + math.exp(-z))
-    if code == TANH:
-        return math.tanh(z)
-    if code == ELU:
-        return z if z > zero else math.expm1(z)
-    if code == GELU:
-        return cast(0.5, z) * z * math.erfc(cast(-math.sqrt(0.5), z) * z)
-    if code == SILU:
-        return z / (one + math.exp(-z))
-    if code == SOFTPLUS:
-        return max(z, zero) + math.log1p(math.exp(-abs(z)))
-    return z
-
-
-@helper
-def slope(code, a, z):
-    """Return f'(z) from a = f(z), or from z for gelu and silu."""
-    one, zero = cast(1.0, a), cast(0.0, a)
-    if code == SIGMOID:
-        return a * (one - a)
-    if code == TANH:
-        return one - a * a
-    if code == ELU:
-        return one if a > zero else a + one
-    if code == GELU:
-        density = cast(1 / math.sqrt(2 * math.pi), z) * math.exp(cast(-0.5, z) * z * z)
-        return cast(0.5, z) * math.erfc(cast(-math.sqrt(0.5), z) * z) + z * density
-    if code == SILU:
-        s = one / (one + math.exp(-z))
-        return s * (one + z * (one - s))
-    if code == SOFTPLUS:
-        return -math.expm1(-a)
-    return one
+# --- rows: forward and backward --------------------------------------------------------------------------
 
 
 @routine
-def bias_activate(code, z, b, rows, columns, a):
-    """Add the bias to the rows at z, and write f to a; z and a may be the same."""
-    zero = cast(0.0, element(z, 0))
-    leak = cast(LEAKY_RELU_SLOPE, zero)
-    for i in range(0, rows * columns, columns):
-        if code == RELU:
+def gather(job, area, sample, row, rows, like):
+    """Copy rows of X to boundary 0, in the network's type."""
+    columns, distance, stride = of(job, 0, SIZE), field(job, X_ROW), field(job, X_STEP)
+    kind = field(job, X_KIND)
+    for r in range(rows):
+        target = outputs_of(job, area, 0, A_AT, row + r)
+        start = sample_at(job, sample + row + r) * distance
+        if kind == X_OWN and stride == 1:
+            source = shifted(floats(job, X, like), start)
             for j in range(columns):
-                v = element(z, i + j) + element(b, j)
-                put(a, i + j, zero if v <= zero else v)
-        elif code == LEAKY_RELU:
+                put(target, j, element(source, j))
+        elif kind == X_OWN:
+            source = shifted(floats(job, X, like), start)
             for j in range(columns):
-                v = element(z, i + j) + element(b, j)
-                put(a, i + j, leak * v if v <= zero else v)
-        else:
+                put(target, j, element(source, j * stride))
+        elif kind == X_UINT8:
+            bytes_ = shifted(at_address(field(job, X), np.uint8(0)), start)
             for j in range(columns):
-                v = element(z, i + j) + element(b, j)
-                put(z, i + j, v)
-                put(a, i + j, activation(code, v))
+                put(target, j, element(bytes_, j * stride))
+        elif kind == X_FLOAT32:
+            singles = shifted(at_address(field(job, X), np.float32(0)), start)
+            for j in range(columns):
+                put(target, j, element(singles, j * stride))
+        else:  # X_FLOAT64
+            numbers = shifted(at_address(field(job, X), np.float64(0)), start)
+            for j in range(columns):
+                put(target, j, element(numbers, j * stride))
 
 
 @routine
-def activation_backward(code, a, z, delta, n):
-    """Multiply delta by f'."""
-    zero = cast(0.0, element(delta, 0))
-    leak = cast(LEAKY_RELU_SLOPE, zero)
-    if code == RELU:
-        for i in range(n):
-            put(delta, i, element(delta, i) if element(a, i) > zero else zero)
-    elif code == LEAKY_RELU:
-        for i in range(n):
-            put(delta, i, element(delta, i) if element(a, i) > zero else leak * element(delta, i))
-    else:
-        for i in range(n):
-            put(delta, i, element(delta, i) * slope(code, element(a, i), element(z, i)))
+def drop(job, area, boundary, sample, row, rows, like):
+    """Keep an activation and divide it by the probability of that, or make it 0 (inverted dropout).
 
-
-@routine
-def softmax(z, rows, columns, a):
-    """Write a_j = e^(z_j - m) / sum_k e^(z_k - m), with m = max_k z_k, for every row."""
-    for i in range(0, rows * columns, columns):
-        top = element(z, i)
-        for j in range(1, columns):
-            top = max(top, element(z, i + j))
-        total = cast(0.0, top)
-        for j in range(columns):
-            power = math.exp(element(z, i + j) - top)
-            put(a, i + j, power)
-            total += power
-        for j in range(columns):
-            put(a, i + j, element(a, i + j) / total)
-
-
-# --- forward ---------------------------------------------------------------------------------------------
-
-
-@helper
-def bias_of(net, layer):
-    """Return the address of b_i, or of zeros."""
-    return address(net.no_bias) if net.no_bias.size > 0 else shifted(address(net.theta), net.b_at[layer])
-
-
-@helper
-def input_of(work, layer, keep):
-    """Return the address of what goes into a layer."""
-    return shifted(address(work.dropped if layer > 0 and keep < 1.0 else work.a), work.at[layer])
-
-
-@helper
-def z_of(work, layer):
-    """Return the address of a layer's pre-activations."""
-    return shifted(address(work.z if work.keeps_z[layer] else work.a), work.at[layer + 1])
-
-
-@routine
-def drop(a, masks, dropped, n, keep, generator):
-    """Keep an activation with probability `keep` and divide it by that, or make it 0 (inverted dropout)."""
+    What is kept depends on the run's seed, the step, the sample's place in the batch and the neuron alone.
+    """
+    keep = element(doubles(job, NUMBERS), KEEP_PROBABILITY)
     threshold = np.uint64(keep * 2.0**53)
-    for i in range(n):
-        kept = (next_word(generator) >> np.uint64(11)) < threshold
-        factor = cast(1.0 / keep if kept else 0.0, element(a, 0))
-        put(masks, i, factor)
-        put(dropped, i, factor * element(a, i))
+    counters = integers(job, COUNTERS)
+    step_key = hashed(element(at_address(field(job, GENERATOR), np.uint64(0)), 1), element(counters, STEP))
+    columns = of(job, boundary, SIZE)
+    kept, dropped = cast(1.0 / keep, like), cast(0.0, like)
+    for r in range(rows):
+        a = outputs_of(job, area, boundary, A_AT, row + r)
+        masks = outputs_of(job, area, boundary, MASK_AT, row + r)
+        out = outputs_of(job, area, boundary, DROPPED_AT, row + r)
+        place = sample + row + r - element(counters, ROW)
+        key = hashed(step_key, place * field(job, N_LAYERS) + boundary)
+        for j in range(columns):
+            factor = kept if (hashed(key, j) >> np.uint64(11)) < threshold else dropped
+            put(masks, j, factor)
+            put(out, j, factor * element(a, j))
 
 
 @routine
-def forward(net, work, rows, keep, generator):
-    """Compute all activations of `rows` rows from A_0; with keep < 1, hidden ones go through dropout."""
-    theta = address(net.theta)
-    zero = cast(0.0, element(theta, 0))
-    n_layers = net.codes.size
+def forward(job, area, sample, row, rows, like):
+    """Compute the activations of rows of the tile that begins at position `sample` of the epoch."""
+    if field(job, DIRECT) == 0:
+        gather(job, area, sample, row, rows, like)
+    n_layers = field(job, N_LAYERS)
     for layer in range(n_layers):
-        n_in, n_out, code = net.sizes[layer], net.sizes[layer + 1], net.codes[layer]
-        a, z = shifted(address(work.a), work.at[layer + 1]), z_of(work, layer)
-        W = shifted(theta, net.w_at[layer])
-        product(rows, n_out, n_in, input_of(work, layer, keep), False, W, False, zero, z)
+        n_in, code = of(job, layer, SIZE), of(job, layer + 1, CODE)
+        z, a = outputs_of(job, area, layer + 1, Z_AT, row), outputs_of(job, area, layer + 1, A_AT, row)
+        n_out, distance = whole_vectors(of(job, layer + 1, SIZE), a), of(job, layer + 1, A_ROW)
+        x, x_row = input_at(job, area, layer, sample, row, like), of(job, layer, A_ROW)
+        weights, biases = at_address(of(job, layer, W), like), at_address(of(job, layer, B), like)
+        product(rows, n_out, n_in, x, x_row, 1, weights, of(job, layer, W_ROW), biases, 0, z, distance)
         if code == SOFTMAX:
-            bias_activate(IDENTITY, z, bias_of(net, layer), rows, n_out, z)
-            softmax(z, rows, n_out, a)
+            if field(job, MODE) == PREDICT or field(job, LOSS) != CATEGORICAL_CROSS_ENTROPY:
+                softmax(z, distance, rows, of(job, layer + 1, SIZE), a)
         else:
-            bias_activate(code, z, bias_of(net, layer), rows, n_out, a)
-        if keep < 1.0 and layer < n_layers - 1:
-            masks = shifted(address(work.masks), work.at[layer + 1])
-            dropped = shifted(address(work.dropped), work.at[layer + 1])
-            drop(a, masks, dropped, rows * n_out, keep, generator)
+            activate(code, z, a, rows * distance)
+        if field(job, DROPS) != 0 and layer < n_layers - 1:
+            drop(job, area, layer + 1, sample, row, rows, like)
 
 
-# --- loss ------------------------------------------------------------------------------------------------
+@routine
+def backward(job, area, row, rows, like):
+    """Propagate D_L down to D_1: D_l = (D_{l+1} W_l^T) f'(z_l)."""
+    for layer in range(field(job, N_LAYERS) - 1, 0, -1):
+        propagate(job, area, layer, row, rows, like)
+
+
+@routine
+def propagate(job, area, layer, row, rows, like):
+    """Compute D_l from D_{l+1}."""
+    above, below = (
+        outputs_of(job, area, layer + 1, D_AT, row),
+        outputs_of(job, area, layer, D_AT, row),
+    )
+    distance, n_out = of(job, layer, A_ROW), of(job, layer + 1, SIZE)
+    product(
+        rows,
+        whole_vectors(of(job, layer, SIZE), below),
+        n_out,
+        above,
+        of(job, layer + 1, A_ROW),
+        1,
+        at_address(of(job, layer, WT), like),
+        of(job, layer, WT_ROW),
+        floats(job, ZEROS, like),
+        0,
+        below,
+        distance,
+    )
+    if field(job, DROPS) != 0:
+        masks = outputs_of(job, area, layer, MASK_AT, row)
+        for k in range(0, rows * distance, wide(below)):
+            store(below, k, wide_load(below, k) * wide_load(masks, k))
+    a, z = outputs_of(job, area, layer, A_AT, row), outputs_of(job, area, layer, Z_AT, row)
+    apply_slope(of(job, layer, CODE), a, z, below, rows * distance)
+
+
+# --- parameters: gradients and updates -------------------------------------------------------------------
+
+
+@routine
+def sum_rows(d, distance, rows, n, init, out):
+    """Write init plus the sum over the rows of n columns, whole vectors, to `out`."""
+    step = wide(d)
+    j = 0
+    while j + 4 * step <= n:
+        s0, s1 = wide_load(init, j), wide_load(init, j + step)
+        s2, s3 = wide_load(init, j + 2 * step), wide_load(init, j + 3 * step)
+        for o in range(j, j + rows * distance, distance):
+            s0, s1 = s0 + wide_load(d, o), s1 + wide_load(d, o + step)
+            s2, s3 = s2 + wide_load(d, o + 2 * step), s3 + wide_load(d, o + 3 * step)
+        store(out, j, s0)
+        store(out, j + step, s1)
+        store(out, j + 2 * step, s2)
+        store(out, j + 3 * step, s3)
+        j += 4 * step
+    while j < n:
+        total = wide_load(init, j)
+        for o in range(j, j + rows * distance, distance):
+            total = total + wide_load(d, o)
+        store(out, j, total)
+        j += step
+
+
+@routine
+def item_gradient(job, area, item, sample, rows, add, out, out_row, like):
+    """Write an item's gradient, from the rows of a tile, to `out`; with `add`, add it."""
+    layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
+    d, d_row = outputs_of(job, area, layer + 1, D_AT, 0), of(job, layer + 1, A_ROW)
+    n = whole_vectors(of(job, layer + 1, SIZE), d)
+    init = out if add else floats(job, ZEROS, like)
+    if first < 0:
+        sum_rows(d, d_row, rows, n, init, out)
+    else:
+        x, x_row = input_at(job, area, layer, sample, 0, like), of(job, layer, A_ROW)
+        init_row = out_row if add else 0
+        product(
+            element(item, ITEM_ROWS),
+            n,
+            rows,
+            shifted(x, first),
+            1,
+            x_row,
+            d,
+            d_row,
+            init,
+            init_row,
+            out,
+            out_row,
+        )
 
 
 @helper
-def sample_weight(data, i):
-    """Return the weight of a sample."""
-    return np.float64(data.weights[i]) if data.weights.size > 0 else 1.0
-
-
-@routine
-def loss_and_delta(net, data, work, order, first, rows, factor, delta):
-    """Return the rows' losses, each times its weight, and write dL/dz times weight times factor to delta.
-
-    The definitions are in `fastbp.losses`. The row at `first + i` of `order` is row i of the tile.
-    """
-    last = net.codes.size - 1
-    code, loss, columns = net.codes[last], net.loss, net.sizes[last + 1]
-    z, a = z_of(work, last), shifted(address(work.a), work.at[last + 1])
-    T, labels = address(data.T), address(data.labels)
-    one, zero, half = cast(1.0, element(a, 0)), cast(0.0, element(a, 0)), cast(0.5, element(a, 0))
-    mean = one if loss in (HALF_SQUARED_ERROR, CATEGORICAL_CROSS_ENTROPY) else one / cast(columns, one)
-    total = 0.0
-    for r in range(rows):
-        i = order[first + r]
-        weight = sample_weight(data, i)
-        scale = cast(weight * factor, one) * mean
-        o, t_at = r * columns, i * columns
-        row = zero
-        if loss == CATEGORICAL_CROSS_ENTROPY:
-            top = element(z, o)
-            largest = element(a, o)
-            for j in range(1, columns):
-                top = max(top, element(z, o + j))
-                largest = max(largest, element(a, o + j))
-            log_sum = top - math.log(largest)  # sum_k e^(z_k - top) is 1 / the largest a
-            if data.labels.size > 0:
-                label = element(labels, i)
-                row = log_sum - element(z, o + label)
-                for j in range(columns):
-                    put(delta, o + j, scale * element(a, o + j))
-                put(delta, o + label, scale * (element(a, o + label) - one))
-            else:
-                for j in range(columns):
-                    t = element(T, t_at + j)
-                    row += t * (log_sum - element(z, o + j))
-                    put(delta, o + j, scale * (element(a, o + j) - t))
-        elif loss == BINARY_CROSS_ENTROPY:
-            for j in range(columns):
-                t, v = element(T, t_at + j), element(z, o + j)
-                row += max(v, zero) - t * v + math.log1p(math.exp(-abs(v)))
-                put(delta, o + j, scale * (element(a, o + j) - t))
-        else:
-            for j in range(columns):
-                y, t = element(a, o + j), element(T, t_at + j)
-                error = y - t
-                if loss == HALF_SQUARED_ERROR:
-                    row += half * error * error
-                    gradient = error
-                elif loss == MEAN_SQUARED_ERROR:
-                    row += error * error
-                    gradient = error + error
-                elif loss == MEAN_ABSOLUTE_ERROR:
-                    row += abs(error)
-                    gradient = one if error > zero else (-one if error < zero else error)
-                elif loss == HUBER:
-                    row += half * error * error if abs(error) <= one else abs(error) - half
-                    gradient = min(max(error, -one), one)
-                else:  # POISSON
-                    row += y if t == zero else y - t * math.log(y)
-                    gradient = one - t / y
-                put(delta, o + j, scale * gradient)
-            if code == SOFTMAX:
-                inner = zero
-                for j in range(columns):
-                    inner += element(delta, o + j) * element(a, o + j)
-                for j in range(columns):
-                    put(delta, o + j, element(a, o + j) * (element(delta, o + j) - inner))
-        total += weight * np.float64(row * mean)
-    if code != SOFTMAX and loss != BINARY_CROSS_ENTROPY:
-        activation_backward(code, a, z, delta, rows * columns)
-    return total
-
-
-# --- backward and update ---------------------------------------------------------------------------------
-
-
-@routine
-def sum_rows(delta, rows, columns, out, add):
-    """Write the sums over the rows to `out`, or add them to it."""
-    if not add:
-        for j in range(columns):
-            put(out, j, cast(0.0, element(delta, 0)))
-    for i in range(0, rows * columns, columns):
-        for j in range(columns):
-            put(out, j, element(out, j) + element(delta, i + j))
-
-
-class Update(NamedTuple):
-    """How gradients change parameters; `fastbp.optimizers` has the equations."""
-
-    code: int
-    hyper: np.ndarray
-    """float64[4]"""
-    state: np.ndarray
-    """[n_state_vectors * n_parameters]"""
-    l2: float
-    clip_norm: float
-    """0 for no clipping."""
-    sequential: bool
-    train_biases: bool
-
-
-@routine
-def update_parameters(update, theta, gradient, at, n, l2, rate, step):
-    """Take a step with theta[at : at + n], on the gradient plus l2 theta."""
-    p, g = shifted(address(theta), at), shifted(address(gradient), at)
-    size = theta.size
-    state = address(update.state)
-    s1, s2 = shifted(state, at), shifted(state, size + at)
-    like = element(p, 0)
-    zero, one = cast(0.0, like), cast(1.0, like)
-    l2_, r = cast(l2, like), cast(rate, like)
-    h0, h1 = cast(update.hyper[0], like), cast(update.hyper[1], like)
-    h2, h3 = cast(update.hyper[2], like), cast(update.hyper[3], like)
-    if update.code == SGD_CODE:
-        momentum, nesterov = h1, update.hyper[2] != 0.0
-        decay = h0 + l2_
-        if update.hyper[1] == 0.0:
-            for k in range(n):
-                w = element(p, k)
-                put(p, k, w - r * (element(g, k) + decay * w))
-        else:
-            for k in range(n):
-                w = element(p, k)
-                d = element(g, k) + decay * w
-                v = momentum * element(s1, k) + d
-                put(s1, k, v)
-                put(p, k, w - r * (d + momentum * v if nesterov else v))
-    elif update.code == RMSPROP_CODE:
-        alpha, epsilon, momentum = h1, h2, h3
-        decay = h0 + l2_
-        for k in range(n):
-            w = element(p, k)
-            d = element(g, k) + decay * w
-            v = alpha * element(s1, k) + (one - alpha) * d * d
-            put(s1, k, v)
-            d = d / (math.sqrt(v) + epsilon)
-            if update.hyper[3] != 0.0:
-                d = momentum * element(s2, k) + d
-                put(s2, k, d)
-            put(p, k, w - r * d)
-    elif update.code == ADAM_CODE or update.code == ADAMW_CODE:
-        beta1, beta2 = h1, h2
-        root = math.sqrt(1.0 - update.hyper[2] ** step)
-        # r / (1 - beta1^k) m / (sqrt(v) / root + epsilon), with both factors of root in one number each
-        pace = cast(rate * root / (1.0 - update.hyper[1] ** step), like)
-        epsilon = cast(update.hyper[3] * root, like)
-        coupled = l2_ + (h0 if update.code == ADAM_CODE else zero)
-        keep = one - (r * h0 if update.code == ADAMW_CODE else zero)
-        for k in range(n):
-            w = element(p, k)
-            d = element(g, k) + coupled * w
-            m = beta1 * element(s1, k) + (one - beta1) * d
-            v = beta2 * element(s2, k) + (one - beta2) * d * d
-            put(s1, k, m)
-            put(s2, k, v)
-            put(p, k, keep * w - pace * m / (math.sqrt(v) + epsilon))
-    else:  # RPROP
-        for k in range(n):
-            d, before = element(g, k) + l2_ * element(p, k), element(s1, k)
-            size_ = element(s2, k)
-            if d * before > zero:
-                size_ = size_ * h1
-            elif d * before < zero:
-                size_ = size_ * h0
-                d = zero
-            size_ = min(max(size_, h2), h3)
-            put(s1, k, d)
-            put(s2, k, size_)
-            w = element(p, k)
-            put(p, k, w - size_ if d > zero else (w + size_ if d < zero else w))
+def item_at(job, item):
+    """Return where an item's parameters begin in the packed vectors."""
+    layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
+    return of(job, layer, B_AT) if first < 0 else of(job, layer, W_AT) + first * of(job, layer, W_ROW)
 
 
 @helper
-def update_layer(net, update, work, layer, l2, rate, step):
-    """Update W_i, whose gradient l2 joins, and b_i."""
-    n_in, n_out = net.sizes[layer], net.sizes[layer + 1]
-    update_parameters(update, net.theta, work.gradient, net.w_at[layer], n_in * n_out, l2, rate, step)
-    if update.train_biases:
-        update_parameters(update, net.theta, work.gradient, net.b_at[layer], n_out, 0.0, rate, step)
+def item_size(job, item):
+    """Return how many numbers an item is, from its first row to the end of its last."""
+    return element(item, ITEM_ROWS) * of(job, element(item, ITEM_LAYER), W_ROW)
 
 
 @routine
-def backward(net, work, rows, keep, delta, add, update, consume, rate, step):
-    """Propagate delta_L back, form every layer's gradient, and with `consume` update it at once.
-
-    dL/dW_i = A_i^T delta, dL/db_i = column sums of delta, and below, delta = (delta W_i^T) f'(z_{i-1}).
-    With `add` the gradients join those of the tiles before. `delta` is room for two layers, by turns.
-    """
-    theta, gradient = address(net.theta), address(work.gradient)
-    zero, one = cast(0.0, element(theta, 0)), cast(1.0, element(theta, 0))
-    room = work.delta.size // 2
-    n_layers = net.codes.size
-    for layer in range(n_layers - 1, -1, -1):
-        n_in, n_out = net.sizes[layer], net.sizes[layer + 1]
-        d = shifted(delta, room * ((n_layers - 1 - layer) & 1))
-        below = shifted(delta, room * ((n_layers - layer) & 1))
-        W = shifted(theta, net.w_at[layer])
-        dW = shifted(gradient, net.w_at[layer])
-        product(n_in, n_out, rows, input_of(work, layer, keep), True, d, False, one if add else zero, dW)
-        if net.no_bias.size == 0:
-            sum_rows(d, rows, n_out, shifted(gradient, net.b_at[layer]), add)
-        if consume and update.sequential:
-            update_layer(net, update, work, layer, update.l2, rate, step)
-        if layer > 0:
-            product(rows, n_in, n_out, d, False, W, True, zero, below)
-            if keep < 1.0:
-                masks = shifted(address(work.masks), work.at[layer])
-                for i in range(rows * n_in):
-                    put(below, i, element(below, i) * element(masks, i))
-            activation_backward(
-                net.codes[layer - 1],
-                shifted(address(work.a), work.at[layer]),
-                z_of(work, layer - 1),
-                below,
-                rows * n_in,
-            )
-        if consume and not update.sequential:
-            update_layer(net, update, work, layer, update.l2, rate, step)
+def update_item(job, item, gradient, l2, like):
+    """Take the optimizer's step with an item, and renew its part of W^T."""
+    layer, first, rows = element(item, ITEM_LAYER), element(item, ITEM_FIRST), element(item, ITEM_ROWS)
+    at, distance = item_at(job, item), of(job, layer, W_ROW)
+    if first < 0:
+        l2 = 0.0
+    n = whole_vectors(of(job, layer + 1, SIZE), gradient)
+    runs, length = (1, rows * distance) if n == distance else (rows, n)
+    for r in range(runs):
+        update(
+            field(job, OPTIMIZER),
+            doubles(job, HYPER),
+            doubles(job, CONSTANTS),
+            l2,
+            in_packed(job, THETA, at + r * distance, like),
+            shifted(gradient, r * distance),
+            in_packed(job, STATE_1, at + r * distance, like),
+            in_packed(job, STATE_2, at + r * distance, like),
+            length,
+        )
+    if first >= 0 and layer > 0:
+        transpose(job, layer, first, rows, like)
 
 
 @routine
-def gather(data, n_columns, order, first, rows, a):
-    """Copy rows of X to A_0, in the network's type; an empty `order` means the rows as they come."""
-    X = address(data.X)
-    for r in range(rows):
-        sample = order[first + r] if order.size > 0 else first + r
-        source, target = sample * n_columns, r * n_columns
-        for j in range(n_columns):
-            put(a, target + j, element(X, source + j))
+def transpose(job, layer, first, rows, like):
+    """Copy rows of W_l to columns of W_l^T, in whole vectors: beyond W there are zeros."""
+    theta, turned = at_address(of(job, layer, W), like), at_address(of(job, layer, WT), like)
+    distance, turned_row = of(job, layer, W_ROW), of(job, layer, WT_ROW)
+    step = wide(theta)
+    for i in range(first, first + rows, step):
+        for j in range(0, of(job, layer + 1, SIZE), step):
+            transpose_block(theta, i * distance + j, distance, turned, j * turned_row + i, turned_row)
 
 
 @routine
-def clip(net, update, gradient):
-    """Add l2's part to the gradient, and scale down what is trained to the norm clip_norm if it is larger."""
-    g, theta = address(gradient), address(net.theta)
-    l2 = cast(update.l2, element(g, 0))
+def renew_transposes(job, like):
+    """Copy all W to W^T: Python may have changed them since the last call."""
+    items = integers(job, ITEMS)
+    k = take(job, -1)
+    while k < field(job, N_ITEMS):
+        item = shifted(items, k * N_ITEM_FIELDS)
+        layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
+        if layer > 0 and first >= 0:
+            transpose(job, layer, first, element(item, ITEM_ROWS), like)
+        k = take(job, k)
+
+
+@helper
+def take(job, previous):
+    """Return the number of the next item, or group, that is this thread's."""
+    if field(job, N_THREADS) == 1:
+        return previous + 1
+    return atomic_add(integers(job, SHARED), NEXT, 1)
+
+
+@routine
+def clip(job, like):
+    """Write the factor that brings the gradient of all trained parameters to CLIP_NORM where it is larger."""
+    numbers, items = doubles(job, NUMBERS), integers(job, ITEMS)
+    l2 = element(numbers, L2)
     squares = 0.0
-    for layer in range(net.codes.size):
-        n_out = net.sizes[layer + 1]
-        for k in range(net.w_at[layer], net.w_at[layer] + net.sizes[layer] * n_out):
-            put(g, k, element(g, k) + l2 * element(theta, k))
-            squares += np.float64(element(g, k)) ** 2
-        if update.train_biases:
-            for k in range(net.b_at[layer], net.b_at[layer] + n_out):
-                squares += np.float64(element(g, k)) ** 2
+    for k in range(field(job, N_ITEMS)):
+        item = shifted(items, k * N_ITEM_FIELDS)
+        at = item_at(job, item)
+        g, w = in_packed(job, GRADIENT, at, like), in_packed(job, THETA, at, like)
+        decay = wide_splat(0.0 if element(item, ITEM_FIRST) < 0 else l2, g)
+        total = wide_splat(0.0, g)
+        for o in range(0, item_size(job, item), wide(g)):
+            v = wide_load(g, o) + decay * wide_load(w, o)
+            store(g, o, v)
+            total = total + v * v
+        squares += np.float64(lane_sum(total))
     norm = math.sqrt(squares)
-    if norm > update.clip_norm:
-        factor = cast(update.clip_norm / norm, l2)
-        for k in range(gradient.size):
-            put(g, k, factor * element(g, k))
+    limit = element(numbers, CLIP_NORM)
+    put(numbers, CLIP_FACTOR, limit / norm if norm > limit else 1.0)
+
+
+# --- a step ----------------------------------------------------------------------------------------------
+
+
+@routine
+def prepare_step(job, like):
+    """Draw the samples of the coming step, and compute what depends on the step alone."""
+    counters, totals = integers(job, COUNTERS), doubles(job, TOTALS)
+    n_samples, first, step = field(job, N_SAMPLES), element(counters, ROW), element(counters, STEP)
+    rows = min(field(job, BATCH), n_samples - first)
+    if field(job, SHUFFLES) != 0:
+        order, generator = integers(job, ORDER), at_address(field(job, GENERATOR), np.uint64(0))
+        position = element(counters, POSITION)
+        for _ in range(rows):
+            position = next_position(position, order, n_samples, generator, True)
+        put(counters, POSITION, position)
+    weight = np.float64(rows)
+    if field(job, WEIGHTS) != 0:
+        weight = 0.0
+        for r in range(rows):
+            weight += weight_of(job, sample_at(job, first + r), like)
+    put(totals, BATCH_WEIGHT, weight)
+    rate = element(doubles(job, RATES), min(step - field(job, FIRST_STEP), field(job, N_RATES) - 1))
+    step_constants(field(job, OPTIMIZER), doubles(job, HYPER), rate, step + 1, doubles(job, CONSTANTS))
+
+
+@routine
+def sum_losses(losses, n):
+    """Return the sum of n float64 numbers, in an order that is always the same."""
+    step = wide(losses)
+    whole = n // step * step
+    total = wide_splat(0.0, losses)
+    for k in range(0, whole, step):
+        total = total + wide_load(losses, k)
+    result = lane_sum(total)
+    for k in range(whole, n):
+        result += element(losses, k)
+    return result
+
+
+@routine
+def finish_step(job, rows):
+    """Count the step, and record the loss of an epoch that ends with it."""
+    counters, totals, losses = integers(job, COUNTERS), doubles(job, TOTALS), doubles(job, LOSSES)
+    put(totals, LOSS_SUM, element(totals, LOSS_SUM) + sum_losses(doubles(job, ROW_LOSSES), rows))
+    put(totals, WEIGHT_SUM, element(totals, WEIGHT_SUM) + element(totals, BATCH_WEIGHT))
+    step, row, epoch = element(counters, STEP) + 1, element(counters, ROW) + rows, element(counters, EPOCH)
+    ends = row == field(job, N_SAMPLES)
+    if ends:
+        row, epoch = 0, epoch + 1
+    put(counters, STEP, step)
+    put(counters, ROW, row)
+    put(counters, EPOCH, epoch)
+    if ends or step == field(job, END):
+        mean = element(totals, LOSS_SUM) / element(totals, WEIGHT_SUM)
+        if step == field(job, END) or epoch % field(job, RECORD_EVERY) == 0:
+            recorded = element(counters, RECORDED)
+            put(losses, recorded, mean)
+            put(counters, RECORDED, recorded + 1)
+        if ends:
+            put(totals, EPOCH_LOSS, mean)
+            put(totals, LOSS_SUM, 0.0)
+            put(totals, WEIGHT_SUM, 0.0)
+
+
+@routine
+def pass_rows(job, area, sample, row, rows, like):
+    """Take rows of a tile through forward pass, loss and backward pass."""
+    weight = element(doubles(job, TOTALS), BATCH_WEIGHT)
+    forward(job, area, sample, row, rows, like)
+    losses_and_deltas(job, area, sample, row, rows, 1.0 / weight if weight > 0.0 else 0.0, like)
+    backward(job, area, row, rows, like)
+
+
+@routine
+def sequential_step(job, area, first, rows, like):
+    """Take a step that updates each layer before the error passes back through it: one thread, one tile."""
+    weight = element(doubles(job, TOTALS), BATCH_WEIGHT)
+    forward(job, area, first, 0, rows, like)
+    losses_and_deltas(job, area, first, 0, rows, 1.0 / weight if weight > 0.0 else 0.0, like)
+    items, l2 = integers(job, ITEMS), element(doubles(job, NUMBERS), L2)
+    for layer in range(field(job, N_LAYERS) - 1, -1, -1):
+        for k in range(field(job, N_ITEMS)):
+            item = shifted(items, k * N_ITEM_FIELDS)
+            if element(item, ITEM_LAYER) == layer:
+                gradient = in_packed(job, GRADIENT, item_at(job, item), like)
+                item_gradient(job, area, item, first, rows, False, gradient, of(job, layer, W_ROW), like)
+                update_item(job, item, gradient, l2, like)
+        if layer > 0:
+            propagate(job, area, layer, 0, rows, like)
+
+
+@routine
+def group_gradients(job, thread, first, rows, like):
+    """Take groups of the batch's rows, and leave the gradient of each in its slot."""
+    n_groups, tile, items = field(job, N_GROUPS), field(job, TILE), integers(job, ITEMS)
+    area = work_area(job, thread, like)
+    share = group_share(rows, n_groups)
+    group = take(job, -1)
+    while group * share < rows:
+        start, stop = first + group * share, first + min(rows, (group + 1) * share)
+        for sample in range(start, stop, tile):
+            there = min(tile, stop - sample)
+            pass_rows(job, area, sample, 0, there, like)
+            for k in range(field(job, N_ITEMS)):
+                item = shifted(items, k * N_ITEM_FIELDS)
+                slot = in_packed(job, GRADIENT, group * field(job, N_PACKED) + item_at(job, item), like)
+                distance = of(job, element(item, ITEM_LAYER), W_ROW)
+                item_gradient(job, area, item, sample, there, sample > start, slot, distance, like)
+        group = take(job, group)
+
+
+@helper
+def group_share(rows, n_groups):
+    """Return how many rows a group has; the last may have fewer, and groups after it none."""
+    return (rows + n_groups - 1) // n_groups
+
+
+@routine
+def team_gradients(job, thread, first, rows, fused, like):
+    """Take tile after tile through both phases; `fused` updates, else the gradient is left in the first slot.
+
+    Returns whether to go on.
+    """
+    n_threads, shared, tile = field(job, N_THREADS), integers(job, SHARED), field(job, TILE)
+    items, n_items = integers(job, ITEMS), field(job, N_ITEMS)
+    area, scratch = work_area(job, 0, like), shifted(work_area(job, thread, like), field(job, SCRATCH_AT))
+    l2 = element(doubles(job, NUMBERS), L2)
+    for start in range(0, rows, tile):
+        there, sample = min(tile, rows - start), first + start
+        blocks = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER
+        row = blocks * thread // n_threads * ROWS_TOGETHER
+        stop = min(there, blocks * (thread + 1) // n_threads * ROWS_TOGETHER)
+        if row < stop:
+            pass_rows(job, area, sample, row, stop - row, like)
+        if not barrier(shared, n_threads):
+            return False
+        if fused and thread == 0:
+            finish_step(job, rows)
+        k = take(job, -1)
+        while k < n_items:
+            item = shifted(items, k * N_ITEM_FIELDS)
+            distance = of(job, element(item, ITEM_LAYER), W_ROW)
+            if fused:
+                item_gradient(job, area, item, sample, there, False, scratch, distance, like)
+                update_item(job, item, scratch, l2, like)
+            else:
+                gradient = in_packed(job, GRADIENT, item_at(job, item), like)
+                item_gradient(job, area, item, sample, there, start > 0, gradient, distance, like)
+            k = take(job, k)
+        if not barrier(shared, n_threads):
+            return False
+    return True
+
+
+@routine
+def add_slots(job, n_slots, like):
+    """Add the groups' gradients, item by item."""
+    items = integers(job, ITEMS)
+    k = take(job, -1)
+    while k < field(job, N_ITEMS):
+        item = shifted(items, k * N_ITEM_FIELDS)
+        gradient = in_packed(job, GRADIENT, item_at(job, item), like)
+        sum_slots(gradient, field(job, N_PACKED), n_slots, item_size(job, item))
+        k = take(job, k)
+
+
+@routine
+def update_all(job, like):
+    """Take the optimizer's step with every item, from the first slot."""
+    items, numbers = integers(job, ITEMS), doubles(job, NUMBERS)
+    clips = field(job, CLIPS) != 0
+    l2 = 0.0 if clips else element(numbers, L2)  # clipping has added it
+    k = take(job, -1)
+    while k < field(job, N_ITEMS):
+        item = shifted(items, k * N_ITEM_FIELDS)
+        gradient = in_packed(job, GRADIENT, item_at(job, item), like)
+        if clips:
+            factor = wide_splat(element(numbers, CLIP_FACTOR), gradient)
+            for o in range(0, item_size(job, item), wide(gradient)):
+                store(gradient, o, factor * wide_load(gradient, o))
+        update_item(job, item, gradient, l2, like)
+        k = take(job, k)
+
+
+@routine
+def train_to(job, thread, until, like):
+    """Train to step `until`, as one of the team; or leave the gradient over all rows in the first slot."""
+    counters, shared, n_threads = integers(job, COUNTERS), integers(job, SHARED), field(job, N_THREADS)
+    clips, grouped, sequential = field(job, CLIPS) != 0, field(job, N_GROUPS) > 0, field(job, SEQUENTIAL) != 0
+    updates = field(job, MODE) == TRAIN
+    renew_transposes(job, like)
+    if not barrier(shared, n_threads):
+        return
+    while element(counters, STEP) < until:
+        if thread == 0:
+            prepare_step(job, like)
+        if not barrier(shared, n_threads):
+            return
+        first = element(counters, ROW)
+        rows = min(field(job, BATCH), field(job, N_SAMPLES) - first)
+        fused = updates and not grouped and not sequential and not clips and rows <= field(job, TILE)
+        if sequential:
+            sequential_step(job, work_area(job, 0, like), first, rows, like)
+        elif grouped:
+            group_gradients(job, thread, first, rows, like)
+            if not barrier(shared, n_threads):
+                return
+            share = group_share(rows, field(job, N_GROUPS))
+            add_slots(job, (rows + share - 1) // share, like)
+            if not barrier(shared, n_threads):
+                return
+        elif not team_gradients(job, thread, first, rows, fused, like):
+            return
+        if fused:
+            continue
+        if updates and not sequential:
+            if clips:
+                if thread == 0:
+                    clip(job, like)
+                if not barrier(shared, n_threads):
+                    return
+            update_all(job, like)
+        if thread == 0:
+            finish_step(job, rows)
+        if not barrier(shared, n_threads):
+            return
+
+
+@routine
+def evaluate_rows(job, thread, like):
+    """Take tiles through the forward pass, and write their outputs to T, or their losses to ROW_LOSSES.
+
+    Returns whether all inputs were finite.
+    """
+    n_samples, tile, last = field(job, N_SAMPLES), field(job, TILE), field(job, N_LAYERS)
+    area, columns = work_area(job, thread, like), of(job, last, SIZE)
+    suspicious = cast(0.0, like)
+    k = take(job, -1)
+    while k * tile < n_samples:
+        first = k * tile
+        rows = min(tile, n_samples - first)
+        forward(job, area, first, 0, rows, like)
+        if field(job, MODE) == LOSS_ONLY:
+            losses_and_deltas(job, area, first, 0, rows, 0.0, like)
+        else:
+            for r in range(rows):
+                suspicious += times_zero(input_at(job, area, 0, first, r, like), of(job, 0, SIZE))
+                a = outputs_of(job, area, last, A_AT, r)
+                target = shifted(floats(job, T, like), (first + r) * columns)
+                for j in range(columns):
+                    put(target, j, element(a, j))
+        k = take(job, k)
+    return suspicious == cast(0.0, like)
+
+
+@helper
+def times_zero(a, n):
+    """Return the sum of n numbers, each times 0: NaN if one is not finite."""
+    zero = wide_splat(0.0, a)
+    total = zero
+    whole = n // wide(a) * wide(a)
+    for k in range(0, whole, wide(a)):
+        total = fma(zero, wide_load(a, k), total)
+    result = lane_sum(total)
+    for k in range(whole, n):
+        result += cast(0.0, result) * element(a, k)
+    return result
 
 
 @kernel
-def layered_train(
-    net,
-    data,
-    work,
-    update,
-    order,
-    generator,
-    counters,
-    totals,
-    losses,
-    rates,
-    batch_size,
-    keep,
-    shuffle,
-    record_every,
-    until,
-):
-    """Train to step `until`; see the module's legend.
+def layered(job_address, thread, until, inputs, outputs):
+    """Do one thread's part of a job.
 
     Parameters
     ----------
-    net, data, work, update : Net, Data, Work, Update
-    order : int64[n_samples], the shuffled indices of this epoch
-    generator : uint64[1], state of the shuffle and of dropout
-    counters : int64[5], totals : float64[2], see above
-    losses : float64[...], written: the mean loss of every `record_every`-th epoch, and of the last
-    rates : float64[1] or float64[until - counters[STEP]], the learning rates
-    batch_size, keep, shuffle, record_every, until : scalars
+    job_address : int
+        Of the job's integers.
+    thread : int
+        Its number, from 0.
+    until : int
+        The step to train to.
+    inputs, outputs : array, shapes (n_samples, n_0) and (n_samples, n_L)
+        For `PREDICT`, X and where its outputs go, if the job does not name them; else empty. Their type is
+        that of the network.
+
+    Returns
+    -------
+    bool
+        For `PREDICT`, whether the inputs were finite.
     """
-    n_samples = order.size
-    order_at, generator_at = address(order), address(generator)
-    first_step = counters[STEP]
-    for step in range(first_step, until):
-        first = counters[ROW]
-        rows = min(batch_size, n_samples - first)
-        if shuffle:
-            position = counters[POSITION]
-            for _ in range(rows):
-                position = next_position(position, order_at, n_samples, generator_at, True)
-            counters[POSITION] = position
-        weight = np.float64(rows)
-        if data.weights.size > 0:
-            weight = 0.0
-            for r in range(rows):
-                weight += sample_weight(data, order[first + r])
-        rate = rates[min(step - first_step, rates.size - 1)]
-        clipped = update.clip_norm > 0.0
-        loss = 0.0
-        for start in range(0, rows, work.tile):
-            tile = min(work.tile, rows - start)
-            gather(data, net.sizes[0], order, first + start, tile, address(work.a))
-            forward(net, work, tile, keep, generator_at)
-            factor = 1.0 / weight if weight > 0.0 else 0.0
-            delta = address(work.delta)
-            loss += loss_and_delta(net, data, work, order, first + start, tile, factor, delta)
-            consume = start + tile == rows and not clipped
-            backward(net, work, tile, keep, delta, start > 0, update, consume, rate, step + 1)
-        if clipped:
-            clip(net, update, work.gradient)
-            for layer in range(net.codes.size):
-                update_layer(net, update, work, layer, 0.0, rate, step + 1)
-        totals[LOSS_SUM] += loss
-        totals[WEIGHT_SUM] += weight
-        counters[ROW] = first + rows
-        counters[STEP] = step + 1
-        if first + rows == n_samples:
-            counters[ROW] = 0
-            counters[EPOCH] += 1
-        if (counters[ROW] == 0 and counters[EPOCH] % record_every == 0) or step + 1 == counters[END]:
-            losses[counters[RECORDED]] = totals[LOSS_SUM] / totals[WEIGHT_SUM]
-            counters[RECORDED] += 1
-        if counters[ROW] == 0:
-            totals[LOSS_SUM] = 0.0
-            totals[WEIGHT_SUM] = 0.0
-
-
-@kernel
-def layered_predict(net, data, work, generator, out):
-    """Write the outputs for all samples of `data` to `out` [n_samples * n_L], tile by tile."""
-    last, columns = net.codes.size, net.sizes[net.codes.size]
-    unused = address(generator)
-    a, out_at = shifted(address(work.a), work.at[last]), address(out)
-    n_samples = out.size // columns
-    for first in range(0, n_samples, work.tile):
-        rows = min(work.tile, n_samples - first)
-        gather(data, net.sizes[0], data.labels, first, rows, address(work.a))
-        forward(net, work, rows, 1.0, unused)
-        for k in range(rows * columns):
-            put(out_at, first * columns + k, element(a, k))
-
-
-@kernel
-def layered_evaluate(net, data, work, update, order, generator, with_gradient):
-    """Return the mean loss over the samples in `order`; leave its gradient in `work` if asked."""
-    n_samples = order.size
-    unused = address(generator)
-    weight = np.float64(n_samples)
-    if data.weights.size > 0:
-        weight = 0.0
-        for r in range(n_samples):
-            weight += sample_weight(data, order[r])
-    total = 0.0
-    delta = address(work.delta)
-    for first in range(0, n_samples, work.tile):
-        rows = min(work.tile, n_samples - first)
-        gather(data, net.sizes[0], order, first, rows, address(work.a))
-        forward(net, work, rows, 1.0, unused)
-        total += loss_and_delta(net, data, work, order, first, rows, 1.0 / weight, delta)
-        if with_gradient:
-            backward(net, work, rows, 1.0, delta, first > 0, update, False, 0.0, 1)
-    return total / weight
+    job = at_address(job_address, job_address)
+    like = zero_of(address(outputs))
+    if outputs.size > 0:
+        put(job, T, number_of(address(outputs)))
+        put(job, X, number_of(address(inputs)))
+        put(job, N_SAMPLES, inputs.shape[0])
+    mode = field(job, MODE)
+    if mode in (TRAIN, GRADIENT_ONLY):
+        train_to(job, thread, until, like)
+        return True
+    return evaluate_rows(job, thread, like)

@@ -11,13 +11,25 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 @helper
+def mixed(state):
+    """Return SplitMix64's output for a state."""
+    word = (state ^ (state >> np.uint64(30))) * _MIX_1
+    word = (word ^ (word >> np.uint64(27))) * _MIX_2
+    return word ^ (word >> np.uint64(31))
+
+
+@helper
 def next_word(generator):
     """Return the next word of SplitMix64, whose state is at the address `generator`, and advance it."""
     state = element(generator, 0) + _INCREMENT
     put(generator, 0, state)
-    word = (state ^ (state >> np.uint64(30))) * _MIX_1
-    word = (word ^ (word >> np.uint64(27))) * _MIX_2
-    return word ^ (word >> np.uint64(31))
+    return mixed(state)
+
+
+@helper
+def hashed(key, n):
+    """Return word n of the SplitMix64 sequence that starts at `key`: random numbers in any order."""
+    return mixed(key + np.uint64(n + 1) * _INCREMENT)
 
 
 @helper

@@ -25,7 +25,6 @@ PLANNED_OPTIONS = (
     "resume",
     "max_seconds",
     "progress",
-    "threads",
 )
 
 
@@ -45,6 +44,7 @@ def train(
     l2: float = 0.0,
     dropout: float = 0.0,
     gradient_clip_norm: float | None = None,
+    threads: int | None = None,
     math: str = "fast",
     kernel: str = "auto",
     **planned: Any,
@@ -85,6 +85,9 @@ def train(
     gradient_clip_norm : float, optional
         Scale the gradient of all trained parameters together to this Euclidean norm where it is larger
         (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063).
+    threads : int, optional
+        How many threads share the work of a step; None for as many as pay, of those that the process may use.
+        The result has the same bits for any number.
     math : {"fast", "exact"}
         "exact" gives the bits of `fastbp.reference`, on the kernel "fused222" alone. "fast" reorders and
         fuses operations; the fused kernel then takes the sigmoid from a table that is within 2 ulp.
@@ -151,6 +154,7 @@ def train(
         dropout=dropout,
         gradient_clip_norm=gradient_clip_norm,
         math=math,
+        threads=threads,
     )
     fits = fused222.supports(network, plan)
     if kernel == "fused222" and not fits:
@@ -159,7 +163,11 @@ def train(
             f"SGD, one sample a step; not {network!r} with batch_size={plan.batch_size} and {optimizer!r}"
         )
     if fits and kernel != "layered":
-        return train_in_chunks(fused222.Fused222Run(network, X, Y, plan), network, plan)
+        return train_in_chunks(
+            fused222.Fused222Run(network, X.astype(network.dtype, order="C", copy=False), Y, plan),
+            network,
+            plan,
+        )
     if plan.math == "exact":
         raise NotSupportedError("math='exact' is for the kernel 'fused222' alone; take math='fast'")
     return train_in_chunks(layered.LayeredRun(network, X, Y, plan), network, plan)

@@ -1,27 +1,20 @@
-"""A training run on the layered kernel, and evaluation on the same kernel: arrays, and the calls on them."""
+"""A training run on the layered kernel, and evaluation on the same kernel."""
 
 import copy
+from typing import Self
 
 import numpy as np
 
-from fastbp import activations, losses
+from fastbp.kernels import job as fields
 from fastbp.kernels import layered as kernels
+from fastbp.memory import aligned_zeros
 from fastbp.network import Network
-from fastbp.optimizers import SGD
+from fastbp.training.job import Job, Packing
 from fastbp.training.plan import MAX_RECORDS, Plan
-
-TILE_BYTES = 256 * 1024
-"""What a tile's activations and deltas may take, so that they stay in the L2 cache."""
-
-SMALLEST_TILE = 256
-"""Rows of a tile at least: with fewer, products lose more than a cache that overflows costs."""
+from fastbp.training.team import Team, threads_for
 
 FIRST_CHUNK_WORK = 2e7
 """Multiplications of the first chunk of a run, some milliseconds; the loop finds its pace from there."""
-
-NEED_Z = tuple(row.code for row in activations.TABLE if row.derivative_of == "z")
-CROSS_ENTROPIES = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY)
-NO_SAMPLES = np.zeros(0, np.int64)
 
 
 class LayeredRun:
@@ -31,161 +24,193 @@ class LayeredRun:
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
         n_samples, dtype = len(X), network.dtype
-        self.theta = network.theta.copy()
-        self.state = plan.optimizer.initial_state(self.theta.size, dtype)
-        self.order = np.arange(n_samples)
-        self.generator = np.array([plan.generator_state], np.uint64)
-        self.totals = np.zeros(2)
-        self._schedule = plan.schedule
-        self._steps_per_epoch = -(-n_samples // plan.batch_size)
-        epochs = -(-plan.n_steps // self._steps_per_epoch)
+        self.learning_rate: float | None = None
+        self.steps_per_epoch = -(-n_samples // plan.batch_size)
+        epochs = -(-plan.n_steps // self.steps_per_epoch)
         self._record_every = -(-epochs // MAX_RECORDS)
-        self._n_steps = plan.n_steps
-        self.losses = np.zeros(1 + epochs // self._record_every)
-        self.counters = np.zeros(6, np.int64)
-        self.counters[kernels.POSITION] = -1
-        self.counters[kernels.END] = plan.n_steps
+        self._network, self._data, self._plan = network, (X, Y), plan
+        self._shuffles = plan.shuffle and plan.batch_size < n_samples  # a full batch has no order
 
-        self._net = _net(network, self.theta)
-        self._data = _data(network, X, Y, plan.sample_weight)
-        self._work = _work(self._net, plan.batch_size, plan.dropout)
-        self._update = kernels.Update(
-            plan.optimizer.code,
-            plan.optimizer.hyperparameters(),
-            self.state.reshape(-1),
-            plan.l2,
-            plan.gradient_clip_norm,
-            plan.update == "sequential",
-            network.bias == "trainable",
-        )
-        self._shuffle = plan.shuffle and n_samples > 1
-        self._batch_size, self._keep = plan.batch_size, 1.0 - plan.dropout
-        work = 3.0 * plan.batch_size * float(np.dot(self._net.sizes[:-1], self._net.sizes[1:]))
+        self._packing = Packing(network)
+        self.parameters = aligned_zeros(self._packing.size, dtype)
+        self._packing.pack(network.theta, self.parameters)
+        initial = plan.optimizer.initial_state(self._packing.size, dtype)
+        self.optimizer_state = aligned_zeros(initial.size, dtype).reshape(initial.shape)
+        self.optimizer_state[:] = initial
+        self.order = np.arange(n_samples if self._shuffles else 0)
+        self.generator = np.array([plan.generator_state] * 2, np.uint64)
+        self.losses = np.zeros(1 + epochs // self._record_every)
+        self.totals = np.zeros(fields.N_TOTALS)
+        self.counters = np.zeros(fields.N_COUNTERS, np.int64)
+        self.counters[fields.POSITION] = -1
+
+        work = 3 * plan.batch_size * network.n_multiplications
         self.first_chunk = max(1, int(FIRST_CHUNK_WORK / work))
+        self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
+        self._job: Job | None = None
 
     @property
     def step(self) -> int:
         """Steps taken."""
-        return int(self.counters[kernels.STEP])
+        return int(self.counters[fields.STEP])
 
     @property
     def recorded(self) -> np.ndarray:
         """The mean losses of the epochs recorded so far."""
-        return self.losses[: self.counters[kernels.RECORDED]]
+        return self.losses[: self.counters[fields.RECORDED]]
 
     @property
     def recorded_steps(self) -> np.ndarray:
         """The steps at which those epochs ended."""
-        ends = np.arange(1, len(self.recorded) + 1) * self._record_every * self._steps_per_epoch
-        return np.minimum(ends, self._n_steps)
+        ends = np.arange(1, len(self.recorded) + 1) * self._record_every * self.steps_per_epoch
+        return np.minimum(ends, self._plan.n_steps)
+
+    @property
+    def epoch_loss(self) -> float:
+        """The mean loss of the last epoch that ended."""
+        return float(self.totals[fields.EPOCH_LOSS])
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters, laid out as `Network.theta`."""
+        return self._packing.unpack(self.parameters)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return every array that training changes, live: a copy written into them resumes there."""
+        names = ("parameters", "optimizer_state", "order", "generator", "counters", "totals", "losses")
+        return {name: getattr(self, name) for name in names}
 
     def advance(self, until: int) -> None:
         """Train to step `until`; to the present step to compile."""
-        kernels.layered_train(
-            self._net,
-            self._data,
-            self._work,
-            self._update,
-            self.order,
-            self.generator,
-            self.counters,
-            self.totals,
-            self.losses,
-            self._schedule.rates(self.step, max(1, until - self.step)),
-            self._batch_size,
-            self._keep,
-            self._shuffle,
-            self._record_every,
-            until,
-        )
+        if self._job is None:
+            self._job = self._make_job()
+        rates = self._plan.schedule.rates(self.step, max(1, until - self.step))
+        if self.learning_rate is not None:
+            rates = np.array([self.learning_rate])
+        elif (rates == rates[0]).all():
+            rates = rates[:1]
+        self._job.set(fields.RATES, rates)
+        self._job.set(fields.N_RATES, len(rates))
+        self._job.set(fields.FIRST_STEP, self.step)
+        self._team.run(self._job, until)
 
     def loss(self) -> float:
         """Return the loss over all samples, at the present parameters."""
-        return _evaluate(self._net, self._data, self.order.size, with_gradient=False)[0]
+        plan = self._plan
+        return loss(self._network, *self._data, plan.sample_weight, theta=self.theta, threads=plan.threads)
 
-    def snapshot(self) -> "LayeredRun":
-        """Return a copy that can be advanced on its own; the buffers hold nothing between chunks."""
+    def snapshot(self) -> Self:
+        """Return a copy that can be advanced on its own."""
         twin = copy.copy(self)
-        for name in ("theta", "state", "order", "generator", "counters", "totals", "losses"):
-            setattr(twin, name, getattr(self, name).copy())
-        twin._net = self._net._replace(theta=twin.theta)
-        twin._update = self._update._replace(state=twin.state.reshape(-1))
+        twin._job = None
+        for name, array in self.state().items():
+            setattr(twin, name, copied := aligned_zeros(array.size, array.dtype).reshape(array.shape))
+            copied[...] = array
         return twin
 
+    def _make_job(self) -> Job:
+        plan, network = self._plan, self._network
+        job = Job(network, fields.TRAIN, self._team.n_threads)
+        job.set_data(*self._data, plan.sample_weight, shuffles=self._shuffles)
+        job.set_training(
+            self._packing,
+            self.parameters,
+            batch=plan.batch_size,
+            biases=network.bias == "trainable",
+            clips=plan.gradient_clip_norm > 0,
+            sequential=plan.update == "sequential",
+            drops=plan.dropout > 0,
+        )
+        job.set(fields.OPTIMIZER, plan.optimizer.code)
+        job.set(fields.HYPER, plan.optimizer.hyperparameters())
+        for field, vector in zip((fields.STATE_1, fields.STATE_2), self.optimizer_state, strict=False):
+            job.set(field, vector)
+        numbers = job.arrays[fields.NUMBERS]
+        numbers[fields.L2], numbers[fields.CLIP_NORM] = plan.l2, plan.gradient_clip_norm
+        numbers[fields.KEEP_PROBABILITY] = 1 - plan.dropout
+        job.set(fields.ORDER, self.order)
+        job.set(fields.GENERATOR, self.generator)
+        job.set(fields.COUNTERS, self.counters)
+        job.set(fields.TOTALS, self.totals)
+        job.set(fields.LOSSES, self.losses)
+        job.set(fields.RECORD_EVERY, self._record_every)
+        job.set(fields.END, plan.n_steps)
+        return job
 
-def predict(network: Network, X: np.ndarray) -> np.ndarray:
-    """Return the network's outputs for checked inputs, shape (n_samples, n_outputs)."""
-    net = _net(network, network.theta)
+
+# --- evaluation ------------------------------------------------------------------------------------------
+
+
+def loss(
+    network: Network,
+    X: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    theta: np.ndarray | None = None,
+    threads: int | None = None,
+) -> float:
+    """Return the loss over checked samples, at the network's or other parameters, laid out as its theta."""
+    team = Team(threads_for(len(X) * network.n_multiplications, threads))
+    job = Job(network, fields.LOSS_ONLY, team.n_threads)
+    job.use_theta(network.theta if theta is None else with_room(theta))
+    job.set_data(X, Y, weights, shuffles=False)
+    job.set(fields.ROW_LOSSES, losses := aligned_zeros(len(X), np.float64))
+    job.lay_out(job.cached_rows(), backward=True)
+    team.run(job)
+    return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
+
+
+def gradient(
+    network: Network,
+    X: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Return the gradient of the loss over checked samples, laid out as `Network.theta`."""
+    packing = Packing(network)
+    packed = aligned_zeros(packing.size, network.dtype)
+    packing.pack(network.theta, packed)
+    team = Team(threads_for(3 * len(X) * network.n_multiplications, threads))
+    job = Job(network, fields.GRADIENT_ONLY, team.n_threads)
+    job.set_data(X, Y, weights, shuffles=False)
+    job.set_training(packing, packed, batch=len(X), biases=packing.has_bias, update=False)
+    team.run(job, 1)
+    return packing.unpack(job.arrays[fields.GRADIENT][: packing.size])
+
+
+def with_room(theta: np.ndarray) -> np.ndarray:
+    """Return a copy of which the last row may be loaded in whole vectors."""
+    copied = aligned_zeros(theta.size, theta.dtype)
+    copied[:] = theta
+    return copied
+
+
+class Predictor:
+    """Computes outputs, again and again: what can be prepared is."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._job = Job(network, fields.PREDICT, 1)
+        self._job.use_theta(network.theta)
+        self._job.set(fields.DIRECT, 1)
+        self._job.set_of(0, fields.A_ROW, network.n_inputs)
+        self._job.lay_out(self._job.cached_rows(), backward=False)
+
+    def __call__(self, X: np.ndarray, out: np.ndarray) -> bool:
+        """Write the outputs for C-contiguous inputs of the network's type; return whether all are finite."""
+        return kernels.layered(self._job.address, 0, 0, X, out)
+
+
+def predict(network: Network, X: np.ndarray, threads: int | None = None) -> np.ndarray:
+    """Return the network's outputs for inputs as `Network.check_X` returns them."""
+    team = Team(threads_for(len(X) * network.n_multiplications, threads))
+    job = Job(network, fields.PREDICT, team.n_threads)
+    job.use_theta(network.theta)
     out = np.empty((len(X), network.n_outputs), network.dtype)
-    data = _data(network, X, np.empty((0, network.n_outputs), network.dtype), None)
-    kernels.layered_predict(net, data, _work(net, len(X), 0.0), np.zeros(1, np.uint64), out.reshape(-1))
+    job.set_data(X, out, None, shuffles=False)
+    job.lay_out(job.cached_rows(), backward=False)
+    team.run(job)
     return out
-
-
-def evaluate(
-    network: Network, X: np.ndarray, Y: np.ndarray, *, with_gradient: bool
-) -> tuple[float, np.ndarray]:
-    """Return the loss over checked samples, and its gradient, laid out as theta (zeros if not asked for)."""
-    net, data = _net(network, network.theta), _data(network, X, Y, None)
-    return _evaluate(net, data, len(X), with_gradient=with_gradient)
-
-
-def _evaluate(
-    net: kernels.Net, data: kernels.Data, n_samples: int, *, with_gradient: bool
-) -> tuple[float, np.ndarray]:
-    work, order = _work(net, n_samples, 0.0), np.arange(n_samples)
-    update = kernels.Update(SGD.code, np.zeros(4), np.zeros(1, net.theta.dtype), 0.0, 0.0, False, True)
-    loss = kernels.layered_evaluate(net, data, work, update, order, np.zeros(1, np.uint64), with_gradient)
-    return float(loss), work.gradient
-
-
-def _net(network: Network, theta: np.ndarray) -> kernels.Net:
-    names = (*network.hidden_activations, network.output_activation)
-    sizes = np.array(network.layer_sizes)
-    has_bias = network.bias != "none"
-    in_weights = sizes[:-1] * sizes[1:]
-    ends = np.cumsum(in_weights + has_bias * sizes[1:])
-    w_at = np.concatenate([[0], ends[:-1]])
-    return kernels.Net(
-        sizes,
-        np.array([activations.CODES[name] for name in names]),
-        w_at,
-        w_at + in_weights,
-        theta,
-        np.zeros(0 if has_bias else sizes.max(), network.dtype),
-        losses.CODES[network.loss_name],
-    )
-
-
-def _data(network: Network, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> kernels.Data:
-    """Return the samples as flat views that cannot be written: one type for the kernel."""
-    labels = Y if Y.ndim == 1 else NO_SAMPLES
-    T = np.empty(0, network.dtype) if Y.ndim == 1 else Y
-    weights = np.empty(0, network.dtype) if weights is None else weights
-    return kernels.Data(*(_read_only(array) for array in (X, T, labels, weights)))
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.reshape(-1).view()
-    view.flags.writeable = False
-    return view
-
-
-def _work(net: kernels.Net, batch_size: int, dropout: float) -> kernels.Work:
-    dtype = net.theta.dtype
-    row_bytes = int(net.sizes.sum() + 2 * net.sizes[1:].max()) * dtype.itemsize
-    tile = min(batch_size, max(SMALLEST_TILE, TILE_BYTES // row_bytes))
-    starts = np.concatenate([[0], np.cumsum(tile * net.sizes)])
-    keeps_z = np.isin(net.codes, NEED_Z)
-    keeps_z[-1] |= net.loss in CROSS_ENTROPIES
-    return kernels.Work(
-        starts[:-1],
-        np.zeros(starts[-1], dtype),
-        np.zeros(starts[-1] if keeps_z.any() else 0, dtype),
-        keeps_z,
-        np.zeros(starts[-1] if dropout else 0, dtype),
-        np.zeros(starts[-1] if dropout else 0, dtype),
-        np.zeros(2 * tile * int(net.sizes[1:].max()), dtype),
-        np.zeros_like(net.theta),
-        tile,
-    )

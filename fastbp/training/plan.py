@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.errors import DataError, NotSupportedError, OptionError, ShapeError, check_choice, check_integer
+from fastbp.errors import NotSupportedError, OptionError, check_choice, check_integer
+from fastbp.network import check_threads, check_weights
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.schedules import Adaptive, Schedule, check_number
 
@@ -34,6 +35,7 @@ class Plan:
     l2: float = 0.0
     dropout: float = 0.0
     gradient_clip_norm: float = 0.0
+    threads: int | None = None
 
     @property
     def one_sample_sgd(self) -> bool:
@@ -64,6 +66,7 @@ def make_plan(
     dropout: float = 0.0,
     gradient_clip_norm: float | None = None,
     math: str = "fast",
+    threads: int | None = None,
 ) -> Plan:
     """Check the arguments of `fastbp.train` and settle what they leave open."""
     if (epochs is None) == (steps is None):
@@ -99,36 +102,19 @@ def make_plan(
         shuffle=bool(shuffle),
         generator_state=_generator_state(seed),
         math=check_choice("math", math, MATHS),
-        sample_weight=None if sample_weight is None else _check_weights(sample_weight, n_samples, dtype),
+        sample_weight=check_weights(sample_weight, n_samples, dtype),
         l2=_number("l2", l2),
         dropout=_number("dropout", dropout, high=1.0, below=True),
         gradient_clip_norm=0.0
         if gradient_clip_norm is None
         else _number("gradient_clip_norm", gradient_clip_norm, above=True),
+        threads=check_threads(threads),
     )
 
 
 def _number(argument: str, value: float, **bounds: Any) -> float:
     check_number(argument, value, **bounds)
     return float(value)
-
-
-def _check_weights(sample_weight: ArrayLike, n_samples: int, dtype: np.dtype) -> np.ndarray:
-    weights = np.asarray(sample_weight)
-    if weights.shape != (n_samples,):
-        raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
-    if weights.dtype.kind not in "fiub":
-        raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
-    with np.errstate(over="ignore", under="ignore"):
-        converted = np.require(weights, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-    wrong = np.flatnonzero(~(np.isfinite(converted) & (converted >= 0)))
-    if len(wrong):
-        raise DataError(
-            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite {dtype} of at least 0"
-        )
-    if not converted.any():
-        raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
-    return converted
 
 
 def _generator_state(seed: int | None) -> int:

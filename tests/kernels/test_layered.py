@@ -13,7 +13,8 @@ import fastbp
 from fastbp import activations, losses, reference
 from fastbp.benchmark.cases import CASES
 from fastbp.errors import OptionError
-from fastbp.training.layered import LayeredRun, evaluate
+from fastbp.training import job
+from fastbp.training.layered import LayeredRun
 from fastbp.training.plan import make_plan
 from tests import data
 from tests.conftest import train
@@ -282,20 +283,30 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
     assert runs[0].recorded.tobytes() == runs[1].recorded.tobytes()
 
 
-def test_tiles_add_up_to_the_whole_batch(monkeypatch):
-    from fastbp.training import layered
+LAYOUTS = {
+    "one tile": {"TILE_BYTES": 2**30, "GROUP_BYTES": 0, "LARGE_TILE": 2**20},
+    "tiles that a team shares": {"TILE_BYTES": 0, "GROUP_BYTES": 0, "LARGE_TILE": 40},
+    "groups of tiles": {"TILE_BYTES": 0, "GROUP_BYTES": 2**30},
+    "items of few rows": {"TILE_BYTES": 2**30, "GROUP_BYTES": 0, "ITEM_ROWS": 16, "ITEM_BYTES": 0},
+}
+"""How rows may be divided."""
 
-    task = Task(n_samples=1000, sizes=(3, 8, 2))
-    whole = trained(task, steps=20, batch_size=1000, optimizer=fastbp.SGD(0.1))
-    monkeypatch.setattr(layered, "SMALLEST_TILE", 1)
-    monkeypatch.setattr(layered, "TILE_BYTES", 7 * 8 * 30)
+
+@pytest.mark.parametrize("options", [{}, {"gradient_clip_norm": 0.05, "l2": 0.1}], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_rows_add_up_however_they_are_divided(layout, options, monkeypatch):
+    task = Task(n_samples=1000, sizes=(3, 40, 2))
+    steps = {"steps": 5, "batch_size": 700, "optimizer": fastbp.SGD(0.1)} | options
+    usual = trained(task, **steps)
     network, (X, Y) = task.network(), task.samples()
-    loss, gradient = evaluate(network, *network.check_data(X, Y), with_gradient=True)
-    tiled = trained(task, steps=20, batch_size=1000, optimizer=fastbp.SGD(0.1))
-    assert_allclose(tiled, whole, rtol=1e-12, atol=1e-13)
-    monkeypatch.undo()
-    assert loss == pytest.approx(network.loss(X, Y), rel=1e-13)
-    assert_allclose(gradient, network.gradient(X, Y), rtol=1e-12, atol=1e-15)
+    loss, gradient = network.loss(X, Y), network.gradient(X, Y)
+    for name, value in layout.items():
+        monkeypatch.setattr(job, name, value)
+    divided = [trained(task, **steps, threads=threads) for threads in (1, 2, 3)]
+    assert divided[0].tobytes() == divided[1].tobytes() == divided[2].tobytes()
+    assert_allclose(divided[0], usual, rtol=1e-12, atol=1e-13)
+    assert network.loss(X, Y) == pytest.approx(loss, rel=1e-13)
+    assert_allclose(network.gradient(X, Y), gradient, rtol=1e-11, atol=1e-15)
 
 
 def test_dropout_trains_on_the_expected_activation():

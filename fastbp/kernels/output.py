@@ -1,0 +1,220 @@
+"""The output layer inside kernels: softmax, losses and their deltas; `fastbp.losses` has the definitions."""
+
+import numpy as np
+
+from fastbp._jit import helper, routine
+from fastbp.activations import SOFTMAX
+from fastbp.kernels.elementwise import apply_slope, exp, log, log1p_exp_minus_abs
+from fastbp.kernels.job import (
+    A_AT,
+    A_ROW,
+    CODE,
+    COUNTERS,
+    D_AT,
+    LABELS,
+    LOSS,
+    N_LAYERS,
+    ORDER,
+    RESTS_AT,
+    ROW,
+    ROW_LOSSES,
+    SHUFFLES,
+    SIZE,
+    WEIGHTS,
+    Z_AT,
+    T,
+    doubles,
+    field,
+    floats,
+    integers,
+    of,
+    outputs_of,
+)
+from fastbp.losses import (
+    BINARY_CROSS_ENTROPY,
+    CATEGORICAL_CROSS_ENTROPY,
+    HALF_SQUARED_ERROR,
+    HUBER,
+    MEAN_ABSOLUTE_ERROR,
+    MEAN_SQUARED_ERROR,
+)
+from fastbp.simd import (
+    cast,
+    element,
+    first_lanes,
+    fma,
+    lane_max,
+    lane_sum,
+    magnitude,
+    masked_load,
+    put,
+    shifted,
+    splat,
+    store,
+    where_equal,
+    where_less,
+    wide,
+    wide_load,
+    wide_splat,
+)
+
+
+@helper
+def exponentials(z, columns, a):
+    """Write e^(z_j - m), with m = max_k z_k, to a row of whole vectors at `a`; return m and their sum."""
+    step = wide(z)
+    lowest = wide_splat(-np.inf, z)
+    top = lowest
+    for j in range(0, columns, step):
+        v = first_lanes(columns - j, wide_load(z, j), lowest)
+        top = where_less(v, top, top, v)  # NaN stays
+    largest = lane_max(top)
+    total = wide_splat(0.0, z)
+    for j in range(0, columns, step):
+        v = first_lanes(columns - j, wide_load(z, j), lowest)
+        power = exp(v - splat(largest, v))
+        store(a, j, power)
+        total = total + power
+    return largest, lane_sum(total)
+
+
+@routine
+def softmax(z, distance, rows, columns, a):
+    """Write a_j = e^(z_j - m) / sum_k e^(z_k - m) for every row; z and a may be the same."""
+    for o in range(0, rows * distance, distance):
+        a_row = shifted(a, o)
+        _, total = exponentials(shifted(z, o), columns, a_row)
+        scale = wide_splat(cast(1.0, total) / total, a)
+        for j in range(0, columns, wide(z)):
+            store(a_row, j, wide_load(a_row, j) * scale)
+
+
+@helper
+def gradient_of(loss, y, t, z):
+    """Return the loss of outputs, and its derivative by them, without the factor that averages."""
+    zero, one, half = splat(0.0, y), splat(1.0, y), splat(0.5, y)
+    e = y - t
+    if loss == HALF_SQUARED_ERROR:
+        return half * e * e, e
+    if loss == MEAN_SQUARED_ERROR:
+        return e * e, e + e
+    if loss == MEAN_ABSOLUTE_ERROR:
+        return magnitude(e), where_less(zero, e, one, where_less(e, zero, zero - one, e))
+    if loss == HUBER:
+        size = magnitude(e)
+        return (
+            where_less(one, size, size - half, half * e * e),
+            where_less(one, e, one, where_less(e, zero - one, zero - one, e)),
+        )
+    if loss == BINARY_CROSS_ENTROPY:
+        positive = where_less(z, zero, zero, z)
+        return fma(zero - t, z, positive) + log1p_exp_minus_abs(z), e
+    # POISSON: 0 log 0 = 0
+    return where_equal(t, zero, y, fma(zero - t, log(y), y)), one - t / y
+
+
+@helper
+def sample_at(job, i):
+    """Return the sample at position i of the epoch."""
+    return element(integers(job, ORDER), i) if field(job, SHUFFLES) != 0 else i
+
+
+@helper
+def weight_of(job, sample, like):
+    """Return the weight of a sample."""
+    return np.float64(element(floats(job, WEIGHTS, like), sample)) if field(job, WEIGHTS) != 0 else 1.0
+
+
+@helper
+def shifted_to_batch(job, sample):
+    """Return the address in ROW_LOSSES of the sample at this position of the epoch."""
+    return shifted(doubles(job, ROW_LOSSES), sample - element(integers(job, COUNTERS), ROW))
+
+
+@routine
+def losses_and_deltas(job, area, sample, row, rows, factor, like):
+    """Write the losses of rows of a tile, each times its weight, and dL/dz times weight times factor.
+
+    The tile begins at position `sample` of the epoch; its losses go to the same places of ROW_LOSSES, counted
+    from the start of the batch. What lies beyond the last output in a row of deltas becomes 0.
+    """
+    last = field(job, N_LAYERS)
+    loss, columns, distance = field(job, LOSS), of(job, last, SIZE), of(job, last, A_ROW)
+    z, a = outputs_of(job, area, last, Z_AT, row), outputs_of(job, area, last, A_AT, row)
+    delta = outputs_of(job, area, last, D_AT, row)
+    row_losses = shifted_to_batch(job, sample + row)
+    if loss == CATEGORICAL_CROSS_ENTROPY:
+        sums = shifted(area, field(job, RESTS_AT) + row)
+        cross_entropy(job, z, delta, distance, sums, sample + row, rows, factor, like)
+        return
+    softmaxed = of(job, last, CODE) == SOFTMAX
+    mean = 1.0 if loss == HALF_SQUARED_ERROR else 1.0 / columns
+    zero = wide_splat(0.0, a)
+    for r in range(rows):
+        o = r * distance
+        i = sample_at(job, sample + row + r)
+        weight = weight_of(job, i, like)
+        scale = wide_splat(weight * factor * mean, a)
+        targets = shifted(floats(job, T, like), i * columns)
+        total = zero
+        inner = zero
+        for j in range(0, columns, wide(a)):
+            left = columns - j
+            t = masked_load(targets, j, left, zero)
+            y = wide_load(a, o + j)
+            cost, d = gradient_of(loss, y, t, wide_load(z, o + j))
+            total = total + first_lanes(left, cost, zero)
+            d = first_lanes(left, scale * d, zero)
+            inner = fma(d, y, inner) if softmaxed else inner
+            store(delta, o + j, d)
+        if softmaxed:
+            average = wide_splat(lane_sum(inner), a)
+            for j in range(0, columns, wide(a)):
+                d = wide_load(a, o + j) * (wide_load(delta, o + j) - average)
+                store(delta, o + j, first_lanes(columns - j, d, zero))
+        put(row_losses, r, weight * mean * np.float64(lane_sum(total)))
+    if not softmaxed and loss != BINARY_CROSS_ENTROPY:
+        apply_slope(of(job, last, CODE), a, z, delta, rows * distance)
+
+
+@routine
+def cross_entropy(job, z, delta, distance, sums, sample, rows, factor, like):
+    """Do what `losses_and_deltas` does, for softmax with cross-entropy.
+
+    The loss of a row is log sum_k e^(z_k - m) + rest. The logarithms are taken afterwards, a vector of rows
+    at a time. With a label, dL/dz is the scaled softmax but for one number.
+    """
+    step = wide(z)
+    columns = of(job, field(job, N_LAYERS), SIZE)
+    labels, has_labels = integers(job, LABELS), field(job, LABELS) != 0
+    row_losses = shifted_to_batch(job, sample)
+    zero = wide_splat(0.0, z)
+    for r in range(rows):
+        o = r * distance
+        i = sample_at(job, sample + r)
+        top, total = exponentials(shifted(z, o), columns, shifted(delta, o))
+        put(sums, r, total)
+        scale = cast(weight_of(job, i, like) * factor, like)
+        share = wide_splat(scale / total, z)
+        if has_labels:
+            for j in range(0, columns, step):
+                store(delta, o + j, share * wide_load(delta, o + j))
+            label = o + element(labels, i)
+            put(delta, label, element(delta, label) - scale)
+            put(row_losses, r, top - element(z, label))
+        else:
+            targets = shifted(floats(job, T, like), i * columns)
+            rest = zero
+            scales = wide_splat(scale, z)
+            for j in range(0, columns, step):
+                left = columns - j
+                t = masked_load(targets, j, left, zero)
+                d = fma(share, wide_load(delta, o + j), zero - scales * t)
+                store(delta, o + j, first_lanes(left, d, zero))
+                rest = rest + first_lanes(left, t * (wide_splat(top, z) - wide_load(z, o + j)), zero)
+            put(row_losses, r, lane_sum(rest))
+    for r in range(0, rows, step):
+        store(sums, r, log(wide_load(sums, r)))
+    for r in range(rows):
+        weight = weight_of(job, sample_at(job, sample + r), like)
+        put(row_losses, r, weight * (element(row_losses, r) + np.float64(element(sums, r))))

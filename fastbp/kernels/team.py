@@ -1,0 +1,104 @@
+"""Several threads in one kernel: a barrier that spins, and work handed out item by item.
+
+Every thread of a team runs the same kernel with another number. Python starts them; kernels hold no lock of
+the interpreter. A barrier costs about 0.2 us while all threads run; one that waits for longer gives its
+core away between looks, so that teams that are larger than the machine still finish.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbp._jit import routine
+from fastbp.simd import FEATURES
+
+ARRIVED, GENERATION, NEXT, ABORT = 0, 16, 32, 48
+"""Where the shared words are: each in a cache line of its own, and away from its neighbour's."""
+
+N_SHARED = 64
+
+SPINS = 4000
+"""Looks at a barrier before the thread offers its core to others: some 20 us."""
+
+
+@intrinsic
+def atomic_add(typing, address, offset, value):
+    """Add to the integer at address[offset] and return what it was, in one piece."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.gep(arguments[0], [arguments[1]])
+        return builder.atomic_rmw("add", pointer, arguments[2], "seq_cst")
+
+    return types.int64(address, types.intp, types.int64), generate
+
+
+@intrinsic
+def atomic_load(typing, address, offset):
+    """Return the integer at address[offset] as other threads left it, and all that they wrote before."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load_atomic(builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
+
+    return types.int64(address, types.intp), generate
+
+
+@intrinsic
+def atomic_store(typing, address, offset, value):
+    """Write the integer at address[offset], and let others see all that was written before."""
+
+    def generate(context, builder, signature, arguments):
+        builder.store_atomic(arguments[2], builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(address, types.intp, types.int64), generate
+
+
+@intrinsic
+def pause(typing):
+    """Tell the processor that this is a loop that waits."""
+
+    def generate(context, builder, signature, arguments):
+        if "sse2" in FEATURES:
+            nothing = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def give_way(typing):
+    """Let another thread have the core (POSIX)."""
+
+    def generate(context, builder, signature, arguments):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"
+        )
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@routine
+def barrier(shared, n_threads):
+    """Wait until all threads are here; return whether to go on. The last to arrive makes NEXT 0 again."""
+    if n_threads == 1:
+        return True
+    generation = atomic_load(shared, GENERATION)
+    if atomic_add(shared, ARRIVED, 1) == n_threads - 1:
+        atomic_store(shared, ARRIVED, 0)
+        atomic_store(shared, NEXT, 0)
+        atomic_add(shared, GENERATION, 1)
+        return True
+    looks = 0
+    while atomic_load(shared, GENERATION) == generation:
+        if atomic_load(shared, ABORT) != 0:
+            return False
+        looks += 1
+        if looks < SPINS:
+            pause()
+        else:
+            give_way()
+    return True

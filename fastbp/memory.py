@@ -1,0 +1,25 @@
+"""Arrays that vectors of numbers may be loaded from without a look at where they begin and end."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+LINE = 64
+"""Bytes of a cache line, and of the widest vector."""
+
+
+def aligned_zeros(n: int, dtype: DTypeLike) -> np.ndarray:
+    """Return n zeros that begin at a cache line, with another line of zeros after them.
+
+    A vector that straddles two lines costs two loads; and the last row of a matrix may be loaded in whole
+    vectors, which reach up to a line beyond it.
+
+    Examples
+    --------
+    >>> array = aligned_zeros(5, "float32")
+    >>> array.shape, array.ctypes.data % LINE
+    ((5,), 0)
+    """
+    itemsize = np.dtype(dtype).itemsize
+    room = np.zeros(n + 2 * LINE // itemsize, dtype)
+    start = -room.ctypes.data % LINE // itemsize
+    return room[start : start + n]

@@ -1,0 +1,287 @@
+"""Makes the jobs of the layered kernel: lays out memory, chooses tiles, and hands over addresses."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from fastbp import activations, losses
+from fastbp.kernels import job as fields
+from fastbp.kernels import layered as kernels
+from fastbp.kernels.product import padded
+from fastbp.kernels.team import N_SHARED
+from fastbp.kernels.update import N_STEP_CONSTANTS
+from fastbp.memory import aligned_zeros
+from fastbp.network import Network
+
+TILE_BYTES = 192 * 1024
+"""What a tile's activations and deltas may take where rows go through all phases in one core's L2 cache."""
+
+SMALLEST_TILE = 32
+"""Rows of such a tile at least."""
+
+LARGE_TILE = 1024
+"""Rows of a tile that a team shares, and that is streamed through the caches anyway."""
+
+N_GROUPS = 16
+"""Groups of rows, whose gradients are added: as many as threads can share."""
+
+GROUP_BYTES = 2**21
+"""What the gradients of all groups may take: else, a team shares each tile."""
+
+ITEM_BYTES, ITEM_ROWS = 16 * 1024, 64
+"""An item of the update has so many rows of a W, or more if they are short."""
+
+NEED_Z = tuple(row.code for row in activations.TABLE if row.derivative_of == "z")
+CROSS_ENTROPIES = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY)
+
+X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fields.X_UINT8}
+"""Types of X that kernels convert row by row; others are converted as a whole beforehand."""
+
+
+def up(n: int, multiple: int) -> int:
+    """Return n rounded up to a multiple."""
+    return -(-n // multiple) * multiple
+
+
+class Packing:
+    """Where parameters are in a packed vector: rows of whole vectors, at a good distance from each other.
+
+    A layer is its W, with rows of zeros up to a whole number of vectors, and then its b.
+    """
+
+    def __init__(self, network: Network):
+        self.dtype = network.dtype
+        self.shapes = list(pairwise(network.layer_sizes))
+        self.has_bias = network.bias != "none"
+        step = padded(1, self.dtype.itemsize)
+        self.rows = [padded(n_out, self.dtype.itemsize) for _, n_out in self.shapes]
+        self.w_at, self.b_at = [], []
+        at = 0
+        for (n_in, _), row in zip(self.shapes, self.rows, strict=True):
+            self.w_at.append(at)
+            at += up(n_in, step) * row
+            self.b_at.append(at)
+            at += row
+        self.size = at
+
+    def views(self, packed: np.ndarray) -> list[np.ndarray]:
+        """Return the parts of a packed vector that are parameters, in the order of `Network.theta`."""
+        parts = []
+        for (n_in, n_out), row, w, b in zip(self.shapes, self.rows, self.w_at, self.b_at, strict=True):
+            parts.append(packed[w : w + n_in * row].reshape(n_in, row)[:, :n_out])
+            if self.has_bias:
+                parts.append(packed[b : b + n_out])
+        return parts
+
+    def pack(self, theta: np.ndarray, packed: np.ndarray) -> None:
+        """Copy a vector laid out as `Network.theta` into a packed one."""
+        start = 0
+        for part in self.views(packed):
+            part[...] = theta[start : start + part.size].reshape(part.shape)
+            start += part.size
+
+    def unpack(self, packed: np.ndarray) -> np.ndarray:
+        """Return a packed vector as one laid out as `Network.theta`."""
+        return np.concatenate([part.ravel() for part in self.views(packed)])
+
+
+class Job:
+    """The integers of a job, and the arrays whose addresses are among them."""
+
+    def __init__(self, network: Network, mode: int, n_threads: int):
+        sizes = network.layer_sizes
+        names = (None, *network.hidden_activations, network.output_activation)
+        self.network = network
+        self.dtype = network.dtype
+        self.n_layers = len(sizes) - 1
+        self.integers = aligned_zeros(fields.N_FIELDS + len(sizes) * fields.N_BOUNDARY_FIELDS, np.int64)
+        self.address = self.integers.ctypes.data
+        self.arrays: dict[int, np.ndarray] = {}
+        self.empty = np.empty((0, 1), self.dtype)
+        self.set(fields.MODE, mode)
+        self.set(fields.N_LAYERS, self.n_layers)
+        self.set(fields.N_THREADS, n_threads)
+        self.set(fields.LOSS, losses.CODES[network.loss_name])
+        self.set(fields.HAS_BIAS, network.bias != "none")
+        self.set(fields.SHARED, np.zeros(N_SHARED, np.int64))
+        self.set(fields.COUNTERS, np.zeros(fields.N_COUNTERS, np.int64))
+        self.set(fields.TOTALS, np.zeros(fields.N_TOTALS))
+        self.set(fields.NUMBERS, np.zeros(fields.N_NUMBERS))
+        widest = max(padded(n, self.dtype.itemsize) for n in sizes)
+        self.set(fields.ZEROS, aligned_zeros(widest, self.dtype))
+        for boundary, (size, name) in enumerate(zip(sizes, names, strict=True)):
+            self.set_of(boundary, fields.SIZE, size)
+            if name is not None:
+                self.set_of(boundary, fields.CODE, activations.CODES[name])
+
+    def set(self, field: int, value: int | np.ndarray | None) -> None:
+        """Set a field to a number, or to the address of an array that the job keeps alive."""
+        if isinstance(value, np.ndarray):
+            self.arrays[field] = value
+            value = value.ctypes.data
+        self.integers[field] = value or 0
+
+    def set_of(self, boundary: int, field: int, value: int) -> None:
+        """Set an integer of a boundary."""
+        self.integers[fields.N_FIELDS + boundary * fields.N_BOUNDARY_FIELDS + field] = value
+
+    def of(self, boundary: int, field: int) -> int:
+        """Return an integer of a boundary."""
+        return int(self.integers[fields.N_FIELDS + boundary * fields.N_BOUNDARY_FIELDS + field])
+
+    # --- data --------------------------------------------------------------------------------------------
+
+    def set_data(
+        self, X: np.ndarray, Y: np.ndarray | None, weights: np.ndarray | None, *, shuffles: bool
+    ) -> None:
+        """Hand over samples: X as `Network.check_X` returns it, Y and weights C-contiguous."""
+        own = X.dtype == self.dtype
+        row, step = (stride // X.itemsize for stride in X.strides)
+        direct = own and not shuffles and (step == 1 or X.shape[1] == 1)
+        self.set(fields.X, X)
+        self.set(fields.X_KIND, fields.X_OWN if own else X_KINDS[X.dtype.name])
+        self.set(fields.X_ROW, row)
+        self.set(fields.X_STEP, step)
+        self.set(fields.N_SAMPLES, len(X))
+        self.set(fields.DIRECT, direct)
+        self.set(fields.SHUFFLES, shuffles)
+        self.set_of(0, fields.A_ROW, row if direct else padded(X.shape[1], self.dtype.itemsize))
+        if Y is not None:
+            self.set(fields.LABELS if Y.ndim == 1 else fields.T, Y)
+        self.set(fields.WEIGHTS, weights)
+
+    # --- parameters --------------------------------------------------------------------------------------
+
+    def use_theta(self, theta: np.ndarray) -> None:
+        """Compute with parameters laid out as `Network.theta`, without a copy: forward only."""
+        at, start = theta.ctypes.data, 0
+        for layer, (n_in, n_out) in enumerate(pairwise(self.network.layer_sizes)):
+            self.set_of(layer, fields.W, at + start * theta.itemsize)
+            self.set_of(layer, fields.W_ROW, n_out)
+            start += n_in * n_out
+            if self.network.bias == "none":
+                self.set_of(layer, fields.B, int(self.integers[fields.ZEROS]))
+            else:
+                self.set_of(layer, fields.B, at + start * theta.itemsize)
+                start += n_out
+        self.arrays[fields.THETA] = theta
+
+    def use_packed(self, packing: Packing, packed: np.ndarray) -> None:
+        """Compute with packed parameters, and their transposes."""
+        itemsize = self.dtype.itemsize
+        step = padded(1, itemsize)
+        turned_rows = [padded(n_in, itemsize) for n_in, _ in packing.shapes]
+        turned_sizes = [
+            up(n_out, step) * row for (_, n_out), row in zip(packing.shapes, turned_rows, strict=True)
+        ]
+        turned = aligned_zeros(sum(turned_sizes[1:]), self.dtype)
+        self.set(fields.THETA, packed)
+        self.set(fields.N_PACKED, packing.size)
+        self.arrays[fields.WT] = turned
+        at = 0
+        for layer in range(self.n_layers):
+            w_at, b_at = packing.w_at[layer], packing.b_at[layer]
+            self.set_of(layer, fields.W_AT, w_at)
+            self.set_of(layer, fields.B_AT, b_at)
+            self.set_of(layer, fields.W, packed[w_at:].ctypes.data)
+            self.set_of(layer, fields.W_ROW, packing.rows[layer])
+            b = packed[b_at:].ctypes.data if packing.has_bias else int(self.integers[fields.ZEROS])
+            self.set_of(layer, fields.B, b)
+            if layer > 0:
+                self.set_of(layer, fields.WT, turned[at:].ctypes.data)
+                self.set_of(layer, fields.WT_ROW, turned_rows[layer])
+                at += turned_sizes[layer]
+        self._packing = packing
+
+    # --- work areas --------------------------------------------------------------------------------------
+
+    def lay_out(self, tile: int, *, backward: bool, drops: bool = False, scratch: int = 0) -> None:
+        """Give every thread a work area for a tile of rows; row distances of boundary 0 must be set."""
+        itemsize = self.dtype.itemsize
+        at = 0
+
+        def room(n: int) -> int:
+            nonlocal at
+            start, at = at, at + up(n, padded(1, itemsize))
+            return start
+
+        loss = int(self.integers[fields.LOSS])
+        rows = up(tile, kernels.ROWS_TOGETHER)
+        for boundary in range(self.n_layers + 1):
+            size = self.of(boundary, fields.SIZE)
+            if boundary == 0:
+                gathered = not self.integers[fields.DIRECT]
+                self.set_of(0, fields.A_AT, room(rows * self.of(0, fields.A_ROW)) if gathered else 0)
+                continue
+            row = padded(size, itemsize)
+            last = boundary == self.n_layers
+            self.set_of(boundary, fields.A_ROW, row)
+            self.set_of(boundary, fields.A_AT, a_at := room(rows * row))
+            keeps_z = backward and (
+                self.of(boundary, fields.CODE) in NEED_Z or (last and loss in CROSS_ENTROPIES)
+            )
+            self.set_of(boundary, fields.Z_AT, room(rows * row) if keeps_z else a_at)
+            if backward:
+                self.set_of(boundary, fields.D_AT, room(rows * row))
+            if drops and not last:
+                self.set_of(boundary, fields.DROPPED_AT, room(rows * row))
+                self.set_of(boundary, fields.MASK_AT, room(rows * row))
+        self.set(fields.TILE, tile)
+        self.set(fields.DROPS, drops)
+        self.set(fields.RESTS_AT, room(rows + kernels.ROWS_TOGETHER))
+        self.set(fields.SCRATCH_AT, room(scratch))
+        self.set(fields.WORK_SIZE, at)
+        self.set(fields.WORK, aligned_zeros(at * int(self.integers[fields.N_THREADS]), self.dtype))
+
+    def row_bytes(self) -> int:
+        """Return what a row takes of a cache on its way through forward and backward pass."""
+        sizes = [padded(n, self.dtype.itemsize) for n in self.network.layer_sizes]
+        return (sizes[0] + 2 * sum(sizes[1:])) * self.dtype.itemsize
+
+    def cached_rows(self) -> int:
+        """Return how many rows of a tile stay in the L2 cache."""
+        return max(SMALLEST_TILE, TILE_BYTES // self.row_bytes() // 16 * 16)
+
+    def set_items(self, *, biases: bool) -> int:
+        """Divide the parameters into items; return the size of the largest."""
+        items, largest = [], 0
+        for layer, (n_in, _) in enumerate(self._packing.shapes):
+            row = self._packing.rows[layer]
+            rows = max(ITEM_ROWS, ITEM_BYTES // (row * self.dtype.itemsize) // 16 * 16)
+            items += [(layer, first, min(rows, n_in - first)) for first in range(0, n_in, rows)]
+            largest = max(largest, min(rows, n_in) * row)
+            if biases:
+                items.append((layer, -1, 1))
+        self.set(fields.N_ITEMS, len(items))
+        self.set(fields.ITEMS, np.array(items, np.int64).reshape(-1))
+        return largest
+
+    def set_training(
+        self, packing: Packing, packed: np.ndarray, *, batch: int, biases: bool, clips: bool = False,
+        sequential: bool = False, drops: bool = False, update: bool = True,
+    ) -> None:  # fmt: skip
+        """Choose tiles and groups, and make the buffers of training; the data must be set."""
+        self.use_packed(packing, packed)
+        scratch = self.set_items(biases=biases)
+        cached = self.cached_rows()
+        groups = 0
+        if sequential:
+            tile = batch
+        elif batch > cached and N_GROUPS * packing.size * self.dtype.itemsize <= GROUP_BYTES:
+            groups, tile = N_GROUPS, cached
+        else:
+            tile = min(batch, max(LARGE_TILE, cached))
+        slots = max(groups, int(sequential or clips or not update or batch > tile))
+        self.set(fields.BATCH, batch)
+        self.set(fields.N_GROUPS, groups)
+        self.set(fields.CLIPS, clips)
+        self.set(fields.SEQUENTIAL, sequential)
+        self.set(fields.GRADIENT, aligned_zeros(slots * packing.size, self.dtype))
+        self.set(fields.ROW_LOSSES, aligned_zeros(batch, np.float64))
+        self.set(fields.CONSTANTS, np.zeros(N_STEP_CONSTANTS))
+        self.set(fields.HYPER, np.zeros(4))
+        self.set(fields.RATES, np.zeros(1))
+        self.set(fields.N_RATES, 1)
+        self.set(fields.RECORD_EVERY, 1)
+        self.set(fields.LOSSES, np.zeros(1))
+        self.lay_out(tile, backward=True, drops=drops, scratch=scratch)
