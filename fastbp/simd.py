@@ -80,7 +80,7 @@ def _lane_by_lane(operation: Callable[..., Any], for_floats: str, for_integers: 
         return getattr(builder, for_floats if is_float else for_integers)(*arguments)
 
 
-def _llvm(builder, name, vec, arguments):
+def emit_llvm(builder, name, vec, arguments):
     """Call an LLVM intrinsic such as llvm.fma, on scalars or vectors."""
     t = arguments[0].type
     suffix = f"v{vec.lanes}{_SUFFIX[vec.element]}" if isinstance(vec, Vec) else _SUFFIX[vec]
@@ -89,7 +89,7 @@ def _llvm(builder, name, vec, arguments):
     return builder.call(function, arguments)
 
 
-def _shuffle(builder, value, lanes, other=None):
+def emit_shuffle(builder, value, lanes, other=None):
     mask = ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes)
     return builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
 
@@ -98,9 +98,9 @@ def _constant(t, number):
     return ir.Constant(t, [number] * t.count) if isinstance(t, ir.VectorType) else ir.Constant(t, number)
 
 
-def _splat(builder, number, t):
+def emit_splat(builder, number, t):
     first = builder.insert_element(ir.Constant(t, ir.Undefined), number, _INT32(0))
-    return _shuffle(builder, first, [0] * t.count)
+    return emit_shuffle(builder, first, [0] * t.count)
 
 
 def _vector_pointer(context, builder, vec, address, offset):
@@ -214,7 +214,7 @@ def wide_splat(typing, value, address):
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, vec.element)
-        return _splat(builder, number, context.get_value_type(vec))
+        return emit_splat(builder, number, context.get_value_type(vec))
 
     return vec(value, address), generate
 
@@ -239,7 +239,7 @@ def masked_load(typing, address, offset, n, other):
 def _first_lanes(builder, count, n):
     """Return a mask of the lanes below n."""
     numbers = ir.Constant(ir.VectorType(_INT64, count), list(range(count)))
-    return builder.icmp_signed("<", numbers, _splat(builder, n, numbers.type))
+    return builder.icmp_signed("<", numbers, emit_splat(builder, n, numbers.type))
 
 
 @intrinsic
@@ -259,7 +259,7 @@ def splat(typing, value, like):
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, like.element)
-        return _splat(builder, number, context.get_value_type(like))
+        return emit_splat(builder, number, context.get_value_type(like))
 
     return like(value, like), generate
 
@@ -279,6 +279,48 @@ def pair(typing, first, second):
 
 
 @intrinsic(prefer_literal=True)
+def low(typing, vec, count):
+    """Return the first `count` lanes, a literal, as a shorter vector."""
+    short = Vec(vec.element, count.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        return emit_shuffle(builder, arguments[0], list(range(short.lanes)))
+
+    return short(vec, count), generate
+
+
+@intrinsic
+def lane_sums(typing, a, b, c, d):
+    """Return the sums of all lanes of four vectors, as a vector of four."""
+    sums = Vec(a.element, 4)
+
+    def generate(context, builder, signature, arguments):
+        return emit_lane_sums(builder, list(arguments))
+
+    return sums(a, a, a, a), generate
+
+
+def emit_lane_sums(builder, parts):
+    """Reduce vectors to one that has the sum of each in a lane; their number is a power of 2.
+
+    A vector holds groups of lanes, the partial sums of one each. Two vectors become one, with groups half as
+    wide; when one is left, its groups become narrower, and so it becomes shorter.
+    """
+    group = parts[0].type.count
+    while group > 1:
+        group //= 2
+        width = parts[0].type.count * min(len(parts), 2)
+        first = [i for i in range(width) if i // group % 2 == 0]
+        second = [i + group for i in first]
+        pairs = zip(parts[::2], parts[1::2], strict=True) if len(parts) > 1 else [(parts[0], None)]
+        parts = [
+            builder.fadd(emit_shuffle(builder, x, first, y), emit_shuffle(builder, x, second, y))
+            for x, y in pairs
+        ]
+    return parts[0]
+
+
+@intrinsic(prefer_literal=True)
 def lane(typing, vec, index):
     """Return one lane as a number; `index` is a literal."""
 
@@ -293,7 +335,7 @@ def spread(typing, vec, index):
     """Return a vector with lane `index` (a literal) of `vec` in every lane."""
 
     def generate(context, builder, signature, arguments):
-        return _shuffle(builder, arguments[0], [index.literal_value] * vec.lanes)
+        return emit_shuffle(builder, arguments[0], [index.literal_value] * vec.lanes)
 
     return vec(vec, index), generate
 
@@ -303,7 +345,7 @@ def fma(typing, a, b, c):
     """Return a * b + c, rounded once: numbers or vectors."""
 
     def generate(context, builder, signature, arguments):
-        return _llvm(builder, "fma", a, arguments)
+        return emit_llvm(builder, "fma", a, arguments)
 
     return a(a, a, a), generate
 
@@ -313,7 +355,7 @@ def root(typing, a):
     """Return the square root: of a number or a vector."""
 
     def generate(context, builder, signature, arguments):
-        return _llvm(builder, "sqrt", a, arguments)
+        return emit_llvm(builder, "sqrt", a, arguments)
 
     return a(a), generate
 
@@ -323,7 +365,7 @@ def magnitude(typing, a):
     """Return |a|: of a number or a vector."""
 
     def generate(context, builder, signature, arguments):
-        return _llvm(builder, "fabs", a, arguments)
+        return emit_llvm(builder, "fabs", a, arguments)
 
     return a(a), generate
 
@@ -333,7 +375,7 @@ def with_sign(typing, a, b):
     """Return |a| with the sign of b: numbers or vectors."""
 
     def generate(context, builder, signature, arguments):
-        return _llvm(builder, "copysign", a, arguments)
+        return emit_llvm(builder, "copysign", a, arguments)
 
     return a(a, a), generate
 
@@ -418,8 +460,8 @@ def _reduction(name: str, combine: Callable[..., Any], meaning: str) -> Any:
             n = vec.lanes
             while n > 1:
                 n //= 2
-                low = _shuffle(builder, value, list(range(n)))
-                high = _shuffle(builder, value, list(range(n, 2 * n)))
+                low = emit_shuffle(builder, value, list(range(n)))
+                high = emit_shuffle(builder, value, list(range(n, 2 * n)))
                 value = combine(builder, low, high)
             return builder.extract_element(value, _INT32(0))
 
@@ -455,7 +497,7 @@ def polynomial(float32: tuple[float, ...], float64: tuple[float, ...]) -> Any:
             terms = [_constant(t, c) for c in coefficients[x.element if isinstance(x, Vec) else x]]
             while len(terms) > 1:
                 pairs = [
-                    _llvm(builder, "fma", x, [terms[i + 1], power, terms[i]])
+                    emit_llvm(builder, "fma", x, [terms[i + 1], power, terms[i]])
                     for i in range(0, len(terms) - 1, 2)
                 ]
                 terms = pairs + terms[len(pairs) * 2 :]
@@ -492,8 +534,8 @@ def transpose_block(typing, source, at, row, target, target_at, target_row):
             for i in range(count):
                 if not i & half:
                     a, b = rows[i], rows[i + half]
-                    rows[i] = _shuffle(builder, a, low, b)
-                    rows[i + half] = _shuffle(builder, a, high, b)
+                    rows[i] = emit_shuffle(builder, a, low, b)
+                    rows[i + half] = emit_shuffle(builder, a, high, b)
             half //= 2
         for i, value in enumerate(rows):
             builder.store(value, place(target, target_at, target_row, i), align=align)
@@ -528,7 +570,7 @@ def all_within(typing, vec, bound):
     """Return whether |vec| < bound in every lane; a NaN is not."""
 
     def generate(context, builder, signature, arguments):
-        magnitude = _llvm(builder, "fabs", vec, arguments[:1])
+        magnitude = emit_llvm(builder, "fabs", vec, arguments[:1])
         lanes = builder.fcmp_ordered("<", magnitude, arguments[1])
         result = builder.extract_element(lanes, _INT32(0))
         for i in range(1, vec.lanes):
@@ -637,15 +679,15 @@ def _scale_at_once(builder, vec, value, n):
     pieces = []
     for start in range(0, vec.lanes, width):
         chosen = [min(start + i, vec.lanes - 1) for i in range(width)]
-        a, b = (_shuffle(builder, v, chosen) for v in (value, n))
+        a, b = (emit_shuffle(builder, v, chosen) for v in (value, n))
         current_rounding = _INT32(4)
         pieces.append(builder.call(function, [a, b, a, mask(-1), current_rounding]))
     while len(pieces) > 1:
         pieces = [
-            _shuffle(builder, low, list(range(2 * low.type.count)), high)
+            emit_shuffle(builder, low, list(range(2 * low.type.count)), high)
             for low, high in zip(pieces[::2], pieces[1::2], strict=True)
         ]
-    return _shuffle(builder, pieces[0], list(range(vec.lanes)))
+    return emit_shuffle(builder, pieces[0], list(range(vec.lanes)))
 
 
 def _scale_in_two_steps(builder, vec, value, n):

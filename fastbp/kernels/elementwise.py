@@ -4,8 +4,8 @@ Legend: z a pre-activation, a its activation; ``n``, ``r``, ``s`` the parts of a
 x = n ln 2 + r + s; a name with ``rest`` is what a rounded number lacks of the true one.
 
 Everything rests on one reduction and one polynomial for e^x, and on the processor's division, whose quotient
-is corrected by its remainder: the error that is left is that of e^x and of the last rounding. What this
-costs is measured in docs/accuracy.md, what it gives as well.
+is corrected by its remainder: the error that is left is that of e^x and of the last rounding.
+docs/accuracy.md lists what was measured.
 
 Nothing branches on a number; special values come out right because limits and selections let NaN pass.
 Results below the smallest normal number are rounded once, not flushed to zero.
@@ -197,17 +197,19 @@ def quotient(a, a_rest, d, d_rest):
 
 @helper
 def exp_minus_abs(z):
-    """Return e^-|z|."""
+    """Return e^-|z|, and its rest."""
     n, r, s = reduced(at_least(minus(magnitude(z)), LOWEST_SIGMOID(z)))
-    return scaled(power(r, s)[0], n)
+    p, rest = power(r, s)
+    return scaled(p, n), scaled(rest, n)
 
 
 @helper
-def log1p(u):
-    """Return log(1 + u) = 2 artanh(u / (2 + u)) for -1/3 <= u <= 1."""
-    one, half = splat(1.0, u), splat(0.5, u) * u
-    d = one + half
-    w, rest, y = quotient(u, splat(-0.0, u), d, half - (d - one))
+def log1p(u, u_rest):
+    """Return log(1 + u + its rest) for -1/3 <= u <= 1, as 2 artanh(u / (2 + u))."""
+    one, half = splat(1.0, u), splat(0.5, u)
+    d = fma(half, u, one)
+    d_rest = fma(half, u_rest, fma(half, u, one - d))
+    w, rest, y = quotient(u, u_rest, d, d_rest)
     w2 = w * w
     return w + fma(w * w2, log_curve(w2), rest * y)
 
@@ -254,7 +256,7 @@ def log(x):
     up = where_less(x, SMALLEST_NORMAL(x), DIGITS(x), zero)
     normal = scaled(x, up)
     n = exponent(normal)
-    y = log1p(scaled(normal, minus(n)) - one)
+    y = log1p(scaled(normal, minus(n)) - one, splat(-0.0, x))
     n = n - up
     y = fma(n, LN2_HIGH(x), fma(n, LN2_LOW(x), y))
     outside = where_equal(x, zero, minus(infinity), splat(math.nan, x))
@@ -264,7 +266,8 @@ def log(x):
 @helper
 def log1p_exp_minus_abs(z):
     """Return log(1 + e^-|z|)."""
-    return log1p(exp_minus_abs(z))
+    e, e_rest = exp_minus_abs(z)
+    return log1p(e, e_rest)
 
 
 @helper
@@ -276,7 +279,8 @@ def softplus(z):
 @helper
 def sigmoid(z):
     """Return s(z) = 1 / (1 + e^-z) for z >= 0, and e^z / (1 + e^z) below."""
-    e, one = exp_minus_abs(z), splat(1.0, z)
+    e, _ = exp_minus_abs(z)  # with its rest 0.9 ulp instead of 1.5, and a tenth slower
+    one = splat(1.0, z)
     d = one + e
     top = where_less(z, splat(0.0, z), e, one)
     q, rest, y = quotient(top, splat(-0.0, z), d, e - (d - one))

@@ -453,11 +453,20 @@ def sum_losses(losses, n):
 
 @routine
 def finish_step(job, rows):
-    """Count the step, and record the loss of an epoch that ends with it."""
+    """Count a step, and record the loss of an epoch that ends with it."""
+    count(job, 1, rows, sum_losses(doubles(job, ROW_LOSSES), rows), element(doubles(job, TOTALS), BATCH_WEIGHT))
+
+
+@routine
+def count(job, steps, rows, loss, weight):
+    """Count steps of one epoch, and record the loss of an epoch that ends with them.
+
+    `loss` and `weight` are the sums of the rows' losses, times their weights, and of their weights.
+    """
     counters, totals, losses = integers(job, COUNTERS), doubles(job, TOTALS), doubles(job, LOSSES)
-    put(totals, LOSS_SUM, element(totals, LOSS_SUM) + sum_losses(doubles(job, ROW_LOSSES), rows))
-    put(totals, WEIGHT_SUM, element(totals, WEIGHT_SUM) + element(totals, BATCH_WEIGHT))
-    step, row, epoch = element(counters, STEP) + 1, element(counters, ROW) + rows, element(counters, EPOCH)
+    put(totals, LOSS_SUM, element(totals, LOSS_SUM) + loss)
+    put(totals, WEIGHT_SUM, element(totals, WEIGHT_SUM) + weight)
+    step, row, epoch = element(counters, STEP) + steps, element(counters, ROW) + rows, element(counters, EPOCH)
     ends = row == field(job, N_SAMPLES)
     if ends:
         row, epoch = 0, epoch + 1

@@ -12,6 +12,7 @@ from fastbp.kernels.team import N_SHARED
 from fastbp.kernels.update import N_STEP_CONSTANTS
 from fastbp.memory import aligned_zeros
 from fastbp.network import Network
+from fastbp.simd import lanes
 
 TILE_BYTES = 192 * 1024
 """What a tile's activations and deltas may take where rows go through all phases in one core's L2 cache."""
@@ -46,29 +47,36 @@ def up(n: int, multiple: int) -> int:
 class Packing:
     """Where parameters are in a packed vector: rows of whole vectors, at a good distance from each other.
 
-    A layer is its W, with rows of zeros up to a whole number of vectors, and then its b.
+    A layer is its W, with rows of zeros up to a whole number of vectors, and then its b. With `turned`, all
+    but the first layer are W^T instead.
     """
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, *, turned: bool = False):
         self.dtype = network.dtype
         self.shapes = list(pairwise(network.layer_sizes))
         self.has_bias = network.bias != "none"
-        step = padded(1, self.dtype.itemsize)
-        self.rows = [padded(n_out, self.dtype.itemsize) for _, n_out in self.shapes]
-        self.w_at, self.b_at = [], []
+        self.turned = [turned and layer > 0 for layer in range(len(self.shapes))]
+        itemsize = self.dtype.itemsize
+        self.rows, self.w_at, self.b_at = [], [], []
         at = 0
-        for (n_in, _), row in zip(self.shapes, self.rows, strict=True):
+        for (n_in, n_out), is_turned in zip(self.shapes, self.turned, strict=True):
+            n_rows, n_columns = (n_out, n_in) if is_turned else (n_in, n_out)
+            self.rows.append(padded(n_columns, itemsize))
             self.w_at.append(at)
-            at += up(n_in, step) * row
+            at += up(n_rows, lanes(itemsize)) * self.rows[-1]
             self.b_at.append(at)
-            at += row
+            at += padded(n_out, itemsize)
         self.size = at
 
     def views(self, packed: np.ndarray) -> list[np.ndarray]:
         """Return the parts of a packed vector that are parameters, in the order of `Network.theta`."""
         parts = []
-        for (n_in, n_out), row, w, b in zip(self.shapes, self.rows, self.w_at, self.b_at, strict=True):
-            parts.append(packed[w : w + n_in * row].reshape(n_in, row)[:, :n_out])
+        layers = zip(self.shapes, self.turned, self.rows, self.w_at, self.b_at, strict=True)
+        for (n_in, n_out), is_turned, row, w, b in layers:
+            if is_turned:
+                parts.append(packed[w : w + n_out * row].reshape(n_out, row)[:, :n_in].T)
+            else:
+                parts.append(packed[w : w + n_in * row].reshape(n_in, row)[:, :n_out])
             if self.has_bias:
                 parts.append(packed[b : b + n_out])
         return parts
@@ -132,12 +140,21 @@ class Job:
     # --- data --------------------------------------------------------------------------------------------
 
     def set_data(
-        self, X: np.ndarray, Y: np.ndarray | None, weights: np.ndarray | None, *, shuffles: bool
+        self,
+        X: np.ndarray,
+        Y: np.ndarray | None,
+        weights: np.ndarray | None,
+        *,
+        shuffles: bool,
+        singly: bool = False,
     ) -> None:
-        """Hand over samples: X as `Network.check_X` returns it, Y and weights C-contiguous."""
+        """Hand over samples: X as `Network.check_X` returns it, Y and weights C-contiguous.
+
+        Rows in the network's type and in the order of a tile need not be gathered; one row alone always is.
+        """
         own = X.dtype == self.dtype
         row, step = (stride // X.itemsize for stride in X.strides)
-        direct = own and not shuffles and (step == 1 or X.shape[1] == 1)
+        direct = own and (singly or not shuffles) and (step == 1 or X.shape[1] == 1)
         self.set(fields.X, X)
         self.set(fields.X_KIND, fields.X_OWN if own else X_KINDS[X.dtype.name])
         self.set(fields.X_ROW, row)
@@ -169,10 +186,10 @@ class Job:
     def use_packed(self, packing: Packing, packed: np.ndarray) -> None:
         """Compute with packed parameters, and their transposes."""
         itemsize = self.dtype.itemsize
-        step = padded(1, itemsize)
         turned_rows = [padded(n_in, itemsize) for n_in, _ in packing.shapes]
         turned_sizes = [
-            up(n_out, step) * row for (_, n_out), row in zip(packing.shapes, turned_rows, strict=True)
+            up(n_out, lanes(itemsize)) * row
+            for (_, n_out), row in zip(packing.shapes, turned_rows, strict=True)
         ]
         turned = aligned_zeros(sum(turned_sizes[1:]), self.dtype)
         self.set(fields.THETA, packed)
@@ -187,7 +204,10 @@ class Job:
             self.set_of(layer, fields.W_ROW, packing.rows[layer])
             b = packed[b_at:].ctypes.data if packing.has_bias else int(self.integers[fields.ZEROS])
             self.set_of(layer, fields.B, b)
-            if layer > 0:
+            if packing.turned[layer]:
+                self.set_of(layer, fields.WT, packed[w_at:].ctypes.data)
+                self.set_of(layer, fields.WT_ROW, packing.rows[layer])
+            elif layer > 0:
                 self.set_of(layer, fields.WT, turned[at:].ctypes.data)
                 self.set_of(layer, fields.WT_ROW, turned_rows[layer])
                 at += turned_sizes[layer]
@@ -202,7 +222,7 @@ class Job:
 
         def room(n: int) -> int:
             nonlocal at
-            start, at = at, at + up(n, padded(1, itemsize))
+            start, at = at, at + up(n, lanes(itemsize))
             return start
 
         loss = int(self.integers[fields.LOSS])
@@ -274,6 +294,7 @@ class Job:
         slots = max(groups, int(sequential or clips or not update or batch > tile))
         self.set(fields.BATCH, batch)
         self.set(fields.N_GROUPS, groups)
+        self.set(fields.TRAINS_BIASES, biases)
         self.set(fields.CLIPS, clips)
         self.set(fields.SEQUENTIAL, sequential)
         self.set(fields.GRADIENT, aligned_zeros(slots * packing.size, self.dtype))

@@ -7,8 +7,10 @@ import numpy as np
 
 from fastbp.kernels import job as fields
 from fastbp.kernels import layered as kernels
+from fastbp.kernels.online import online
 from fastbp.memory import aligned_zeros
 from fastbp.network import Network
+from fastbp.optimizers import SGD
 from fastbp.training.job import Job, Packing
 from fastbp.training.plan import MAX_RECORDS, Plan
 from fastbp.training.team import Team, threads_for
@@ -21,6 +23,7 @@ class LayeredRun:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "layered"
+    _turned = False
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
         n_samples, dtype = len(X), network.dtype
@@ -31,7 +34,7 @@ class LayeredRun:
         self._network, self._data, self._plan = network, (X, Y), plan
         self._shuffles = plan.shuffle and plan.batch_size < n_samples  # a full batch has no order
 
-        self._packing = Packing(network)
+        self._packing = Packing(network, turned=self._turned)
         self.parameters = aligned_zeros(self._packing.size, dtype)
         self._packing.pack(network.theta, self.parameters)
         initial = plan.optimizer.initial_state(self._packing.size, dtype)
@@ -92,7 +95,7 @@ class LayeredRun:
         self._job.set(fields.RATES, rates)
         self._job.set(fields.N_RATES, len(rates))
         self._job.set(fields.FIRST_STEP, self.step)
-        self._team.run(self._job, until)
+        self._run(self._job, until)
 
     def loss(self) -> float:
         """Return the loss over all samples, at the present parameters."""
@@ -108,10 +111,13 @@ class LayeredRun:
             copied[...] = array
         return twin
 
+    def _run(self, job: Job, until: int) -> None:
+        self._team.run(job, until)
+
     def _make_job(self) -> Job:
         plan, network = self._plan, self._network
         job = Job(network, fields.TRAIN, self._team.n_threads)
-        job.set_data(*self._data, plan.sample_weight, shuffles=self._shuffles)
+        job.set_data(*self._data, plan.sample_weight, shuffles=self._shuffles, singly=self._turned)
         job.set_training(
             self._packing,
             self.parameters,
@@ -136,6 +142,26 @@ class LayeredRun:
         job.set(fields.RECORD_EVERY, self._record_every)
         job.set(fields.END, plan.n_steps)
         return job
+
+
+class OnlineRun(LayeredRun):
+    """The state of a run on the online kernel, between chunks."""
+
+    name = "online"
+    _turned = True
+
+    def _run(self, job: Job, until: int) -> None:
+        online(job.address, until, job.empty)
+
+
+def online_supports(plan: Plan) -> bool:
+    """Whether the online kernel can do what is planned: plain SGD, one sample a step."""
+    optimizer = plan.optimizer
+    return (
+        plan.batch_size == 1
+        and isinstance(optimizer, SGD)
+        and optimizer.momentum == plan.dropout == plan.gradient_clip_norm == 0
+    )
 
 
 # --- evaluation ------------------------------------------------------------------------------------------

@@ -178,11 +178,11 @@ FUNCTIONS = (
     Function("exp", EXP_CODE, np.exp, (-746, 710), 1.0),
     Function("sigmoid", SIGMOID, sigmoid, (-746, 40)),
     Function("tanh", TANH, np.tanh, (-20, 20)),
-    Function("log", LOG_CODE, np.log, (0, 10)),
-    Function("log1p_exp_minus_abs", LOG1P_EXP_MINUS_ABS_CODE, log1p_exp_minus_abs, (-746, 746)),
-    Function("softplus", SOFTPLUS, lambda z: np.maximum(z, 0) + log1p_exp_minus_abs(z), (-746, 40)),
+    Function("log", LOG_CODE, np.log, (0, 10), 1.2),
+    Function("log1p_exp_minus_abs", LOG1P_EXP_MINUS_ABS_CODE, log1p_exp_minus_abs, (-746, 746), 1.0),
+    Function("softplus", SOFTPLUS, lambda z: np.maximum(z, 0) + log1p_exp_minus_abs(z), (-746, 40), 1.3),
     Function("elu", ELU, lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), (-40, 2), 1.0),
-    Function("silu", CODES["silu"], lambda z: z * sigmoid(z), (-753, 40), 1.0),
+    Function("silu", CODES["silu"], lambda z: z * sigmoid(z), (-753, 40), 1.1),
     Function("gelu", CODES["gelu"], gelu, (-38.7, 10), 2.5),
     Function("erf", ERF_CODE, erf, (-6, 6), 3.0),
 )
@@ -193,7 +193,7 @@ SLOPES = (
         CODES["silu"],
         lambda z: sigmoid(z) + z * sigmoid(z) * sigmoid(-z),
         (-753, 40),
-        5.0,
+        6.0,
         lambda z: np.abs(z) * sigmoid(z) * sigmoid(-z),
     ),
     Slope(
@@ -201,7 +201,7 @@ SLOPES = (
         CODES["gelu"],
         lambda z: np.where(z < 0, tail(np.abs(z)), 1 - tail(np.abs(z))) + z_density(z),
         (-38.7, 10),
-        5.0,
+        6.0,
         lambda z: np.abs(z_density(z)),
     ),
 )
@@ -470,15 +470,18 @@ ROW = "| {:19} | {:7} | {:12} | {:5.3f} | {:24} | {:5.1f} |\n"
 
 
 def chunks(function, dtype) -> Iterator[np.ndarray]:
-    """Yield all finite float32 numbers, or 10 million float64 points: not below 0 if that is the domain."""
-    domain = function.interval[0] == 0
+    """Yield all finite float32 numbers, or 10 million float64 points, as many at a time as the cache holds.
+
+    Where the domain begins at 0, only numbers that are not negative.
+    """
     if dtype == "float64":
         for seed in range(25):
-            yield points(function, dtype, 400_000, seed)
+            yield from np.array_split(points(function, dtype, 400_000, seed), 13)
         return
-    for high in range(2**12 if not domain else 2**11):
-        x = (np.arange(2**20, dtype=np.uint32) | np.uint32(high << 20)).view(np.float32)
-        if np.isfinite(x).all():
+    low = np.arange(2**15, dtype=np.uint32)
+    for high in range(0, 2**31 if function.interval[0] == 0 else 2**32, low.size):
+        x = (low | np.uint32(high)).view(np.float32)
+        if np.isfinite(x[0]):
             yield x
 
 
