@@ -90,6 +90,7 @@ def emit_llvm(builder, name, vec, arguments):
 
 
 def emit_shuffle(builder, value, lanes, other=None):
+    """Return the lanes with these numbers, of one vector, or of two that stand side by side."""
     mask = ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes)
     return builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
 
@@ -99,6 +100,7 @@ def _constant(t, number):
 
 
 def emit_splat(builder, number, t):
+    """Return a vector of the LLVM type t with a number in every lane."""
     first = builder.insert_element(ir.Constant(t, ir.Undefined), number, _INT32(0))
     return emit_shuffle(builder, first, [0] * t.count)
 
@@ -227,7 +229,7 @@ def masked_load(typing, address, offset, n, other):
     def generate(context, builder, signature, arguments):
         address, offset, n, other = arguments
         pointer = _vector_pointer(context, builder, vec, address, offset)
-        mask = _first_lanes(builder, vec.lanes, n)
+        mask = _first_lanes(builder, vec, n)
         name = f"llvm.masked.load.v{vec.lanes}{_SUFFIX[vec.element]}.p0"
         shape = ir.FunctionType(other.type, [pointer.type, _INT32, mask.type, other.type])
         function = cgutils.get_or_insert_function(builder.module, shape, name)
@@ -236,9 +238,11 @@ def masked_load(typing, address, offset, n, other):
     return vec(address, types.intp, types.intp, vec), generate
 
 
-def _first_lanes(builder, count, n):
-    """Return a mask of the lanes below n."""
-    numbers = ir.Constant(ir.VectorType(_INT64, count), list(range(count)))
+def _first_lanes(builder, vec, n):
+    """Return a mask of the lanes below n, from integers as wide as the lanes: one comparison."""
+    integer = ir.IntType(vec.element.bitwidth)
+    numbers = ir.Constant(ir.VectorType(integer, vec.lanes), list(range(vec.lanes)))
+    n = n if integer == _INT64 else builder.trunc(n, integer)
     return builder.icmp_signed("<", numbers, emit_splat(builder, n, numbers.type))
 
 
@@ -248,7 +252,7 @@ def first_lanes(typing, n, vec, other):
 
     def generate(context, builder, signature, arguments):
         n, value, other = arguments
-        return builder.select(_first_lanes(builder, vec.lanes, n), value, other)
+        return builder.select(_first_lanes(builder, vec, n), value, other)
 
     return vec(types.intp, vec, vec), generate
 
@@ -682,6 +686,8 @@ def _scale_at_once(builder, vec, value, n):
         a, b = (emit_shuffle(builder, v, chosen) for v in (value, n))
         current_rounding = _INT32(4)
         pieces.append(builder.call(function, [a, b, a, mask(-1), current_rounding]))
+    while len(pieces) & (len(pieces) - 1):  # halves can only be joined with their like
+        pieces.append(pieces[-1])
     while len(pieces) > 1:
         pieces = [
             emit_shuffle(builder, low, list(range(2 * low.type.count)), high)

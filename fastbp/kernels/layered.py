@@ -454,7 +454,9 @@ def sum_losses(losses, n):
 @routine
 def finish_step(job, rows):
     """Count a step, and record the loss of an epoch that ends with it."""
-    count(job, 1, rows, sum_losses(doubles(job, ROW_LOSSES), rows), element(doubles(job, TOTALS), BATCH_WEIGHT))
+    count(
+        job, 1, rows, sum_losses(doubles(job, ROW_LOSSES), rows), element(doubles(job, TOTALS), BATCH_WEIGHT)
+    )
 
 
 @routine
@@ -466,7 +468,11 @@ def count(job, steps, rows, loss, weight):
     counters, totals, losses = integers(job, COUNTERS), doubles(job, TOTALS), doubles(job, LOSSES)
     put(totals, LOSS_SUM, element(totals, LOSS_SUM) + loss)
     put(totals, WEIGHT_SUM, element(totals, WEIGHT_SUM) + weight)
-    step, row, epoch = element(counters, STEP) + steps, element(counters, ROW) + rows, element(counters, EPOCH)
+    step, row, epoch = (
+        element(counters, STEP) + steps,
+        element(counters, ROW) + rows,
+        element(counters, EPOCH),
+    )
     ends = row == field(job, N_SAMPLES)
     if ends:
         row, epoch = 0, epoch + 1
@@ -485,12 +491,19 @@ def count(job, steps, rows, loss, weight):
             put(totals, WEIGHT_SUM, 0.0)
 
 
+@helper
+def scratch_of(job, thread, like):
+    """Return the address of a thread's scratch."""
+    return shifted(work_area(job, thread, like), field(job, SCRATCH_AT))
+
+
 @routine
-def pass_rows(job, area, sample, row, rows, like):
+def pass_rows(job, area, thread, sample, row, rows, like):
     """Take rows of a tile through forward pass, loss and backward pass."""
     weight = element(doubles(job, TOTALS), BATCH_WEIGHT)
     forward(job, area, sample, row, rows, like)
-    losses_and_deltas(job, area, sample, row, rows, 1.0 / weight if weight > 0.0 else 0.0, like)
+    factor = 1.0 / weight if weight > 0.0 else 0.0
+    losses_and_deltas(job, area, sample, row, rows, factor, scratch_of(job, thread, like), like)
     backward(job, area, row, rows, like)
 
 
@@ -499,7 +512,8 @@ def sequential_step(job, area, first, rows, like):
     """Take a step that updates each layer before the error passes back through it: one thread, one tile."""
     weight = element(doubles(job, TOTALS), BATCH_WEIGHT)
     forward(job, area, first, 0, rows, like)
-    losses_and_deltas(job, area, first, 0, rows, 1.0 / weight if weight > 0.0 else 0.0, like)
+    factor = 1.0 / weight if weight > 0.0 else 0.0
+    losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0, like), like)
     items, l2 = integers(job, ITEMS), element(doubles(job, NUMBERS), L2)
     for layer in range(field(job, N_LAYERS) - 1, -1, -1):
         for k in range(field(job, N_ITEMS)):
@@ -523,7 +537,7 @@ def group_gradients(job, thread, first, rows, like):
         start, stop = first + group * share, first + min(rows, (group + 1) * share)
         for sample in range(start, stop, tile):
             there = min(tile, stop - sample)
-            pass_rows(job, area, sample, 0, there, like)
+            pass_rows(job, area, thread, sample, 0, there, like)
             for k in range(field(job, N_ITEMS)):
                 item = shifted(items, k * N_ITEM_FIELDS)
                 slot = in_packed(job, GRADIENT, group * field(job, N_PACKED) + item_at(job, item), like)
@@ -546,7 +560,7 @@ def team_gradients(job, thread, first, rows, fused, like):
     """
     n_threads, shared, tile = field(job, N_THREADS), integers(job, SHARED), field(job, TILE)
     items, n_items = integers(job, ITEMS), field(job, N_ITEMS)
-    area, scratch = work_area(job, 0, like), shifted(work_area(job, thread, like), field(job, SCRATCH_AT))
+    area, scratch = work_area(job, 0, like), scratch_of(job, thread, like)
     l2 = element(doubles(job, NUMBERS), L2)
     for start in range(0, rows, tile):
         there, sample = min(tile, rows - start), first + start
@@ -554,7 +568,7 @@ def team_gradients(job, thread, first, rows, fused, like):
         row = blocks * thread // n_threads * ROWS_TOGETHER
         stop = min(there, blocks * (thread + 1) // n_threads * ROWS_TOGETHER)
         if row < stop:
-            pass_rows(job, area, sample, row, stop - row, like)
+            pass_rows(job, area, thread, sample, row, stop - row, like)
         if not barrier(shared, n_threads):
             return False
         if fused and thread == 0:
@@ -664,7 +678,7 @@ def evaluate_rows(job, thread, like):
         rows = min(tile, n_samples - first)
         forward(job, area, first, 0, rows, like)
         if field(job, MODE) == LOSS_ONLY:
-            losses_and_deltas(job, area, first, 0, rows, 0.0, like)
+            losses_and_deltas(job, area, first, 0, rows, 0.0, scratch_of(job, thread, like), like)
         else:
             for r in range(rows):
                 suspicious += times_zero(input_at(job, area, 0, first, r, like), of(job, 0, SIZE))

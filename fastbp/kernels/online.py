@@ -241,7 +241,7 @@ NARROW_HIDDEN = (IDENTITY, SIGMOID, TANH, RELU)
 
 @helper
 def is_narrow(job, vector):
-    """Whether `narrow` can train the network: decay and weights, sample weights and gathering are left out."""
+    """Whether `narrow` can train the network; decay, sample weights and gathering are left out."""
     plain = element(doubles(job, HYPER), 0) == 0.0 and element(doubles(job, NUMBERS), L2) == 0.0
     if not plain or field(job, N_LAYERS) != 2 or field(job, WEIGHTS) != 0 or field(job, DIRECT) == 0:
         return False
@@ -437,7 +437,7 @@ def online(job_address, until, unused):
         put(totals, BATCH_WEIGHT, weight)
         rate = element(rates, min(step - first_step, last_rate))
         forward(job, area, x, like)
-        losses_and_deltas(job, area, position, 0, 1, 1.0 / weight if weight > 0.0 else 0.0, like)
+        losses_and_deltas(job, area, position, 0, 1, 1.0 / weight if weight > 0.0 else 0.0, area, like)
         for layer in range(n_layers - 1, -1, -1):
             keep = 1.0 - rate * (decay + l2)
             if layer > 0:

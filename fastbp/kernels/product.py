@@ -34,9 +34,14 @@ from numba.extending import intrinsic
 from fastbp._jit import helper, routine
 from fastbp.simd import N_REGISTERS, Vec, emit_lane_sums, emit_llvm, emit_splat, lanes, shifted, wide
 
-TILE_ROWS = (8, 4, 2, 1) if N_REGISTERS == 32 else (4, 2, 1)
 TILE_VECTORS = 3
-"""24 accumulators of 32 registers, or 12 of 16; three vectors of B, and A in memory operands."""
+TILE_ROWS = (
+    {1: (16, 8, 4, 2, 1), 2: (8, 4, 2, 1), 3: (8, 4, 2, 1)}
+    if N_REGISTERS == 32
+    else {1: (8, 4, 2, 1), 2: (4, 2, 1), 3: (4, 2, 1)}
+)
+"""For so many vectors of a row, the rows of a tile, largest first: up to 24 accumulators of 32 registers, or
+12 of 16, beside the vectors of B; A comes in memory operands."""
 
 ALIASING_BYTES = 1024
 """Rows this far apart, or a multiple of it, share the sets of an L1 cache."""
@@ -84,14 +89,16 @@ def _panel(typing, m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, vect
                 for start, of_row in zip(starts, sums, strict=True):
                     factor = emit_splat(builder, builder.load(builder.gep(column, [start])), vector)
                     for right, total in zip(loaded, of_row, strict=True):
-                        builder.store(emit_llvm(builder, "fma", vec, [factor, right, builder.load(total)]), total)
+                        builder.store(
+                            emit_llvm(builder, "fma", vec, [factor, right, builder.load(total)]), total
+                        )
             for row, of_row in zip(numbers, sums, strict=True):
                 for v, total in enumerate(of_row):
                     builder.store(builder.load(total), at(c, row, c_row, v), align=align)
 
         columns, align = vectors.literal_value, number.bitwidth // 8
         row = cgutils.alloca_once_value(builder, intp(0))
-        for rows in TILE_ROWS:
+        for rows in TILE_ROWS[columns]:
             check = builder.append_basic_block(f"rows{rows}")
             body = builder.append_basic_block(f"rows{rows}.body")
             after = builder.append_basic_block(f"rows{rows}.end")
@@ -174,7 +181,9 @@ def _row_panel(typing, k, a, b, b_row, init, c, vectors, chains):
             start = builder.mul(i, b_row)
             for v in range(columns):
                 right = builder.load(at(b, start, v), align=align)
-                builder.store(emit_llvm(builder, "fma", vec, [factor, right, builder.load(chain[v])]), chain[v])
+                builder.store(
+                    emit_llvm(builder, "fma", vec, [factor, right, builder.load(chain[v])]), chain[v]
+                )
 
         rounds = builder.sdiv(k, intp(parallel))
         with cgutils.for_range(builder, rounds) as loop:
@@ -213,7 +222,7 @@ def row_product(n, k, a, b, b_row, init, c):
 
 @intrinsic(prefer_literal=True)
 def _dots(typing, k, a, b, b_row, init, c, rows):
-    """Compute c[r] = init[r] + a . B[r] for `rows` rows (a literal power of 2, no more than a vector's lanes) of k vectors."""
+    """Compute c[r] = init[r] + a . B[r] for rows of k vectors: as many as the literal, a power of 2, says."""
     number = c.dtype
     count = lanes(number.bitwidth // 8)
     vec = Vec(number, count)

@@ -42,7 +42,7 @@ class Fused222Run:
         self.generator = np.array([plan.generator_state], np.uint64)
         self.carry = np.zeros(kernels.CARRY, dtype)
 
-        self._data = _read_only(X), _read_only(Y)
+        self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
         self._options = (
             _learning_rate(plan, dtype),
             network.bias == "trainable",

@@ -7,6 +7,7 @@ import numpy as np
 from fastbp import activations, losses
 from fastbp.kernels import job as fields
 from fastbp.kernels import layered as kernels
+from fastbp.kernels.output import BLOCK_VECTORS
 from fastbp.kernels.product import padded
 from fastbp.kernels.team import N_SHARED
 from fastbp.kernels.update import N_STEP_CONSTANTS
@@ -14,7 +15,7 @@ from fastbp.memory import aligned_zeros
 from fastbp.network import Network
 from fastbp.simd import lanes
 
-TILE_BYTES = 192 * 1024
+TILE_BYTES = 64 * 1024
 """What a tile's activations and deltas may take where rows go through all phases in one core's L2 cache."""
 
 SMALLEST_TILE = 32
@@ -249,7 +250,8 @@ class Job:
         self.set(fields.TILE, tile)
         self.set(fields.DROPS, drops)
         self.set(fields.RESTS_AT, room(rows + kernels.ROWS_TOGETHER))
-        self.set(fields.SCRATCH_AT, room(scratch))
+        block = lanes(itemsize) * (2 * lanes(itemsize) + BLOCK_VECTORS)
+        self.set(fields.SCRATCH_AT, room(max(scratch, block)))
         self.set(fields.WORK_SIZE, at)
         self.set(fields.WORK, aligned_zeros(at * int(self.integers[fields.N_THREADS]), self.dtype))
 

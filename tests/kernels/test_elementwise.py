@@ -199,7 +199,7 @@ SLOPES = (
     Slope(
         "gelu'",
         CODES["gelu"],
-        lambda z: np.where(z < 0, tail(np.abs(z)), 1 - tail(np.abs(z))) + z_density(z),
+        lambda z: np.abs((z > 0) - tail(np.abs(z))) + z_density(z),
         (-38.7, 10),
         6.0,
         lambda z: np.abs(z_density(z)),
@@ -421,7 +421,7 @@ def lanes_of(lanes):
 
 
 @DTYPES
-@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8, 16, 32, 40, 64])
 def test_any_number_of_lanes_gives_the_same_bits(lanes, dtype):
     x = np.linspace(-3, 3, 64).astype(dtype)
     many, few = np.empty_like(x), np.zeros_like(x)
@@ -466,7 +466,7 @@ def test_coefficients_are_those_that_chebyfit_gives(name, dtype, function, low, 
 
 # --- the sweeps --------------------------------------------------------------------------------------------
 
-ROW = "| {:19} | {:7} | {:12} | {:5.3f} | {:24} | {:5.1f} |\n"
+ROW = "| {:19} | {:7} | {:13} | {:5.3f} | {:24} | {:5.1f} |\n"
 
 
 def chunks(function, dtype) -> Iterator[np.ndarray]:

@@ -209,9 +209,10 @@ def test_planned_option_says_so(option):
     refused(NotSupportedError, f"^{option} is not supported yet; leave it out$", **{option: 1})
 
 
-@pytest.mark.parametrize("kernel", ["online"])
-def test_other_kernels_say_so(kernel):
-    refused(NotSupportedError, f"kernel='{kernel}' is not supported yet", kernel=kernel)
+def test_online_kernel_takes_one_sample_a_step_by_plain_sgd():
+    refused(
+        OptionError, "kernel is 'online', and that takes one sample a step", kernel="online", batch_size=2
+    )
 
 
 # --- odd data ----------------------------------------------------------------------------------------
