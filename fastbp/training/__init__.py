@@ -195,7 +195,7 @@ def _chosen(kernel: str, network: Network, plan: Plan, optimizer: Optimizer) -> 
         raise NotSupportedError("math='exact' is for the kernel 'fused222' alone; take math='fast'")
     if kernel == "online" and not can[kernel]:
         raise OptionError(
-            "kernel is 'online', and that takes one sample a step by SGD without momentum, dropout or clipping, "
+            "kernel is 'online', and that takes one sample a step by SGD, no momentum, dropout or clipping; "
             f"not batch_size={plan.batch_size} with {optimizer!r}"
         )
     return kernel if kernel != "auto" else next(name for name, fits in can.items() if fits)
