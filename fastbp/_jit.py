@@ -58,6 +58,11 @@ def _numba_cache_in(folder: str) -> Iterator[None]:
 _FOLDER = _cache_folder()
 
 
+def cache_folder() -> str:
+    """Return where compiled kernels are kept."""
+    return _FOLDER
+
+
 class _Locator(CompileResultCacheImpl._locator_classes[0]):  # the one that follows config.CACHE_DIR
     """Finds the cache's folder; one that cannot be written to may still be read from."""
 

@@ -21,6 +21,18 @@ class DataError(FastbpError, ValueError):
     """The data cannot be trained on: empty, not numeric, NaN or infinite."""
 
 
+class ModelFileError(FastbpError, ValueError):
+    """A model file or a checkpoint is damaged, or is none, or comes from a newer fastbp."""
+
+
+class CheckpointError(FastbpError, ValueError):
+    """A checkpoint is of another run than the one that is to be resumed, or there is none."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written, or a run is resumed that may not have the same bits."""
+
+
 class NotSupportedError(FastbpError, NotImplementedError):
     """The request makes sense, and this version of fastbp cannot do it yet."""
 
@@ -42,20 +54,14 @@ class DivergenceError(FastbpError, ArithmeticError):
         return type(self), (str(self), self.step)  # pickle, and so multiprocessing, would leave out the step
 
 
-def check_choice(argument: str, value: object, choices: Iterable[str], planned: Iterable[str] = ()) -> str:
-    """Return `value` if it is one of `choices`, and otherwise say what it may be.
-
-    Names in `planned` are part of fastbp's contract and not built yet: they get a
-    `NotSupportedError` instead of an `OptionError`.
-    """
+def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`, and otherwise say what it may be."""
     choices = tuple(choices)
     listed = ", ".join(repr(choice) for choice in choices)
     if isinstance(value, str):
         if value in choices:
             return value
-        if value in planned:
-            raise NotSupportedError(f"{argument}={value!r} is not supported yet; this version has {listed}")
-        near = difflib.get_close_matches(value, (*choices, *planned), n=1)
+        near = difflib.get_close_matches(value, choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"{argument} is {value!r}, and may be {listed}{hint}")
     raise OptionError(f"{argument} is {value!r}, and must be a string: {listed}")

@@ -1,9 +1,10 @@
 """Network: the specification of an MLP, and its one flat parameter vector."""
 
 import operator
+import os
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,7 @@ from fastbp.errors import DataError, OptionError, ShapeError, check_choice, chec
 from fastbp.initializers import check_initializer, initial_weights
 from fastbp.losses import check_loss, check_output, check_targets
 from fastbp.memory import aligned_zeros
+from fastbp.preprocessing import Preprocessing
 
 BIASES = ("trainable", "fixed", "none")
 DTYPES = ("float64", "float32")
@@ -60,6 +62,10 @@ class Network:
         Views into `theta`: assign to their elements to set initial weights.
     biases : list of ndarray, shapes (n_out,)
         Views into `theta`; empty if ``bias="none"``.
+    preprocessing : Preprocessing or None
+        What the inputs and outputs mean, for a network that was trained on the columns of a file.
+    notes : dict
+        Strings, numbers and booleans to remember with the model.
 
     Raises
     ------
@@ -102,6 +108,8 @@ class Network:
         n_parameters = sum((n_in + has_bias) * n_out for n_in, n_out in pairwise(self.layer_sizes))
         if n_parameters * self.dtype.itemsize > np.iinfo(np.intp).max:
             raise OptionError(f"layer_sizes is {layer_sizes!r}: {n_parameters} parameters fit in no memory")
+        self.preprocessing: Preprocessing | None = None
+        self.notes: dict[str, str | int | float | bool | None] = {}
         self._theta = aligned_zeros(n_parameters, self.dtype)
         self._predictors: list[Any] = []
         generator = np.random.default_rng(None if seed is None else check_integer("seed", seed, 0))
@@ -254,6 +262,57 @@ class Network:
         X, Y = self.check_data(X, Y)
         weights = check_weights(sample_weight, len(X), self.dtype)
         return layered.gradient(self, X, Y, weights, threads=check_threads(threads))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a model file, with its preprocessing and its notes.
+
+        The file is in the safetensors format, described in `fastbp.interchange.model_file`. It is written
+        beside and renamed, so that at any instant the old file or the new one is there, whole.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom, it ends in ``.safetensors``.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> net = Network([2, 3, 1], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.save(f"{folder}/net.safetensors")
+        ...     twin = Network.load(f"{folder}/net.safetensors")
+        >>> twin
+        Network([2, 3, 1], sigmoid, sigmoid, half_squared_error, bias='trainable', dtype='float64')
+        >>> bool((twin.theta == net.theta).all())
+        True
+        """
+        from fastbp.interchange import model_file
+
+        model_file.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a network from a model file that `save` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        OSError
+            If there is no such file, or it may not be read.
+        ModelFileError
+            If it is damaged, or no model file, or from a newer fastbp.
+        """
+        from fastbp.interchange import model_file
+
+        return model_file.load(path, cls)
 
     def _views(self, vector: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return the W and the b of every layer as views into a vector that is laid out as `theta`."""

@@ -84,6 +84,16 @@ class Schedule:
             rates = self._formula(np.arange(start, stop, dtype=np.float64))
         return rates[first - start : first - start + count]
 
+    def at(self, steps: np.ndarray) -> np.ndarray:
+        """Return the learning rates of any steps; the last bit may differ from that of `rates`.
+
+        Returns
+        -------
+        float64[steps.size]
+        """
+        with np.errstate(over="ignore"):
+            return self._formula(np.asarray(steps, np.float64))
+
     def _formula(self, step: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 

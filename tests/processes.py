@@ -23,13 +23,15 @@ print(network.theta.tobytes().hex())
 """Train the worked example, and print the bits of its parameters."""
 
 
-def start(code: str, *arguments: str, package: Path = PACKAGE, **environment: str) -> subprocess.Popen:
+def start(
+    code: str, *arguments: str, package: Path = PACKAGE, stderr: int = subprocess.PIPE, **environment: str
+) -> subprocess.Popen:
     """Start a process on `code` with `package`, in this environment with some variables changed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     return subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-c", code, *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         env=inherited | {"PYTHONPATH": str(package.parent)} | environment,
     )

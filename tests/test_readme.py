@@ -2,11 +2,14 @@
 
 import contextlib
 import io
+import itertools
 import re
 import shlex
 from pathlib import Path
 
+import polars
 import pytest
+from sklearn.datasets import load_iris
 
 from fastbp import cli
 
@@ -15,7 +18,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_python_examples_print_what_the_readme_says():
+def test_python_examples_print_what_the_readme_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some of them write files
     namespace: dict[str, object] = {}
     compared = 0
     for (kind, code), (next_kind, text) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
@@ -27,6 +31,31 @@ def test_python_examples_print_what_the_readme_says():
             assert printed.getvalue() == text
             compared += 1
     assert compared >= 2
+
+
+def test_commands_print_what_the_readme_says(tmp_path, monkeypatch, capsys):
+    """What they print is compared without its numbers, as some of those are times."""
+    monkeypatch.chdir(tmp_path)
+    iris = load_iris()
+    columns = dict(zip(map(str, iris.feature_names), iris.data.T, strict=True))
+    species = iris.target_names[iris.target].tolist()
+    polars.DataFrame({**columns, "species": species}).write_csv("iris.csv")
+    compared = 0
+    for (kind, code), (next_kind, text) in itertools.pairwise(BLOCKS):
+        lines = [shlex.split(line) for line in code.splitlines()]
+        if kind == "sh" and next_kind == "text" and all(line[:1] == ["fastbp"] for line in lines):
+            printed = []
+            for line in lines:
+                capsys.readouterr()
+                assert cli.main(line[1:]) == 0
+                printed.append(capsys.readouterr().out)
+            assert without_numbers("\n".join(printed)) == without_numbers(text)
+            compared += 1
+    assert compared >= 1
+
+
+def without_numbers(text: str) -> list[str]:
+    return [re.sub(r"\d[\d.,e-]*", "#", word) for word in text.split()]
 
 
 def test_make_targets_exist():

@@ -69,6 +69,7 @@ def prepare_fastbp(case: Case, math: str) -> Train:
             optimizer=SGD(learning_rate=case.learning_rate),
             update=case.update,
             shuffle=False,
+            progress=False,
             math=math,
         )
         if result.stop_reason == "interrupted":  # Ctrl-C ends the benchmark, not just this call

@@ -6,13 +6,22 @@ Exit status: 0 all went well, 1 the run failed, 2 bad usage or bad input, 130 in
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fastbp import __version__
-from fastbp.cli import bench, example
+from fastbp.cli import bench, example, info, predict, train, warmup
 from fastbp.errors import DivergenceError, FastbpError
 
-COMMANDS = {"example": example, "bench": bench}
+COMMANDS = {
+    "example": example,
+    "train": train,
+    "predict": predict,
+    "info": info,
+    "bench": bench,
+    "warmup": warmup,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"fastbp {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").partition("\n")[0]
-        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        text = (module.__doc__ or "").strip()
+        subparser = subparsers.add_parser(
+            name,
+            help=text.partition("\n")[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         module.add_arguments(subparser)
     options = parser.parse_args(arguments)
     try:
-        status = COMMANDS[options.command].run(options)
+        with _plain_warnings(options.command):
+            status = COMMANDS[options.command].run(options)
         sys.stdout.flush()
         return status
     except FastbpError as error:
@@ -38,6 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; without this, Python complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"fastbp {options.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"fastbp {options.command}: interrupted", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _plain_warnings(command: str) -> Iterator[None]:
+    """Print warnings as errors are: a line, without the place in the code."""
+
+    def show(message: Warning | str, *place: object, **more: object) -> None:
+        print(f"fastbp {command}: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 def train(network: fastbp.Network, rounds: int, update: str, optimizer: fastbp.SGD) -> None:
     """Train on the worked example's one sample."""
     X, Y = worked_example.X, worked_example.Y
-    result = fastbp.train(network, X, Y, steps=rounds, optimizer=optimizer, update=update)
+    result = fastbp.train(network, X, Y, steps=rounds, optimizer=optimizer, update=update, progress=False)
     if result.stop_reason == "interrupted":
         raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import fastbp
+from fastbp.cli.files import check_out
 
 SUFFIXES = (".png", ".svg")
 
@@ -23,18 +24,35 @@ class Trajectory:
 
 def check_plot(path: Path, rounds: int) -> None:
     """Complain, before any work, of a picture that could not be drawn."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise fastbp.OptionError(f"--plot is {str(path)!r}, and must end in {' or '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise fastbp.OptionError(f"--plot is {str(path)!r}, and there is no folder {str(path.parent)!r}")
-    if path.is_dir():
-        raise fastbp.OptionError(f"--plot is {str(path)!r}, and that is a folder")
+    check_out("--plot", path, SUFFIXES)
     if rounds < 2:
         raise fastbp.OptionError(f"--plot needs --rounds of at least 2, and has {rounds}")
+    check_matplotlib()
+
+
+def check_matplotlib() -> None:
+    """Complain if there is no matplotlib."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise fastbp.OptionError("--plot needs matplotlib; install it: pip install 'fastbp[plot]'") from None
+
+
+def save_picture(picture: Any, path: Path) -> None:
+    """Write a picture; the same picture is the same file."""
+    try:
+        picture.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+    except OSError as error:
+        raise fastbp.OptionError(
+            f"--plot is {str(path)!r}, and cannot be written: {error.strerror}"
+        ) from None
+
+
+def style() -> Any:
+    """Return the context in which all pictures are drawn."""
+    import matplotlib
+
+    return matplotlib.rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "fastbp"})
 
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart; one for each neuron that weights lead to.
@@ -53,10 +71,9 @@ LOSS_COLOUR = "black"
 
 def draw(trajectories: Mapping[str, Trajectory], path: Path) -> None:
     """Draw the loss and the weights over the rounds, and between the two updates the difference in loss."""
-    import matplotlib
     from matplotlib.figure import Figure as Picture
 
-    with matplotlib.rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "fastbp"}):
+    with style():
         picture = Picture(figsize=(9.6, 4.6), layout="constrained")
         left, right = picture.subfigures(1, 2, width_ratios=(1, 1.05), squeeze=False)[0]
         both = len(trajectories) == 2
@@ -87,12 +104,7 @@ def draw(trajectories: Mapping[str, Trajectory], path: Path) -> None:
             axes.set_axisbelow(True)
         for axes in (panels[-1, 0], weights):
             axes.set_xlabel("rounds")
-        try:
-            picture.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-        except OSError as error:
-            raise fastbp.OptionError(
-                f"--plot is {str(path)!r}, and cannot be written: {error.strerror}"
-            ) from None
+        save_picture(picture, path)
 
 
 def label_ends(axes: Any, trajectories: Mapping[str, Trajectory]) -> None:

@@ -1,30 +1,27 @@
 """Training: `train` checks its arguments, chooses a kernel, and runs the loop around it."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.errors import NotSupportedError, OptionError, check_choice
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.training import fused222, layered
-from fastbp.training.loop import train_in_chunks
+from fastbp.training.checkpoint import Checkpoint
+from fastbp.training.early_stopping import EarlyStopping
+from fastbp.training.epochs import EpochState
+from fastbp.training.loop import Loop, Run
+from fastbp.training.metrics import Metric
+from fastbp.training.options import apart, check_options
 from fastbp.training.plan import Plan, make_plan
 from fastbp.training.result import TrainingResult
 
-__all__ = ["TrainingResult", "train"]
+__all__ = ["Checkpoint", "EarlyStopping", "EpochState", "TrainingResult", "train"]
 
 KERNELS = ("auto", "fused222", "online", "layered")
-PLANNED_OPTIONS = (
-    "validation_data",
-    "metrics",
-    "early_stopping",
-    "callbacks",
-    "checkpoint",
-    "resume",
-    "max_seconds",
-    "progress",
-)
 
 
 def train(
@@ -42,11 +39,18 @@ def train(
     sample_weight: ArrayLike | None = None,
     l2: float = 0.0,
     dropout: float = 0.0,
+    validation_data: tuple[ArrayLike, ArrayLike] | None = None,
     gradient_clip_norm: float | None = None,
+    metrics: Iterable[str | Metric] = (),
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Iterable[Any] = (),
+    checkpoint: Checkpoint | None = None,
+    resume: bool | str = "auto",
+    max_seconds: float | None = None,
+    progress: bool | str = "auto",
     threads: int | None = None,
     math: str = "fast",
     kernel: str = "auto",
-    **planned: Any,
 ) -> TrainingResult:
     """Train a network in place.
 
@@ -81,9 +85,29 @@ def train(
         in one step; the others are divided by ``1 - dropout``, so that nothing changes afterwards
         (Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov 2014,
         https://jmlr.org/papers/v15/srivastava14a.html).
+    validation_data : (array_like, array_like), optional
+        Inputs and targets, as X and Y, whose loss is evaluated after every epoch.
     gradient_clip_norm : float, optional
         Scale the gradient of all trained parameters together to this Euclidean norm where it is larger
         (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063).
+    metrics : sequence of str or callable
+        What to evaluate after every epoch, of the validation data if there are any, and of X and Y otherwise:
+        "accuracy", "r2", or functions ``metric(Y_true, Y_pred)`` that return a number.
+    early_stopping : EarlyStopping, optional
+        Ends the run when it does not get better, and takes the best parameters.
+    callbacks : sequence of callable
+        Called after every epoch with an `EpochState`: its epoch, step, loss, validation loss, metrics and
+        network. ``state.stop()`` ends the run. An object with a method ``on_epoch_end(state)`` is a callback,
+        too. What a callback raises comes out of `train`, and the network holds the parameters of that epoch.
+    checkpoint : Checkpoint, optional
+        Keeps the run in a folder.
+    resume : {"auto", True, False}
+        Go on from the newest checkpoint in that folder if there is one; insist on one; or start anew.
+    max_seconds : float, optional
+        End the run after this time, within 0.1 s, or after one step if that takes longer. Only this call
+        counts, without compilation.
+    progress : {"auto", True, False}
+        Whether to show a progress bar on standard error; "auto" does on a terminal.
     threads : int, optional
         How many threads share the work of a step; None for as many as pay, of those that the process may use.
         The result has the same bits for any number.
@@ -100,6 +124,8 @@ def train(
     TrainingResult
         Ctrl-C ends the run within 0.1 s, or after one step if that takes longer; the result then has
         ``stop_reason="interrupted"``, and the network holds the parameters of the last whole chunk of steps.
+        That is so in the main thread, as long as Python's own handler answers to Ctrl-C. During compilation
+        and in the search for the first bad step of a run that diverged, Ctrl-C raises KeyboardInterrupt.
 
     Raises
     ------
@@ -107,6 +133,9 @@ def train(
         If an argument is not what it may be; before any work, and nothing is changed.
     NotSupportedError
         If this version cannot do what is asked for.
+    CheckpointError
+        If the newest checkpoint is of another run. ModelFileError, if none can be read; OSError, if the first
+        one cannot be written. Later, a CheckpointWarning says so, and the run goes on.
     DivergenceError
         If a parameter or the loss stops being finite. It names the first bad step; the network holds the
         parameters from before that step.
@@ -130,11 +159,6 @@ def train(
     >>> net.predict(X).argmax(axis=1).tolist(), result.kernel
     ([1, 0, 0, 1], 'layered')
     """
-    if planned:
-        name = next(iter(planned))
-        if name in PLANNED_OPTIONS:
-            raise NotSupportedError(f"{name} is not supported yet; leave it out")
-        raise TypeError(f"train() got an unexpected keyword argument {name!r}")
     if not isinstance(network, Network):
         raise OptionError(f"network is a {type(network).__name__}, and must be a fastbp.Network")
     check_choice("kernel", kernel, KERNELS)
@@ -156,11 +180,27 @@ def train(
         math=math,
         threads=threads,
     )
-    run = RUNS[_chosen(kernel, network, plan, optimizer)](network, X, Y, plan)
-    return train_in_chunks(run, network, plan)
+    options = check_options(
+        network,
+        validation_data=validation_data,
+        metrics=metrics,
+        early_stopping=early_stopping,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        resume=resume,
+        max_seconds=max_seconds,
+        progress=progress,
+    )
+    chosen = _chosen(kernel, network, plan, optimizer)
+    X, Y = apart(X, network), apart(Y, network)
+    return Loop(RUNS[chosen](network, X, Y, plan), network, (X, Y), plan, options).train()
 
 
-RUNS = {"fused222": fused222.Fused222Run, "online": layered.OnlineRun, "layered": layered.LayeredRun}
+RUNS: dict[str, Callable[[Network, np.ndarray, np.ndarray, Plan], Run]] = {
+    "fused222": fused222.Fused222Run,
+    "online": layered.OnlineRun,
+    "layered": layered.LayeredRun,
+}
 
 
 def _chosen(kernel: str, network: Network, plan: Plan, optimizer: Optimizer) -> str:

@@ -21,6 +21,9 @@ Nanoseconds a step, random samples, learning rate 0.5: guessing takes 15 in orde
 an L2 cache.
 """
 
+STATE = ("parameters", "counters", "losses", "order", "generator", "carry")
+"""The arrays that training changes. The slots only save time: what is in them changes no bit."""
+
 
 class Fused222Run:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
@@ -31,6 +34,8 @@ class Fused222Run:
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
         dtype = network.dtype
         n_samples = len(X)
+        self.steps_per_epoch = n_samples
+        self.learning_rate: float | None = None
         self.has_bias = network.bias != "none"
         self.parameters = np.zeros(12, dtype)
         self._in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if not self.has_bias else np.arange(12)
@@ -43,8 +48,8 @@ class Fused222Run:
         self.carry = np.zeros(kernels.CARRY, dtype)
 
         self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
+        self._rate = _learning_rate(plan.schedule.rate(0), dtype)
         self._options = (
-            _learning_rate(plan, dtype),
             network.bias == "trainable",
             plan.update == "sequential",
             plan.shuffle and n_samples > 1,
@@ -77,8 +82,28 @@ class Fused222Run:
         """The parameters, laid out as `Network.theta`."""
         return self.parameters[self._in_theta]
 
+    @property
+    def epoch_loss(self) -> float:
+        """The loss over all samples at the present parameters: this kernel keeps no other."""
+        return self.loss()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return every array that training changes, live: a copy written into them resumes there."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def is_possible(self) -> bool:
+        """Whether a run could have come to this state."""
+        step, position, recorded, end = self.counters
+        return bool(
+            0 <= step <= end == self._n_steps
+            and -1 <= position < self.order.size
+            and recorded == 1 + step // self._record_every + (step == end and step % self._record_every > 0)
+            and (np.sort(self.order) == np.arange(self.order.size)).all()
+        )
+
     def advance(self, until: int) -> None:
         """Train to step `until`; to the present step to compile, and to record the initial loss."""
+        rate = self._rate if self.learning_rate is None else self._rate.dtype.type(self.learning_rate)
         self._kernel(
             *self._data,
             self.order,
@@ -86,6 +111,7 @@ class Fused222Run:
             self.counters,
             self.parameters,
             self.losses,
+            rate,
             *self._options,
             until,
             *self._fast_only,
@@ -99,10 +125,10 @@ class Fused222Run:
         return float(twin.losses[0])
 
     def snapshot(self) -> "Fused222Run":
-        """Return a copy that can be advanced on its own; the slots only save time, so they are shared."""
+        """Return a copy that can be advanced on its own, with the same slots."""
         twin = copy.copy(self)
-        for name in ("parameters", "counters", "losses", "order", "generator", "carry"):
-            setattr(twin, name, getattr(self, name).copy())
+        for name, array in self.state().items():
+            setattr(twin, name, array.copy())
         if self._fast_only:
             twin._fast_only = (twin.carry, *self._fast_only[1:])
         return twin
@@ -129,11 +155,11 @@ def _record_every(n_steps: int, n_samples: int) -> int:
     return -(-epochs // min(MAX_RECORDS, affordable)) * n_samples
 
 
-def _learning_rate(plan: Plan, dtype: np.dtype) -> np.floating:
+def _learning_rate(given: float, dtype: np.dtype) -> np.floating:
     with np.errstate(over="ignore"):
-        rate = dtype.type(plan.optimizer.learning_rate)
+        rate = dtype.type(given)
     if not np.isfinite(rate):
-        raise OptionError(f"learning_rate is {plan.optimizer.learning_rate:g}, and is too large for {dtype}")
+        raise OptionError(f"learning_rate is {given:g}, and is too large for {dtype}")
     return rate
 
 

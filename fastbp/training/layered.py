@@ -83,6 +83,19 @@ class LayeredRun:
         names = ("parameters", "optimizer_state", "order", "generator", "counters", "totals", "losses")
         return {name: getattr(self, name) for name in names}
 
+    def is_possible(self) -> bool:
+        """Whether a run could have come to this state."""
+        step, row, epoch, position, recorded = self.counters
+        steps, n_samples = self.steps_per_epoch, len(self._data[0])
+        due = step // (steps * self._record_every)
+        return bool(
+            0 <= step <= self._plan.n_steps
+            and (epoch, row) == (step // steps, step % steps * self._plan.batch_size)
+            and -1 <= position < n_samples
+            and due <= recorded <= due + (step == self._plan.n_steps)
+            and (np.sort(self.order) == np.arange(self.order.size)).all()
+        )
+
     def advance(self, until: int) -> None:
         """Train to step `until`; to the present step to compile."""
         if self._job is None:

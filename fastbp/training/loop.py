@@ -1,20 +1,33 @@
-"""The loop around every kernel: chunks, Ctrl-C, and the search for the step at which a run diverged."""
+"""The loop around every kernel: chunks, Ctrl-C, epochs, and the search for a run's first bad step."""
 
+import math
 import time
+from dataclasses import replace
 from typing import Protocol, Self
 
 import numpy as np
 
 from fastbp.errors import DivergenceError
 from fastbp.network import Network
+from fastbp.training.epochs import Epochs
+from fastbp.training.interrupts import Interrupts
+from fastbp.training.keeping import Keeper
+from fastbp.training.options import LoopOptions
 from fastbp.training.plan import Plan
+from fastbp.training.progress import ProgressBar, shows_progress
 from fastbp.training.result import TrainingResult
 
 CHUNK_SECONDS = 0.05
 """Work between two looks at Ctrl-C, which is not delivered inside compiled code."""
 
+ANSWER_SECONDS = 0.05
+"""What may be computed after Ctrl-C."""
+
 SNAPSHOT_SECONDS = 1.0
-"""Work between two snapshots: what a search for the step of a divergence repeats."""
+"""Work between two snapshots at least: what a search for the step of a divergence repeats."""
+
+SNAPSHOT_SHARE = 0.005
+"""The share of the time that looking for divergence and taking snapshots may cost."""
 
 
 class Run(Protocol):
@@ -23,6 +36,9 @@ class Run(Protocol):
     name: str
     first_chunk: int
     """Steps that surely take less than `CHUNK_SECONDS`."""
+    steps_per_epoch: int
+    learning_rate: float | None
+    """If not None, it stands in for the schedule from the next call of `advance` on."""
 
     @property
     def step(self) -> int:
@@ -37,77 +53,200 @@ class Run(Protocol):
         """The steps at which they were recorded."""
 
     @property
+    def epoch_loss(self) -> float:
+        """The loss of the last epoch that ended, as the kernel knows it; finite before the first one ends."""
+
+    @property
     def theta(self) -> np.ndarray:
-        """The parameters, laid out as `Network.theta`."""
+        """A copy of the parameters, laid out as `Network.theta`."""
 
     def advance(self, until: int) -> None:
-        """Train to step `until`."""
+        """Train to step `until`; only ever called in one thread."""
 
     def loss(self) -> float:
         """Return the loss over all samples, at the present parameters."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return every array that training changes, live: a copy written into them resumes there."""
+
+    def is_possible(self) -> bool:
+        """Whether a run could have come to this state: it is asked of arrays that were read from a file."""
 
     def snapshot(self) -> Self:
         """Return a copy that can be advanced on its own."""
 
 
-def train_in_chunks(run: Run, network: Network, plan: Plan) -> TrainingResult:
-    """Advance the run to its end, and leave its parameters in the network however it ends."""
-    run.advance(0)  # compiles, or loads the compiled kernel; records the initial loss
-    if not _finite(run):
-        raise DivergenceError(
-            "before training, a parameter or the loss is not finite; "
-            "check the initial weights, and the size of the inputs and targets",
-            0,
-        )
-    started = time.perf_counter()
-    stop_reason = "completed"
-    good = run.snapshot()
-    chunk = run.first_chunk
-    snapshot_taken = started
-    try:
-        while run.step < plan.n_steps and _finite(run):
-            chunk_started = time.perf_counter()
-            if chunk_started - snapshot_taken > SNAPSHOT_SECONDS:
-                good, snapshot_taken = run.snapshot(), chunk_started
-            run.advance(min(run.step + chunk, plan.n_steps))
-            elapsed = time.perf_counter() - chunk_started
-            chunk = max(1, int(chunk * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
-    except KeyboardInterrupt:
-        stop_reason = "interrupted"
-    finally:
-        network.theta[:] = (run if _finite(run) else good).theta
-    if not _finite(run):
-        _raise_divergence(good, run.step, chunk, network, plan)
-    seconds = time.perf_counter() - started
-    losses, steps = run.recorded.copy(), run.recorded_steps
-    if len(steps) == 0 or steps[-1] != run.step:
-        losses, steps = np.append(losses, run.loss()), np.append(steps, run.step)
-    return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name)
+class Loop:
+    """Advances a run to its end, and leaves its parameters in the network however it ends."""
 
+    def __init__(
+        self,
+        run: Run,
+        network: Network,
+        data: tuple[np.ndarray, np.ndarray],
+        plan: Plan,
+        options: LoopOptions,
+    ):
+        self._run, self._network, self._plan, self._options = run, network, plan, options
+        self._interrupts = Interrupts()
+        self._epochs = Epochs(run, network, data, plan, options, self._interrupts)
+        self._keeper = Keeper(run, self._epochs, network, data, plan, options)
+        self._chunk = run.first_chunk
+        self._step_seconds = CHUNK_SECONDS / run.first_chunk
 
-def _finite(run: Run) -> bool:
-    return bool(np.isfinite(run.theta).all() and np.isfinite(run.recorded).all())
+    def train(self) -> TrainingResult:
+        """Run the loop; what can take seconds before it starts is left to Ctrl-C as it is."""
+        run, network = self._run, self._network
+        self._keeper.resume()
+        run.advance(run.step)  # compiles, or loads the compiled kernel; records the initial loss
+        self._epochs.prepare()
+        if not _is_finite(run):
+            raise DivergenceError(
+                "before training, a parameter or the loss is not finite; "
+                "check the initial weights, and the size of the inputs and targets",
+                0,
+            )
+        self._good = run.snapshot()
+        self._progress = ProgressBar(shows_progress(self._options.progress), run.step, self._plan.n_steps)
+        self._started = self._snapshot_due = time.perf_counter()
+        with self._interrupts:
+            stop_reason = "failed"
+            try:
+                self._keeper.start()
+                self._started = time.perf_counter()  # a sync of the disk may take longer than a run
+                # A callback may have interrupted a run just where it ended.
+                ended = self._keeper.stop_reason or self._epochs.stop_reason
+                stop_reason = ended or self._advance_to_end()
+            except KeyboardInterrupt:
+                stop_reason = "interrupted"
+            finally:
+                sound = stop_reason != "diverged" and _is_finite(run)
+                network.theta[:] = (run if sound else self._good).theta
+                self._progress.close()
+            if not sound:
+                self._raise_divergence()
+            seconds = self._keeper.seconds + time.perf_counter() - self._started
+            self._keeper.write(stop_reason)
+            result = self._result(stop_reason, seconds)
+            if self._epochs.ended.best_theta is not None:
+                network.theta[:] = self._epochs.ended.best_theta
+        if self._interrupts.pressed:  # be it after the last step: whoever called is to know
+            return replace(result, stop_reason="interrupted")
+        return result
 
+    def _advance_to_end(self) -> str:
+        """Return why the run ended: a `stop_reason`, or "diverged"."""
+        run, epochs, n_steps = self._run, self._epochs, self._plan.n_steps
+        deadline = self._started + (self._options.max_seconds or math.inf)
+        while True:
+            if self._interrupts.pressed:
+                return "interrupted"
+            if epochs.wanted and run.step == epochs.next_end:
+                if stop_reason := epochs.end():
+                    return stop_reason
+                self._set_rate()
+                if self._interrupts.pressed:
+                    return "interrupted"
+            if run.step == n_steps:
+                return "completed"
+            now = time.perf_counter()
+            if now >= deadline:
+                return "max_seconds"
+            keep = self._keeper.is_due(now)
+            if (keep or now >= self._snapshot_due) and not self._keep_good():
+                return "diverged"
+            if keep:
+                self._keeper.write()
+            self._advance_a_chunk(self._next_stop())
+            self._progress.update(run.step, self._last_loss())
 
-def _raise_divergence(good: Run, bad_step: int, chunk: int, network: Network, plan: Plan) -> None:
-    """Find the first step after which something was not finite, by halving, and raise.
+    def _next_stop(self) -> int:
+        """Return the step at which the loop has something to do at the latest."""
+        next_end = self._epochs.next_end if self._epochs.wanted else math.inf
+        return int(min(self._plan.n_steps, next_end, self._keeper.next_step))
 
-    A parameter that stopped being finite never is again, and a run repeats itself to the bit; so the
-    search costs at most the work since the last snapshot twice, and looking for divergence costs
-    nothing before it happens. No leap is longer than a chunk, for Ctrl-C.
-    """
-    while bad_step - good.step > 1:
-        middle = good.snapshot()
-        middle.advance(min((good.step + bad_step) // 2, good.step + chunk))
-        if _finite(middle) and np.isfinite(middle.loss()):
-            good = middle
+    def _advance_a_chunk(self, limit: int) -> None:
+        before, started = self._run.step, time.perf_counter()
+        self._run.advance(min(before + self._chunk, limit))
+        done, elapsed = self._run.step - before, time.perf_counter() - started
+        if done == self._chunk or elapsed > CHUNK_SECONDS:  # a rest of an epoch tells little about the pace
+            self._chunk = max(1, int(done * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
+            self._step_seconds = elapsed / done
+
+    def _keep_good(self) -> bool:
+        """Take a snapshot if all is finite, and return whether it is."""
+        started = time.perf_counter()
+        if not _is_finite(self._run):
+            return False
+        self._good = self._run.snapshot()
+        ended = time.perf_counter()
+        self._snapshot_due = ended + max(SNAPSHOT_SECONDS, (ended - started) / SNAPSHOT_SHARE)
+        return True
+
+    def _set_rate(self) -> None:
+        """Give the run its adaptive rate; with a snapshot, as the search repeats steps at one rate."""
+        adaptive = self._epochs.ended.adaptive
+        if adaptive and adaptive.rate != self._run.learning_rate:
+            self._run.learning_rate = adaptive.rate
+            self._keep_good()
+
+    def _last_loss(self) -> float | None:
+        if self._epochs.ended.n_epochs:
+            return self._epochs.last_loss
+        return self._run.recorded[-1] if len(self._run.recorded) else None
+
+    def _result(self, stop_reason: str, seconds: float) -> TrainingResult:
+        run, epochs = self._run, self._epochs
+        losses, steps = run.recorded.copy(), run.recorded_steps
+        if len(steps) == 0 or steps[-1] != run.step:
+            losses, steps = np.append(losses, self._loss_at_end(stop_reason)), np.append(steps, run.step)
+        if epochs.wanted:
+            history = epochs.history()
         else:
-            bad_step = middle.step
-    network.theta[:] = good.theta
-    raise DivergenceError(
-        f"step {bad_step} of {plan.n_steps} made a parameter or the loss infinite or NaN, at learning rate "
-        f"{plan.schedule.rate(bad_step - 1):g}; the network holds the parameters from after step "
-        f"{good.step}. "
-        "Try a smaller learning rate, or scale the inputs and targets",
-        bad_step,
-    )
+            rates = self._plan.schedule.at(np.maximum(steps - 1, 0))
+            epoch = steps // run.steps_per_epoch
+            history = {"epoch": epoch, "step": steps, "loss": losses, "learning_rate": rates}
+        return TrainingResult(
+            losses,
+            steps,
+            run.step,
+            seconds,
+            stop_reason,
+            run.name,
+            history,
+            epochs.ended.watch.best_epoch or None,
+        )
+
+    def _loss_at_end(self, stop_reason: str) -> float:
+        """Return the loss; NaN after Ctrl-C if an epoch takes longer than anybody wants to wait now."""
+        at_once = self._run.steps_per_epoch * self._step_seconds < ANSWER_SECONDS
+        return self._run.loss() if at_once or stop_reason != "interrupted" else math.nan
+
+    def _raise_divergence(self) -> None:
+        """Find the first step after which something was not finite, by halving, and raise.
+
+        A parameter that stopped being finite never is again, and a run repeats itself to the bit; so the
+        search costs at most the work since the last snapshot twice, and looking for divergence costs
+        next to nothing before it happens. No leap is longer than a chunk, for Ctrl-C.
+        """
+        good, bad_step, plan = self._good, self._run.step, self._plan
+        while bad_step - good.step > 1:
+            self._interrupts.check()
+            middle = good.snapshot()
+            middle.advance(min((good.step + bad_step) // 2, good.step + self._chunk))
+            if _is_finite(middle) and math.isfinite(middle.epoch_loss) and math.isfinite(middle.loss()):
+                good = middle
+            else:
+                bad_step = middle.step
+        self._network.theta[:] = good.theta
+        rate = plan.schedule.rate(bad_step - 1) if good.learning_rate is None else good.learning_rate
+        raise DivergenceError(
+            f"step {bad_step} of {plan.n_steps} made a parameter or the loss infinite or NaN, "
+            f"at learning rate {rate:g}; the network holds the parameters from after step {good.step}. "
+            "Try a smaller learning rate, or scale the inputs and targets",
+            bad_step,
+        )
+
+
+def _is_finite(run: Run) -> bool:
+    return bool(np.isfinite(run.theta).all() and np.isfinite(run.recorded).all())

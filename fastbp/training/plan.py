@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.errors import NotSupportedError, OptionError, check_choice, check_integer
+from fastbp.errors import OptionError, check_choice, check_integer
 from fastbp.network import check_threads, check_weights
 from fastbp.optimizers import SGD, Optimizer
-from fastbp.schedules import Adaptive, Schedule, check_number
+from fastbp.schedules import Adaptive, Constant, Schedule, check_number
 
 UPDATES = ("simultaneous", "sequential")
 MATHS = ("fast", "exact")
@@ -27,6 +27,8 @@ class Plan:
     batch_size: int
     optimizer: Optimizer
     schedule: Schedule
+    """What a run does by itself; the loop sets the learning rate if it is `adaptive`."""
+    adaptive: Adaptive | None
     update: str
     shuffle: bool
     generator_state: int
@@ -36,14 +38,15 @@ class Plan:
     dropout: float = 0.0
     gradient_clip_norm: float = 0.0
     threads: int | None = None
+    seed: int | None = None
 
     @property
     def one_sample_sgd(self) -> bool:
-        """Whether a step takes one sample at a constant learning rate, and nothing else."""
+        """Whether a step takes one sample at a rate that does not depend on the step, and nothing else."""
         rate = self.optimizer.learning_rate
         return (
             self.batch_size == 1
-            and isinstance(rate, Real)
+            and isinstance(rate, Real | Adaptive)
             and self.optimizer == SGD(rate)
             and self.sample_weight is None
             and self.l2 == self.dropout == self.gradient_clip_norm == 0
@@ -79,8 +82,6 @@ def make_plan(
     if not isinstance(optimizer, Optimizer):
         raise OptionError(f"optimizer is {optimizer!r}, and must be one of fastbp's, such as fastbp.Adam()")
     schedule = optimizer.schedule
-    if isinstance(schedule, Adaptive):
-        raise NotSupportedError("an Adaptive learning rate is not supported yet; take another schedule")
     if gradient_clip_norm is not None and update == "sequential":
         raise OptionError(
             "gradient_clip_norm needs all gradients at once; update='sequential' never has them"
@@ -97,7 +98,8 @@ def make_plan(
         n_steps=n_steps,
         batch_size=batch_size,
         optimizer=optimizer,
-        schedule=schedule,
+        schedule=Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule,
+        adaptive=schedule if isinstance(schedule, Adaptive) else None,
         update=check_choice("update", update, UPDATES),
         shuffle=bool(shuffle),
         generator_state=_generator_state(seed),
@@ -109,6 +111,7 @@ def make_plan(
         if gradient_clip_norm is None
         else _number("gradient_clip_norm", gradient_clip_norm, above=True),
         threads=check_threads(threads),
+        seed=None if seed is None else int(seed),
     )
 
 

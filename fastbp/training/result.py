@@ -20,11 +20,21 @@ class TrainingResult:
     n_steps : int
         Steps taken.
     seconds : float
-        Wall-clock time in the training loop, without compilation.
-    stop_reason : {"completed", "interrupted"}
-        Whether the run took all its steps, or Ctrl-C ended it.
+        Wall-clock time in the training loop, without compilation, and without the first and last checkpoint.
+    stop_reason : str
+        "completed", if the run took all its steps; else what ended it: "interrupted" (Ctrl-C),
+        "early_stopping", "max_seconds", "callback", or "learning_rate_exhausted" (`schedules.Adaptive` had
+        nothing left to divide).
     kernel : str
         The kernel that ran.
+    history : dict of ndarray
+        Columns of equal length: "epoch", "step", "loss", "learning_rate", "validation_loss" if there are
+        validation data, and the metrics by their names, or as "validation_accuracy" and so on if it is the
+        validation data that they were taken of. A row for each epoch, if there are validation data, metrics,
+        early stopping, callbacks or an adaptive learning rate; else the epochs of `loss_steps`, as looking at
+        every epoch takes time. The learning rate is that of the last step.
+    best_epoch : int or None
+        The best epoch, with early stopping.
     """
 
     loss_curve: np.ndarray = field(repr=False)
@@ -33,8 +43,13 @@ class TrainingResult:
     seconds: float
     stop_reason: str
     kernel: str
+    history: dict[str, np.ndarray] = field(repr=False)
+    best_epoch: int | None = None
 
     @property
     def loss(self) -> float:
-        """The loss at the end."""
+        """The loss at the end.
+
+        NaN if the run was interrupted, and no loss is known that would not take longer than Ctrl-C may.
+        """
         return float(self.loss_curve[-1])

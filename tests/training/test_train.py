@@ -8,9 +8,8 @@ import pytest
 import scipy.sparse
 
 import fastbp
-from fastbp import SGD, DataError, Network, NotSupportedError, OptionError, ShapeError
+from fastbp import SGD, DataError, Network, OptionError, ShapeError
 from fastbp.kernels import fused222 as kernels
-from fastbp.training import PLANNED_OPTIONS
 
 X = np.array([[0.05, 0.10], [0.90, 0.20], [0.30, 0.80]])
 Y = np.array([[0.01, 0.99], [0.80, 0.30], [0.25, 0.60]])
@@ -201,12 +200,9 @@ def test_bad_labels_are_refused(labels, error, message):
     refused(error, message, Y=labels, network=Network([2, 2, 2], **options))
 
 
-# --- what this version cannot do yet -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("option", PLANNED_OPTIONS)
-def test_planned_option_says_so(option):
-    refused(NotSupportedError, f"^{option} is not supported yet; leave it out$", **{option: 1})
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True])
+def test_bad_numbers_of_threads_are_refused(threads):
+    refused(OptionError, "threads is .*, and must be an integer of at least 1", threads=threads)
 
 
 def test_online_kernel_takes_one_sample_a_step_by_plain_sgd():

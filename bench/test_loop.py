@@ -1,0 +1,120 @@
+"""What the loop costs: chunks, and the look-out for divergence, against one kernel call of the whole run.
+
+In each round both train the same number of steps from the same state, one after the other; the share is the
+median of the rounds' ratios, less 1. Besides, the time that the loop spends outside the kernel is added up,
+which tells shares that the noise of a busy machine hides.
+"""
+
+import statistics
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+import fastbp
+from fastbp.training import fused222, layered, loop
+from fastbp.training.options import check_options
+from fastbp.training.plan import make_plan
+
+ROUNDS = 11
+
+CASES = {
+    "2-2-2, batch 1, SGD": ([2, 2, 2], 4, 1, fastbp.SGD(0.5), 60_000_000),
+    "2-2-2, batch 1, SGD, exact": ([2, 2, 2], 4, 1, fastbp.SGD(0.5), 20_000_000),
+    "20-64-64-2, batch 32, Adam": ([20, 64, 64, 2], 1000, 32, fastbp.Adam(), 40_000),
+    "784-512-512-10, batch 128, Adam": ([784, 512, 512, 10], 1000, 128, fastbp.Adam(), 250),
+}
+
+
+class Timed:
+    """A run that adds up the time of its kernel calls."""
+
+    def __init__(self, run):
+        self._run, self.seconds = run, 0.0
+
+    def __getattr__(self, name):
+        return getattr(self._run, name)
+
+    def advance(self, until):
+        started = time.perf_counter()
+        self._run.advance(until)
+        self.seconds += time.perf_counter() - started
+
+
+def prepare(case):
+    sizes, n_samples, batch_size, optimizer, steps = CASES[case]
+    generator = np.random.default_rng(0)
+    network = fastbp.Network(sizes, seed=0)
+    X = generator.uniform(-1, 1, (n_samples, sizes[0]))
+    Y = generator.uniform(0.1, 0.9, (n_samples, sizes[-1]))
+    math = "exact" if "exact" in case else "fast"
+    plan = make_plan(
+        n_samples,
+        network.dtype,
+        epochs=None,
+        steps=steps,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        seed=0,
+        math=math,
+    )
+    kind = fused222.Fused222Run if sizes == [2, 2, 2] else layered.LayeredRun
+    options = check_options(
+        network,
+        validation_data=None,
+        metrics=(),
+        early_stopping=None,
+        callbacks=(),
+        checkpoint=None,
+        resume="auto",
+        max_seconds=None,
+        progress=False,
+    )
+    return (
+        lambda: kind(network, X, Y, plan),
+        lambda run: loop.Loop(run, network, (X, Y), plan, options),
+        steps,
+    )
+
+
+@pytest.mark.benchmark(group="the loop's share")
+@pytest.mark.parametrize("case", CASES)
+def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
+    """The loop with all that it does, with the look-out for divergence, and the kernel alone."""
+    new_run, new_loop, steps = prepare(case)
+    ratios, outside, lookouts = [], [], []
+    keep_good = loop.Loop._keep_good
+    spent = [0.0]
+
+    def timed_keep_good(self):
+        started = time.perf_counter()
+        good = keep_good(self)
+        spent[0] += time.perf_counter() - started
+        return good
+
+    monkeypatch.setattr(loop.Loop, "_keep_good", timed_keep_good)
+
+    def both():
+        alone, watched = new_run(), Timed(new_run())
+        alone.advance(0)
+        started = time.perf_counter()
+        alone.advance(steps)
+        seconds_alone = time.perf_counter() - started
+        spent[0] = 0.0
+        result = new_loop(watched).train()
+        assert result.n_steps == steps
+        assert watched.theta.tobytes() == alone.theta.tobytes()
+        ratios.append(result.seconds / seconds_alone)
+        outside.append(1 - watched.seconds / result.seconds)
+        lookouts.append(spent[0] / result.seconds)
+
+    with threadpool_limits(1):
+        benchmark.pedantic(both, rounds=ROUNDS, warmup_rounds=1)
+    shares = {
+        "the loop against one kernel call": statistics.median(ratios) - 1,
+        "outside the kernel": statistics.median(outside),
+        "looking out for divergence": statistics.median(lookouts),
+    }
+    benchmark.extra_info |= shares
+    record_property("shares", shares)

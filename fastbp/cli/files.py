@@ -1,0 +1,47 @@
+"""Files that a command is told to write or to read."""
+
+import os
+from pathlib import Path
+
+from fastbp.errors import ModelFileError, OptionError
+from fastbp.network import Network
+
+
+def check_out(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    """Complain, before any work, of a file that could not be written."""
+    if path.suffix.lower() not in suffixes:
+        raise OptionError(f"{option} is {str(path)!r}, and must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise OptionError(f"{option} is {str(path)!r}, and there is no folder {str(path.parent)!r}")
+    if path.is_dir():
+        raise OptionError(f"{option} is {str(path)!r}, and that is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise OptionError(f"{option} is {str(path)!r}, and nothing may be written to that folder")
+
+
+def load_model(path: Path) -> Network:
+    """Return the network of a model file."""
+    try:
+        return Network.load(path)
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def size(path: Path) -> str:
+    """Return a file's size in words.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(bytes(5130))
+    ...     file.flush()
+    ...     size(Path(file.name))
+    '5.1 kB'
+    """
+    n_bytes: float = path.stat().st_size
+    for unit in ("bytes", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"

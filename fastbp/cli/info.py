@@ -1,0 +1,179 @@
+"""Describe a model file, or this machine as fastbp sees it."""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import scipy
+
+import fastbp
+from fastbp import _jit
+from fastbp.benchmark.machine import describe_machine
+from fastbp.cli.files import load_model, size
+from fastbp.cli.tables import WIDTH, table
+from fastbp.preprocessing import ClassTarget, NumberColumn
+
+VECTOR_BITS = {"avx512f": 512, "avx": 256, "sse2": 128, "neon": 128}
+"""How wide the vectors of a CPU feature are."""
+
+SHOWN = 40
+"""Inputs that are listed; `--json` has all."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `fastbp info`."""
+    parser.add_argument("model", type=Path, nargs="?", help="a model file; without one, the machine")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fastbp info`."""
+    if options.model is None:
+        machine = _machine()
+        print(json.dumps(machine, indent=2) if options.json else _facts(machine))
+        return 0
+    network = load_model(options.model)
+    print(
+        json.dumps(_model(options.model, network), indent=2)
+        if options.json
+        else _model_text(options.model, network)
+    )
+    return 0
+
+
+# --- the machine -------------------------------------------------------------------------------------
+
+
+def _machine() -> dict[str, str | int]:
+    cache = Path(_jit.cache_folder())
+    files = [path for path in cache.rglob("*") if path.suffix == ".nbc"]
+    used = sum(path.stat().st_size for path in files)
+    facts = describe_machine()
+    return {
+        "fastbp": fastbp.__version__,
+        "processor": facts["processor"],
+        "CPU kind": facts["LLVM CPU"],
+        "vector width": f"{_vector_bits()} bits",
+        "cores": facts["cores"],
+        "BLAS": _blas(),
+        "cache folder": str(cache),
+        "compiled kernels": f"{len(files)} in the cache, {used / 1e6:.1f} MB"
+        if files
+        else "none yet: fastbp warmup",
+        "OS": facts["OS"],
+        "C library": facts["C library"],
+        "Python": facts["Python"],
+        "NumPy": facts["NumPy"],
+        "SciPy": scipy.__version__,
+        "Numba": facts["Numba"],
+    }
+
+
+def _vector_bits() -> int:
+    features = llvmlite.binding.get_host_cpu_features()
+    return max([bits for name, bits in VECTOR_BITS.items() if features.get(name)], default=64)
+
+
+def _blas() -> str:
+    """Describe the BLAS that kernels call: SciPy's."""
+    import scipy.linalg.cython_blas  # noqa: F401  (loads it)
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    of_scipy = [pool for pool in pools if "scipy" in Path(pool["filepath"]).parent.name] or pools
+    if not of_scipy:
+        return "unknown"
+    pool = of_scipy[-1]
+    kind = f", {pool['architecture']}" if pool.get("architecture") else ""
+    return f"{pool['internal_api']} {pool['version']}{kind}, {pool['num_threads']} threads"
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    width = max(len(name) for name in facts)
+    return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts.items())
+
+
+# --- a model -----------------------------------------------------------------------------------------
+
+
+def _model(path: Path, network: fastbp.Network) -> dict[str, Any]:
+    return {
+        "model": str(path),
+        "layer_sizes": network.layer_sizes,
+        "hidden_activations": network.hidden_activations,
+        "output_activation": network.output_activation,
+        "loss": network.loss_name,
+        "bias": network.bias,
+        "initializer": network.initializer,
+        "dtype": network.dtype.name,
+        "n_parameters": network.theta.size,
+        "preprocessing": network.preprocessing and network.preprocessing.as_document(),
+        "notes": network.notes,
+    }
+
+
+def _model_text(path: Path, network: fastbp.Network) -> str:
+    preprocessing = network.preprocessing
+    parts = [f"{path} ({size(path)}): {_purpose(network)}", _layers(network)]
+    if preprocessing is not None:
+        parts.append(_columns(network))
+    if network.notes:
+        parts.append(_facts({name: _note(note) for name, note in network.notes.items()}))
+    parts.append(f"Next: fastbp predict {path} FILE --out predictions.csv")
+    return "\n\n".join(parts)
+
+
+def _purpose(network: fastbp.Network) -> str:
+    if network.preprocessing is None:
+        return "a network, without a word on what its inputs and outputs mean"
+    target = network.preprocessing.target
+    if isinstance(target, ClassTarget):
+        labels = [str(label) for label in target.labels]
+        shown = labels if len(labels) <= 10 else [*labels[:9], f"and {len(labels) - 9} more"]
+        return f"predicts the class {target.name!r}: {', '.join(shown)}"
+    return f"predicts the number {target.name!r}, mean {target.mean:.4g}, scale {target.scale:.4g}"
+
+
+def _layers(network: fastbp.Network) -> str:
+    activations = ("", *network.hidden_activations, network.output_activation)
+    rows = []
+    for i, (n, activation) in enumerate(zip(network.layer_sizes, activations, strict=True)):
+        name = "inputs" if i == 0 else "outputs" if i == len(network.layer_sizes) - 1 else f"hidden {i}"
+        own = 0
+        if i:
+            own = network.weights[i - 1].size + (network.biases[i - 1].size if network.biases else 0)
+        rows.append([name, f"{n:,}", activation, f"{own:,}" if i else ""])
+    text = table(
+        ["layer", "size", "activation", "parameters"], {"": rows}, ["left", "right", "left", "right"]
+    )
+    return (
+        f"{text}\n\n{network.theta.size:,} parameters, {network.dtype}, loss {network.loss_name}, "
+        f"bias {network.bias}"
+    )
+
+
+def _columns(network: fastbp.Network) -> str:
+    preprocessing = network.preprocessing
+    assert preprocessing is not None
+    rows = []
+    for column in preprocessing.columns[:SHOWN]:
+        if isinstance(column, NumberColumn):
+            kept = preprocessing.standardize
+            rows.append(
+                [column.name, f"{column.mean:.4g}", f"{column.scale:.4g}" if kept else "as it is", ""]
+            )
+        else:
+            rows.append([column.name, "", "", textwrap.shorten(", ".join(column.categories), WIDTH // 2)])
+    text = table(["column", "mean", "scale", "categories"], {"": rows}, ["left", "right", "right", "left"])
+    if not any(row[3] for row in rows):
+        text = table(["column", "mean", "scale"], {"": [row[:3] for row in rows]}, ["left", "right", "right"])
+    more = len(preprocessing.columns) - SHOWN
+    return f"{text}\n... and {more:,} more columns" if more > 0 else text
+
+
+def _note(note: object) -> str:
+    return f"{note:.6g}" if isinstance(note, float) else str(note)

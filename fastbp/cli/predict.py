@@ -1,0 +1,140 @@
+"""Predict from a file, with a model that `fastbp train` wrote.
+
+Example: fastbp predict iris.safetensors new.csv --out predictions.csv
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastbp
+from fastbp import data
+from fastbp.cli.files import check_out, load_model, size
+from fastbp.cli.scores import Score, scores
+from fastbp.data.tables import Table, polars, read_table
+from fastbp.interchange.atomic import write_atomically
+from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `fastbp predict`."""
+    parser.add_argument("model", type=Path, help="the model file")
+    parser.add_argument("data", type=Path, help="the file: .csv, .tsv, .parquet, .npy or .npz")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=f"where to write the predictions: {', '.join(SUFFIXES)} (default: CSV to standard output)",
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true", help="write the probability of every class, too"
+    )
+    parser.add_argument(
+        "--unseen",
+        choices=data.UNSEEN,
+        default="error",
+        help="what a text is that the training rows did not have: an error, or none of the known ones "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line holds no names; columns are x0, x1, ..."
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: the predictions, unless there is --out"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fastbp predict`."""
+    if options.out is not None:
+        check_out("--out", options.out, SUFFIXES)
+    network = load_model(options.model)
+    table = read_table(options.data, header=not options.no_header)
+    preprocessing = network.preprocessing or _as_they_are(network, table)
+    classes = preprocessing.target.labels if isinstance(preprocessing.target, ClassTarget) else None
+    if options.probabilities and classes is None:
+        raise fastbp.OptionError("--probabilities is for classes, and this model predicts numbers")
+    blocks = data.batches(table, preprocessing, dtype=network.dtype.name, unseen=options.unseen)
+    outputs = np.concatenate([network.predict(X) for X in blocks])
+
+    columns: dict[str, Any] = {"prediction": preprocessing.decode(outputs)}
+    if network.preprocessing is None:
+        columns = {f"output{i}": column for i, column in enumerate(outputs.T)}
+    elif classes is not None and options.probabilities:
+        columns |= {f"probability_{label}": outputs[:, i] for i, label in enumerate(classes)}
+    found = _scores(table, network, outputs)
+    if options.out is not None:
+        write_atomically(options.out, _encoded(columns, options.out.suffix.lower()))
+    if options.json:
+        document: dict[str, Any] = {
+            "rows": len(table),
+            "target": network.preprocessing and preprocessing.target.name,
+            "scores": {score.name: score.value for score in found} or None,
+            "out": options.out and str(options.out),
+        }
+        if options.out is None:
+            document |= {name: np.asarray(column).tolist() for name, column in columns.items()}
+        print(json.dumps(document, indent=2))
+    elif options.out is None:
+        sys.stdout.write(_encoded(columns, ".csv").decode())
+    else:
+        print(_summary(options, len(table), preprocessing, found))
+    return 0
+
+
+def _as_they_are(network: fastbp.Network, table: Table) -> Preprocessing:
+    """Return a preprocessing that does nothing, for a model that was saved without one."""
+    if len(table.names) != network.n_inputs:
+        raise fastbp.DataError(
+            f"{table.path} has {len(table.names)} columns, and this model, which knows no names, takes "
+            f"{network.n_inputs}"
+        )
+    columns = tuple(NumberColumn(name, 0.0, 1.0) for name in table.names)
+    return Preprocessing(columns, NumberTarget("output", 0.0, 1.0), standardize=False)
+
+
+def _scores(table: Table, network: fastbp.Network, outputs: np.ndarray) -> list[Score]:
+    """Return how good the predictions are, if the file has the target."""
+    preprocessing = network.preprocessing
+    if preprocessing is None or not table.named or preprocessing.target.name not in table.names:
+        return []
+    try:
+        return scores(preprocessing, outputs, data.targets(table, preprocessing))
+    except fastbp.DataError as error:  # the predictions are good for all that
+        print(f"fastbp predict: no score: {error}", file=sys.stderr)
+        return []
+
+
+def _encoded(columns: dict[str, Any], suffix: str) -> bytes:
+    frame = polars().DataFrame({name: _plain(column) for name, column in columns.items()})
+    file = BytesIO()
+    if suffix == ".parquet":
+        frame.write_parquet(file)
+    else:
+        frame.write_csv(file, separator="\t" if suffix == ".tsv" else ",")
+    return file.getvalue()
+
+
+def _plain(column: np.ndarray) -> Any:
+    """Return what polars takes: it does not take objects for text by itself."""
+    return column.tolist() if column.dtype == object else column
+
+
+def _summary(
+    options: argparse.Namespace, n_rows: int, preprocessing: Preprocessing, found: list[Score]
+) -> str:
+    rows = "1 prediction" if n_rows == 1 else f"{n_rows:,} predictions"
+    lines = [f"{rows} of {preprocessing.target.name!r}, written to {options.out} ({size(options.out)})"]
+    if found:
+        measured = ", ".join(f"{score.label} {score}" for score in found)
+        lines.append(f"{measured}, against the column {preprocessing.target.name!r} of {options.data}")
+    lines.append(f"\nNext: {shlex.join(['fastbp', 'info', str(options.model)])}")
+    return "\n".join(lines)

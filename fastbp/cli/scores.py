@@ -1,0 +1,57 @@
+"""How good predictions are, as a command shows it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp.network import Network
+from fastbp.preprocessing import ClassTarget, Preprocessing
+from fastbp.training.metrics import accuracy, r2
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that says how good predictions are.
+
+    Attributes
+    ----------
+    name : {"accuracy", "r2", "rmse", "loss"}
+    value : float
+    """
+
+    name: str
+    value: float
+
+    @property
+    def label(self) -> str:
+        """The name as a table shows it."""
+        return {"r2": "R2", "rmse": "RMSE"}.get(self.name, self.name)
+
+    def __str__(self) -> str:
+        if self.name == "accuracy":
+            return f"{100 * self.value:.1f} %"
+        return f"{self.value:.4g}" if self.name != "r2" else f"{self.value:.3f}"
+
+
+def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> list[Score]:
+    """Return the accuracy of a classifier's outputs; R2 and the root mean square error of a regression's.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+    outputs : ndarray, shape (n_samples, n_outputs)
+        The network's.
+    Y : ndarray
+        Class labels, shape (n_samples,), or standardised targets, shape (n_samples, 1).
+    """
+    if isinstance(preprocessing.target, ClassTarget):
+        return [Score("accuracy", float(accuracy(Y, outputs)))]
+    errors = (outputs.astype(np.float64) - Y) * preprocessing.target.scale
+    return [Score("r2", r2(Y, outputs)), Score("rmse", float(np.sqrt(np.mean(errors**2))))]
+
+
+def evaluate(network: Network, X: np.ndarray, Y: np.ndarray) -> list[Score]:
+    """Return the loss and the scores of a network that knows what its outputs mean."""
+    assert network.preprocessing is not None
+    loss = Score("loss", network.loss(X, Y))
+    return [loss, *scores(network.preprocessing, network.predict(X), Y)]

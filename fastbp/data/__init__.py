@@ -1,0 +1,283 @@
+r"""Data from files: columns of CSV, TSV, Parquet, .npy and .npz become X and Y. Needs polars.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     with open(f"{folder}/fruit.csv", "w") as file:
+...         _ = file.write("weight,colour,kind\n150,green,apple\n120,yellow,lemon\n160,red,apple\n")
+...     dataset = load(f"{folder}/fruit.csv", target="kind")
+>>> dataset.preprocessing.input_names, dataset.preprocessing.target.labels
+(['weight', 'colour=green', 'colour=red', 'colour=yellow'], ('apple', 'lemon'))
+>>> dataset.X.shape, dataset.Y
+((3, 4), array([0, 1, 0]))
+
+What a file may be:
+
+.csv, .tsv
+    Text in UTF-8, with a first line of names (or ``header=False``: then the columns are x0, x1, ...). A
+    .csv file whose first line has semicolons and no comma is split at semicolons. A column of which all
+    values are numbers is one of numbers; blanks around values and blank lines do not count. Nothing, NA,
+    N/A, NaN, nan, null, NULL and ? are missing values.
+.parquet
+    Columns of numbers, booleans, text or categories.
+.npy
+    A 2-D array of numbers; its columns are x0, x1, ... It is read some rows at a time, and may be larger
+    than memory; what is made of it then lies in temporary files, which vanish with the arrays.
+.npz
+    Arrays of one length: a 2-D array X is columns X0, X1, ..., a 1-D array a column of its own name.
+
+Numbers and booleans become one input each, standardised (by the training rows alone) unless asked otherwise;
+a column that is the same in all training rows becomes 0. Text becomes an input for each category. Rows are
+counted from 1 in messages, without the line of names and blank lines.
+"""
+
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fastbp.data.columns import encode, encode_target, fit_columns, fit_target
+from fastbp.data.tables import Table, read_table
+from fastbp.errors import DataError, OptionError, check_choice, check_integer
+from fastbp.network import DTYPES
+from fastbp.preprocessing import MISSING, ClassTarget, NumberTarget, Preprocessing
+from fastbp.schedules import check_number
+
+__all__ = ["Dataset", "batches", "load", "targets"]
+
+TASKS = ("classification", "regression")
+UNSEEN = ("error", "zeros")
+
+IN_MEMORY_BYTES = 2**30
+"""What is made of a .npy file lies in temporary files if it would take more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """What `load` makes of a file.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n_samples, n_inputs)
+    Y : ndarray, shape (n_samples,) of int64, or (n_samples, 1)
+        Class labels, or numbers, standardised as the inputs are.
+    X_validation, Y_validation : ndarray, or None
+        What was put aside.
+    preprocessing : Preprocessing
+        What they mean: make it ``network.preprocessing``, and `Network.save` keeps it.
+    remarks : list of str
+        What somebody may want to know: columns that are constant, missing values that were replaced.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    X_validation: np.ndarray | None
+    Y_validation: np.ndarray | None
+    preprocessing: Preprocessing
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def validation_data(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What was put aside, as `fastbp.train` takes it."""
+        if self.X_validation is None or self.Y_validation is None:
+            return None
+        return self.X_validation, self.Y_validation
+
+    @property
+    def task(self) -> str:
+        """What there is to learn: "classification" or "regression"."""
+        return "regression" if isinstance(self.preprocessing.target, NumberTarget) else "classification"
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    target: str | int,
+    task: str | None = None,
+    ignore: Sequence[str | int] = (),
+    missing: str = "error",
+    standardize: bool = True,
+    validation: float | str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    dtype: str = "float64",
+    header: bool = True,
+    scratch: str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """Read a file and prepare it for training.
+
+    Parameters
+    ----------
+    path : path-like
+    target : str or int
+        The column to learn, by name or by position: 0 is the first, -1 the last.
+    task : {"classification", "regression"}, optional
+        What to learn. By default text, booleans, and whole numbers of at most 20 different values are
+        classes.
+    ignore : sequence of str or int
+        Columns to leave out.
+    missing : {"error", "mean"}
+        Whether a missing input is an error, or becomes the column's mean and in text no category. A missing
+        target is always an error.
+    standardize : bool
+        Whether to bring numbers, the target of a regression too, to mean 0 and standard deviation 1.
+    validation : float or path-like, optional
+        A share of the rows to put aside, drawn at random from each class; or another file.
+    seed : int, optional
+        Makes the draw reproducible.
+    dtype : {"float64", "float32"}
+    header : bool
+        Whether the first line of a .csv or .tsv file names the columns.
+    scratch : path-like, optional
+        The folder for temporary files; by default the system's.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or used; it names columns and rows.
+    OptionError
+        If an argument is not what it may be.
+    """
+    if task is not None:
+        check_choice("task", task, TASKS)
+    check_choice("missing", missing, MISSING)
+    number = np.dtype(check_choice("dtype", dtype, DTYPES))
+    table = read_table(path, header=header)
+    name = table.names[table.find("target", target)]
+    left_out = {name, *(table.names[table.find("ignore", column)] for column in ignore)}
+    names = [column for column in table.names if column not in left_out]
+    if not names:
+        raise DataError(f"{table.path} has no column beside the target {name!r} to learn it from")
+    learned, values = fit_target(table, name, task)
+    share = validation if isinstance(validation, float | int) else None
+    training = _training_rows(values, isinstance(learned, ClassTarget), share, seed)
+    if isinstance(learned, NumberTarget):
+        learned = _fit_numbers(table, learned, values[training], standardize)
+    columns, remarks = fit_columns(table, names, training, missing)
+    preprocessing = Preprocessing(tuple(columns), learned, bool(standardize), missing)
+
+    X, X_validation = _split(table, preprocessing, training, number, scratch)
+    Y = _scaled(learned, values, number)
+    Y, Y_validation = Y[training], Y[~training]
+    if validation is not None and share is None:
+        other = read_table(validation, header=header)  # type: ignore[arg-type]
+        everything = np.ones(len(other), bool)
+        X_validation, _ = _split(other, preprocessing, everything, number, scratch)
+        Y_validation = targets(other, preprocessing, dtype)
+    if validation is None:
+        return Dataset(X, Y, None, None, preprocessing, remarks)
+    return Dataset(X, Y, X_validation, Y_validation, preprocessing, remarks)
+
+
+def batches(
+    table: Table, preprocessing: Preprocessing, *, dtype: str = "float64", unseen: str = "error"
+) -> Iterator[np.ndarray]:
+    """Go through a table as the inputs of a network that was trained with this preprocessing.
+
+    Parameters
+    ----------
+    table : Table
+        What `read_table` opened. Columns that the network does not take do not count.
+    preprocessing : Preprocessing
+    dtype : {"float64", "float32"}
+    unseen : {"error", "zeros"}
+        Whether a category that the training rows did not have is an error, or no category.
+
+    Yields
+    ------
+    ndarray, shape (some rows, n_inputs)
+    """
+    check_choice("unseen", unseen, UNSEEN)
+    for _, X in encode(table, preprocessing, np.dtype(check_choice("dtype", dtype, DTYPES)), unseen):
+        yield X
+
+
+def targets(table: Table, preprocessing: Preprocessing, dtype: str = "float64") -> np.ndarray:
+    """Return the target column of a table as `load` would: class labels, or standardised numbers."""
+    table.find("target", preprocessing.target.name)
+    values = encode_target(table, preprocessing.target)
+    return _scaled(preprocessing.target, values, np.dtype(dtype))
+
+
+def _training_rows(values: np.ndarray, by_class: bool, share: float | None, seed: int | None) -> np.ndarray:
+    """Return which rows to train on, bool[n_rows]: of every class the same share, as nearly as can be."""
+    training = np.ones(len(values), bool)
+    if share is None:
+        return training
+    check_number("validation", share, high=1.0, above=True, below=True, alternative=", or a file")
+    n_aside = round(len(values) * share)
+    if not 1 <= n_aside < len(values):
+        raise OptionError(
+            f"validation is {share:g}, which of {len(values)} rows is {n_aside}; at least one row must be on "
+            "either side"
+        )
+    generator = np.random.default_rng(None if seed is None else check_integer("seed", seed, 0))
+    order = generator.permutation(len(values))
+    if by_class:
+        order = order[np.argsort(values[order], kind="stable")]
+    evenly = (np.arange(n_aside) * len(values) + len(values) // 2) // n_aside
+    training[order[evenly]] = False
+    return training
+
+
+def _fit_numbers(table: Table, target: NumberTarget, values: np.ndarray, standardize: bool) -> NumberTarget:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if values.min() == values.max():
+        raise DataError(f"the target {target.name!r} of {table.path} is {values[0]:g} in every row")
+    if not (1e-150 < scale < 1e150 and abs(mean) < 1e150):
+        raise DataError(
+            f"the target {target.name!r} of {table.path} has values from {values.min():g} to "
+            f"{values.max():g}, whose squares double precision does not hold; give it another unit"
+        )
+    return replace(target, mean=mean, scale=scale) if standardize else target
+
+
+def _scaled(target: ClassTarget | NumberTarget, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if isinstance(target, ClassTarget):
+        return values
+    return ((values - target.mean) / target.scale).astype(dtype)[:, None]
+
+
+def _split(
+    table: Table,
+    preprocessing: Preprocessing,
+    training: np.ndarray,
+    dtype: np.dtype,
+    scratch: str | os.PathLike[str] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the inputs of the training rows, and of the others."""
+    n_training = int(training.sum())
+    parts = [
+        _empty((n_rows, preprocessing.n_inputs), dtype, table.is_streamed, scratch)
+        for n_rows in (n_training, len(training) - n_training)
+    ]
+    filled = [0, 0]
+    for start, X in encode(table, preprocessing, dtype, "error"):
+        chosen = training[start : start + len(X)]
+        for i, rows in enumerate((X[chosen], X[~chosen])):
+            parts[i][filled[i] : filled[i] + len(rows)] = rows
+            filled[i] += len(rows)
+    return parts[0], parts[1]
+
+
+def _empty(
+    shape: tuple[int, int], dtype: np.dtype, streamed: bool, scratch: str | os.PathLike[str] | None
+) -> np.ndarray:
+    """Return an array to fill, in memory, or in a file that has no name any more and vanishes with it."""
+    if not streamed or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(dir=scratch) as file:
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        raise DataError(
+            f"{math.prod(shape) * dtype.itemsize / 1e9:.1f} GB of temporary files do not fit into "
+            f"{scratch or tempfile.gettempdir()}: {error.strerror}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Files that outlive the process: models, and what other programs read."""

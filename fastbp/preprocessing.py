@@ -1,0 +1,230 @@
+"""What a network's inputs and outputs mean: the columns of a table, and how they become numbers.
+
+A column of numbers becomes one input, ``(value - mean) / scale`` or the value itself; a column of text one
+input for each of its categories, 1 for the value's category and 0 for the others. The target is a class, for
+which the network has an output each, or a number, ``mean + scale * output``. All of it is part of the model
+file, so that `fastbp predict` needs nothing else. `fastbp.data` finds the numbers and applies them to files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp.errors import DataError, ShapeError
+
+MISSING = ("error", "mean")
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column of numbers.
+
+    Attributes
+    ----------
+    name : str
+    mean : float
+        Of the training samples. It stands in for a missing value, if missing values are allowed.
+    scale : float
+        Their standard deviation, and 1 if they are all the same.
+    """
+
+    name: str
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text, or of categories.
+
+    Attributes
+    ----------
+    name : str
+    categories : tuple of str
+        In ascending order; the inputs are in the same.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassTarget:
+    """What a classifier's outputs are: one for each label, in ascending order."""
+
+    name: str
+    labels: tuple[str, ...] | tuple[int, ...] | tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class NumberTarget:
+    """What a regression's one output is: the target is ``mean + scale * output``."""
+
+    name: str
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the columns of a table become inputs, and outputs predictions.
+
+    Attributes
+    ----------
+    columns : tuple of NumberColumn and TextColumn
+        In the order of the inputs.
+    target : ClassTarget or NumberTarget
+    standardize : bool
+        Whether numbers are standardised, or given to the network as they are.
+    missing : {"error", "mean"}
+        What a missing value is: an error, or a number column's mean, and of a text column no category.
+
+    Examples
+    --------
+    >>> preprocessing = Preprocessing(
+    ...     (NumberColumn("length", 5.8, 0.8), TextColumn("colour", ("blue", "red"))),
+    ...     ClassTarget("species", ("setosa", "virginica")),
+    ... )
+    >>> preprocessing.input_names, preprocessing.n_outputs
+    (['length', 'colour=blue', 'colour=red'], 2)
+    >>> preprocessing.decode([[0.9, 0.1], [0.2, 0.8]]).tolist()
+    ['setosa', 'virginica']
+    >>> Preprocessing.from_document(preprocessing.as_document()) == preprocessing
+    True
+    """
+
+    columns: tuple[NumberColumn | TextColumn, ...]
+    target: ClassTarget | NumberTarget
+    standardize: bool = True
+    missing: str = "error"
+
+    @property
+    def input_names(self) -> list[str]:
+        """A name for each input of the network."""
+        return [
+            name
+            for column in self.columns
+            for name in (
+                [f"{column.name}={category}" for category in column.categories]
+                if isinstance(column, TextColumn)
+                else [column.name]
+            )
+        ]
+
+    @property
+    def n_inputs(self) -> int:
+        """How many inputs the network has."""
+        return sum(len(column.categories) if isinstance(column, TextColumn) else 1 for column in self.columns)
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs the network has."""
+        return len(self.target.labels) if isinstance(self.target, ClassTarget) else 1
+
+    def decode(self, outputs: Any) -> np.ndarray:
+        """Return what the network's outputs mean.
+
+        Parameters
+        ----------
+        outputs : array_like, shape (n_samples, n_outputs)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            Labels: those of the largest output of each sample. Or numbers, in the target's own unit.
+        """
+        outputs = np.asarray(outputs)
+        if isinstance(self.target, ClassTarget):
+            labels = self.target.labels
+            # Objects: an array of strings would take the longest one's memory for each.
+            array = np.array(labels, object if isinstance(labels[0], str) else None)
+            return array[outputs.argmax(axis=1)]
+        return self.target.mean + self.target.scale * outputs[:, 0].astype(np.float64)
+
+    def check_network(self, n_inputs: int, n_outputs: int) -> None:
+        """Raise `ShapeError` unless a network of so many inputs and outputs goes with it."""
+        if (n_inputs, n_outputs) != (self.n_inputs, self.n_outputs):
+            raise ShapeError(
+                f"the preprocessing has {self.n_inputs} inputs and {self.n_outputs} outputs, and the network "
+                f"{n_inputs} and {n_outputs}"
+            )
+
+    def as_document(self) -> dict[str, Any]:
+        """Return it as what JSON can hold: `from_document` undoes it."""
+        return {
+            "columns": [asdict(column) for column in self.columns],
+            "target": asdict(self.target),
+            "standardize": self.standardize,
+            "missing": self.missing,
+        }
+
+    @classmethod
+    def from_document(cls, document: Any) -> "Preprocessing":
+        """Return the preprocessing of a document that may come from anywhere.
+
+        Raises
+        ------
+        DataError
+            If it is not what `as_document` returns.
+        """
+        columns, target, standardize, missing = _values(
+            document, "the preprocessing", ("columns", "target", "standardize", "missing")
+        )
+        if not isinstance(columns, list) or not columns:
+            raise DataError("the preprocessing must have a list of columns")
+        if not isinstance(standardize, bool) or missing not in MISSING:
+            raise DataError(
+                f"the preprocessing's standardize must be true or false, its missing one of {MISSING}"
+            )
+        made = tuple(_column(column) for column in columns)
+        names = [column.name for column in made]
+        if len(set(names)) < len(names):
+            raise DataError("the preprocessing names a column twice")
+        return cls(made, _target(target), standardize, missing)
+
+
+def _column(document: Any) -> NumberColumn | TextColumn:
+    if isinstance(document, dict) and "categories" in document:
+        name, categories = _values(document, "a text column", ("name", "categories"))
+        return TextColumn(_name(name), _distinct("categories", categories, (str,)))
+    name, mean, scale = _values(document, "a number column", ("name", "mean", "scale"))
+    return NumberColumn(_name(name), *_mean_and_scale(mean, scale))
+
+
+def _target(document: Any) -> ClassTarget | NumberTarget:
+    if isinstance(document, dict) and "labels" in document:
+        name, labels = _values(document, "the target", ("name", "labels"))
+        return ClassTarget(_name(name), _distinct("labels", labels, (str, int, bool)))
+    name, mean, scale = _values(document, "the target", ("name", "mean", "scale"))
+    return NumberTarget(_name(name), *_mean_and_scale(mean, scale))
+
+
+def _values(document: Any, what: str, keys: Sequence[str]) -> list[Any]:
+    if not isinstance(document, dict) or set(document) != set(keys):
+        raise DataError(f"{what} must have {', '.join(keys)}, and nothing else")
+    return [document[key] for key in keys]
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise DataError("the name of a column must be a string")
+    return name
+
+
+def _mean_and_scale(mean: Any, scale: Any) -> tuple[float, float]:
+    numbers = all(type(number) in (int, float) and abs(number) < 1e300 for number in (mean, scale))
+    if not numbers or not scale > 0:
+        raise DataError("a mean must be a finite number, and a scale one above 0")
+    return float(mean), float(scale)
+
+
+def _distinct(what: str, values: Any, types: tuple[type, ...]) -> tuple[Any, ...]:
+    """Return a list of distinct values of one of the types as a tuple."""
+    kinds = {type(value) for value in values} if isinstance(values, list | tuple) else set()
+    if len(kinds) != 1 or not kinds <= set(types) or len(set(values)) < len(values):
+        raise DataError(f"{what} must be a list of different values of one kind")
+    if int in kinds and not all(-(2**63) <= value < 2**63 for value in values):
+        raise DataError(f"{what} must be integers of 64 bits")
+    return tuple(values)

@@ -1,0 +1,253 @@
+"""Checkpoints: everything that a run is, in files of which one can be read at any instant.
+
+A folder holds ``checkpoint-00000001.safetensors`` and so on, in the container that
+`fastbp.interchange.tensor_file` describes, of kind "checkpoint", version 1. Their tensors are the arrays of
+the run, ``state.parameters`` and so on, and what the loop knows: ``history``, ``watch`` and ``best_theta`` of
+early stopping, ``adaptive``. The document is::
+
+    {"run": {"network": ..., "optimizer": ..., "data": ..., ...},     what must be the same to resume
+     "made_with": {"CPU": ..., "fastbp": ..., "numpy": ..., ...},     what should be
+     "step": 12000, "n_epochs": 3, "seconds": 1.5,
+     "stop_reason": null, or why the run ended if it is not to go on}
+
+A checkpoint is written beside, synced and renamed, and only then is the oldest one removed.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import os
+import platform
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import binding
+
+from fastbp.errors import CheckpointError, CheckpointWarning, ModelFileError, OptionError, check_integer
+from fastbp.interchange.tensor_file import read_tensors, write_tensors
+
+KIND, VERSION = "checkpoint", 1
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+SAMPLED_NUMBERS = 2**18
+"""Numbers of an array, in whole rows, that its digest looks at: milliseconds, for data of any size."""
+
+NAMED = re.compile(r"checkpoint-(\d{8,18})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Keep a run in a folder, so that it can be resumed to the bit.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder; it is made if it is missing. One run, one folder.
+    every : str or int, default "30s"
+        The time between two checkpoints, such as "500ms", "30s", "5min" or "2h"; or the number of epochs.
+        There is one at the start and at the end, too.
+    keep : int, default 3
+        How many checkpoints to keep: the newest ones. At least 1.
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+
+    Examples
+    --------
+    >>> import tempfile, fastbp
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> def train(**options):
+    ...     net = fastbp.Network([2, 2, 2], seed=1)
+    ...     X, Y = [[0, 1], [1, 0]], [[0, 1], [1, 0]]
+    ...     optimizer = fastbp.SGD(learning_rate=0.5)
+    ...     return net, fastbp.train(net, X, Y, epochs=1000, optimizer=optimizer, seed=0, **options)
+    >>> def stop(state):
+    ...     if state.epoch == 300:
+    ...         raise RuntimeError("the computer broke down")
+    >>> train(checkpoint=Checkpoint(folder.name, every=100), callbacks=[stop])
+    Traceback (most recent call last):
+    RuntimeError: the computer broke down
+    >>> resumed, result = train(checkpoint=Checkpoint(folder.name, every=100))
+    >>> whole, _ = train()
+    >>> result.n_steps, bool((resumed.theta == whole.theta).all())
+    (1000, True)
+    >>> folder.cleanup()
+    """
+
+    path: str | os.PathLike[str]
+    every: str | int = "30s"
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str | os.PathLike) or not os.fspath(self.path):
+            raise OptionError(f"path is {self.path!r}, and must be the name of a folder")
+        check_integer("keep", self.keep, 1)
+        epochs = isinstance(self.every, int | np.integer) and not isinstance(self.every, bool)
+        if not (epochs and self.every >= 1) and not self._seconds():  # type: ignore[operator]
+            raise OptionError(
+                f"every is {self.every!r}, and must be a time such as '30s', '5min' or '2h', "
+                "or a number of epochs"
+            )
+
+    def _seconds(self) -> float:
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)\s*", str(self.every), re.ASCII)
+        return float(match[1]) * UNITS[match[2]] if match else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The time between two checkpoints; infinite if they are counted in epochs."""
+        return self._seconds() or math.inf
+
+    @property
+    def epochs(self) -> int | None:
+        """The epochs between two checkpoints, if they are counted in epochs."""
+        return None if self._seconds() else int(self.every)
+
+
+class Folder:
+    """The checkpoints of one run."""
+
+    def __init__(self, checkpoint: Checkpoint, description: Mapping[str, Any]):
+        self._path, self._keep = Path(checkpoint.path), int(checkpoint.keep)
+        self._description = description
+
+    def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """Return the newest checkpoint that can be read, or None if there is none at all.
+
+        Raises
+        ------
+        ModelFileError
+            If there are some, and none can be read.
+        CheckpointError
+            If it is of another run.
+        """
+        failure: Exception | None = None
+        for number in reversed(self._numbers()):
+            path = self._file(number)
+            try:
+                document, tensors = read_tensors(path, KIND, VERSION)
+            except (OSError, ModelFileError) as error:
+                failure = failure or error
+                continue
+            if failure:
+                _warn(f"the newest checkpoint cannot be read, and {path} is taken instead: {failure}")
+            self._compare(path, document)
+            return document, tensors
+        if failure:
+            raise ModelFileError(
+                f"no checkpoint in {self._path} can be read; resume=False starts anew: {failure}"
+            )
+        return None
+
+    def _compare(self, path: Path, document: dict[str, Any]) -> None:
+        saved, run = document.get("run"), self._description
+        if not isinstance(saved, dict):
+            raise ModelFileError(f"{path}: is damaged: it does not say what run it is of")
+        differences = [
+            f"{name} was {saved.get(name)}, and is {run.get(name)}"
+            for name in sorted(saved.keys() | run.keys())
+            if saved.get(name) != run.get(name)
+            and not (name == "seed" and None in (saved.get(name), run[name]))
+        ]
+        if differences:
+            raise CheckpointError(
+                f"{path} is a checkpoint of another run: {'; '.join(islice(differences, 3))}. "
+                "Take another folder for this run, or resume=False to start anew in this one"
+            )
+        made_with, present = document.get("made_with"), made_with_now()
+        if made_with != present and isinstance(made_with, dict):
+            changes = [
+                f"{name} was {made_with.get(name)}, and is {value}"
+                for name, value in present.items()
+                if made_with.get(name) != value
+            ]
+            _warn(
+                "the resumed run may not have the bits of one that was never stopped, as its checkpoint was "
+                f"made elsewhere: {'; '.join(changes)}"
+            )
+
+    def write(self, document: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+        """Write the next checkpoint, and then remove the oldest ones; raise OSError if that fails."""
+        os.makedirs(self._path, exist_ok=True)
+        numbers = self._numbers()
+        number = numbers[-1] + 1 if numbers else 1
+        whole = {"run": self._description, "made_with": made_with_now(), **document}
+        write_tensors(self._file(number), KIND, VERSION, whole, tensors)
+        for old in numbers[: max(0, len(numbers) + 1 - self._keep)]:
+            with contextlib.suppress(OSError):
+                os.unlink(self._file(old))
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = os.listdir(self._path)
+        except FileNotFoundError:
+            return []
+        return sorted(int(match[1]) for match in map(NAMED.fullmatch, names) if match)
+
+    def _file(self, number: int) -> Path:
+        return self._path / f"checkpoint-{number:08d}.safetensors"
+
+
+def made_with_now() -> dict[str, str]:
+    """Return what the bits of a run depend on, besides the run."""
+    from fastbp import __version__
+
+    name = getattr(numba.config, "CPU_NAME", None) or binding.get_host_cpu_name()
+    features = getattr(numba.config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten()
+    return {
+        "CPU": name,
+        "features of the CPU": hashlib.sha256(features.encode()).hexdigest()[:8],
+        "fastbp": __version__,
+        "llvmlite": llvmlite.__version__,
+        "numba": numba.__version__,
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a setting as JSON has it, the same for equal settings: a schedule as its name and fields."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        settings = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"name": type(value).__name__} | settings
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def data_digest(*arrays: np.ndarray | None) -> str:
+    """Return a digest of arrays' shapes and of rows spread evenly over them, first and last among them."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+            continue
+        digest.update(f"{array.shape}".encode())
+        width = int(np.prod(array.shape[1:]))
+        count = min(len(array), max(2, SAMPLED_NUMBERS // width))
+        rows = array[np.linspace(0, len(array) - 1, count).round().astype(np.int64)]
+        digest.update(np.ascontiguousarray(rows, "<f8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, CheckpointWarning, stacklevel=2)

@@ -1,0 +1,126 @@
+"""Early stopping: the end of a run that does not get better."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastbp.errors import OptionError, check_choice, check_integer
+from fastbp.schedules import check_number
+from fastbp.training.metrics import NAMED, Metric, check_metric
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """End a run after `patience` epochs in a row without an improvement, and take the best parameters.
+
+    An epoch is an improvement if its value is better than the best one before it by more than
+    `minimum_improvement` (Prechelt 1998, "Early stopping - but when?", where this is the criterion UP,
+    https://doi.org/10.1007/3-540-49430-8_3). NaN never is.
+
+    Parameters
+    ----------
+    patience : int, default 10
+        At least 1.
+    minimum_improvement : float, default 0.0
+        At least 0.
+    monitor : str or callable, optional
+        What to look at: "loss", "validation_loss", the name of one of the run's metrics, or a metric of its
+        own, which the run then evaluates too. Metrics are those of the validation data, if there are any.
+        The default is the validation loss, if there are validation data, and the loss otherwise.
+    higher_is_better : bool, optional
+        To be given for metrics other than "accuracy" and "r2", and for them alone.
+    restore_best : bool, default True
+        Whether the network gets the parameters of the best epoch when the run ends, however it ends, save
+        for an exception; else it keeps the last ones.
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0, 1], [1, 0], [1, 0], [0, 1]]
+    >>> net = fastbp.Network([2, 2, 2], seed=1)
+    >>> result = fastbp.train(net, X, Y, epochs=20_000, batch_size=1, seed=0, optimizer=fastbp.SGD(0.5),
+    ...                       early_stopping=EarlyStopping(minimum_improvement=1e-6))
+    >>> result.stop_reason, result.n_steps == 4 * (result.best_epoch + 10)
+    ('early_stopping', True)
+    """
+
+    patience: int = 10
+    minimum_improvement: float = 0.0
+    monitor: str | Metric | None = None
+    higher_is_better: bool | None = None
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        check_integer("patience", self.patience, 1)
+        check_number("minimum_improvement", self.minimum_improvement)
+        if self.monitor is not None and not isinstance(self.monitor, str):
+            check_metric("monitor", self.monitor)
+        for name in ("higher_is_better", "restore_best"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_) and not (value is None and name == "higher_is_better"):
+                raise OptionError(f"{name} is {value!r}, and may be True, False")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What `EarlyStopping` knows between epochs; `best_value` counts so that less is better."""
+
+    best_value: float = math.inf
+    best_epoch: int = 0
+    stalled: int = 0
+
+    def after_epoch(self, epoch: int, value: float, minimum_improvement: float) -> "Watch":
+        """Return the state after an epoch that had this value."""
+        if value < self.best_value - minimum_improvement or (self.best_epoch == 0 and not math.isnan(value)):
+            return Watch(value, epoch)
+        return replace(self, stalled=self.stalled + 1)
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """Where the value that decides stands in the history, and its sign."""
+
+    column: str
+    sign: float
+
+
+def find_monitor(
+    stopping: EarlyStopping, metrics: dict[str, Metric], validates: bool
+) -> tuple[Monitor, dict[str, Metric]]:
+    """Return what decides, and the metrics of the run with the one that `monitor` adds."""
+    monitor = stopping.monitor
+    if monitor is None:
+        monitor = "validation_loss" if validates else "loss"
+    if monitor in ("loss", "validation_loss"):
+        if monitor == "validation_loss" and not validates:
+            raise OptionError("early_stopping.monitor is 'validation_loss', and there are no validation_data")
+        if stopping.higher_is_better:
+            raise OptionError(
+                f"early_stopping.higher_is_better is True, and monitor is {monitor!r}: less is better"
+            )
+        return Monitor(monitor, 1.0), metrics
+    if isinstance(monitor, str):
+        check_choice(
+            "early_stopping.monitor", monitor, dict.fromkeys(("loss", "validation_loss", *metrics, *NAMED))
+        )
+        name, function = monitor, metrics.get(monitor) or NAMED[monitor]
+    else:
+        name, function = check_metric("early_stopping.monitor", monitor)
+        if metrics.get(name, function) is not function:
+            raise OptionError(f"early_stopping.monitor and one of metrics have the name {name!r}; "
+                              "give one another __name__")  # fmt: skip
+    higher = stopping.higher_is_better
+    if function in NAMED.values():
+        if higher is False:
+            raise OptionError(f"early_stopping.higher_is_better is False, and more {name!r} is better")
+        higher = True
+    if higher is None:
+        raise OptionError(f"early_stopping.higher_is_better must be True or False for the metric {name!r}")
+    column = f"validation_{name}" if validates else name
+    return Monitor(column, -1.0 if higher else 1.0), metrics | {name: function}

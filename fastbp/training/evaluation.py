@@ -1,0 +1,62 @@
+"""Evaluation during a run: losses and metrics of any samples, in parts, at given parameters."""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastbp.network import Network
+from fastbp.training import layered
+from fastbp.training.interrupts import Interrupts
+from fastbp.training.metrics import Metric, check_value
+
+PART_WORK = 2e7
+"""Multiplications of one part, some milliseconds: between parts the loop looks at Ctrl-C."""
+
+ACTIVATION_WORK = 16
+"""Multiplications that take as long as a slow activation."""
+
+
+class Evaluation:
+    """Evaluates at any parameters, in a network of its own, as the user's must be consistent."""
+
+    def __init__(self, network: Network, interrupts: Interrupts):
+        self._network = copy.deepcopy(network)
+        self._interrupts = interrupts
+        sizes = np.array(network.layer_sizes, float)
+        work = float(sizes[:-1] @ sizes[1:]) + ACTIVATION_WORK * float(sizes[1:].sum())
+        self._rows = max(1, int(PART_WORK / work))
+
+    def prepare(self, X: np.ndarray, Y: np.ndarray) -> None:
+        """Compile what evaluates such samples, or load it."""
+        layered.loss(self._network, X[:1], Y[:1])
+        layered.predict(self._network, X[:1])
+
+    def loss(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray) -> float:
+        """Return the mean loss; raise KeyboardInterrupt if Ctrl-C is pressed."""
+        self._network.theta[:] = theta
+        total = 0.0
+        for part in self._parts(len(X)):
+            total += layered.loss(self._network, X[part], Y[part]) * len(X[part])
+        return total / len(X)
+
+    def metrics(
+        self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, metrics: dict[str, Metric]
+    ) -> list[float]:
+        """Return the values of metrics; raise KeyboardInterrupt if Ctrl-C is pressed."""
+        self._network.theta[:] = theta
+        predicted = np.empty((len(X), self._network.n_outputs), self._network.dtype)
+        for part in self._parts(len(X)):
+            predicted[part] = layered.predict(self._network, X[part])
+        predicted.flags.writeable = False
+        targets = Y.view()
+        targets.flags.writeable = False
+        return [
+            check_value(name, self._interrupts.call(metric, targets, predicted))
+            for name, metric in metrics.items()
+        ]
+
+    def _parts(self, n_samples: int) -> Iterator[slice]:
+        for start in range(0, n_samples, self._rows):
+            self._interrupts.check()
+            yield slice(start, start + self._rows)

@@ -1,0 +1,50 @@
+"""Ctrl-C as a question that the loop asks, instead of an exception at any line."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Self
+
+
+class Interrupts:
+    """Within this context, in the main thread, Ctrl-C sets `pressed` and nothing else.
+
+    So a run is never torn in the middle of Python code that changes its state. Code of the user's, such as a
+    callback, runs through `call` and gets its KeyboardInterrupt at once. A handler of the user's own is left
+    alone: what it raises goes through the loop as any other exception does.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._raises = False
+        self._installed = False
+
+    def __enter__(self) -> Self:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed and signal.getsignal(signal.SIGINT) == self._handle:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed: for work that can be left at this place."""
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the user's, which Ctrl-C interrupts at once."""
+        self._raises = True
+        try:
+            return function(*arguments)
+        finally:
+            self._raises = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.pressed = True
+        if self._raises:
+            raise KeyboardInterrupt

@@ -1,0 +1,103 @@
+"""`fastbp info` and `fastbp warmup`, as a user types them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fastbp import Network, __version__
+from tests.processes import run
+
+
+def test_the_machine_is_described(fastbp):
+    done = fastbp("info")
+    assert (done.status, done.err) == (0, "")
+    facts = dict(re.split(r" {2,}", line, maxsplit=1) for line in done.out.splitlines())
+    assert facts == {name: str(value) for name, value in json.loads(fastbp("info --json").out).items()}
+    assert facts["fastbp"] == __version__
+    assert re.fullmatch(r"(64|128|256|512) bits", facts["vector width"])
+    assert re.search(r"\d+ threads", facts["BLAS"])
+    assert Path(facts["cache folder"]).name.startswith("fastbp-")
+    assert all(facts.values())
+
+
+def test_a_model_is_described(fastbp):
+    fastbp("train iris.csv --target species --hidden 16,8 --epochs 5 --validation 0.2")
+    done = fastbp("info iris.safetensors")
+    assert (done.status, done.err) == (0, "")
+    assert "predicts the class 'species': setosa, versicolor, virginica" in done.out
+    assert re.search(r"^hidden 2 +8 +relu +136$", done.out, re.MULTILINE)
+    assert "243 parameters, float64, loss categorical_cross_entropy" in done.out
+    for column in Network.load("iris.safetensors").preprocessing.columns:
+        assert f"{column.mean:.4g}" in done.out
+    assert re.search(r"^optimizer +Adam\(", done.out, re.MULTILINE)
+    assert re.search(r"^validation accuracy +0\.\d+", done.out, re.MULTILINE)
+    assert done.out.endswith("Next: fastbp predict iris.safetensors FILE --out predictions.csv\n")
+
+
+def test_a_regression_and_text_columns_are_described(fastbp):
+    Path("fruit.csv").write_text("colour,weight\ngreen,150.5\nyellow,120\nred,160\n")
+    fastbp("train fruit.csv --target weight --epochs 2 --no-standardize")
+    out = fastbp("info fruit.safetensors").out
+    assert "predicts the number 'weight'" in out
+    assert re.search(r"^colour +green, red, yellow$", out, re.MULTILINE)
+
+
+def test_json_has_the_whole_model_but_its_weights(fastbp):
+    fastbp("train iris.csv --target species --epochs 2")
+    document = json.loads(fastbp("info iris.safetensors --json").out)
+    network = Network.load("iris.safetensors")
+    assert document["n_parameters"] == network.theta.size
+    assert document["preprocessing"] == json.loads(json.dumps(network.preprocessing.as_document()))
+    assert document["notes"] == network.notes
+
+
+def test_a_network_without_names_is_described(fastbp):
+    Network([2, 1], bias="none", seed=0).save("net.safetensors")
+    out = fastbp("info net.safetensors").out
+    assert "without a word on what its inputs and outputs mean" in out
+    assert re.search(r"^outputs +1 +sigmoid +2$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["iris.csv", "none.safetensors", "."])
+def test_what_is_no_model_is_one_line_and_status_2(fastbp, name):
+    done = fastbp(f"info {name}")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("fastbp info: ")
+    assert done.err.count("\n") == 1
+
+
+CODE = """
+import sys
+from fastbp.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_after_warmup_nothing_is_compiled(tmp_path, real_data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    output, errors = run(CODE, "warmup", **cache)
+    assert "compiling" in errors
+    assert "All kernels are compiled" in output
+    uses = re.findall(r"^(\S.*?)  +(float\d\d) +[\d.]+$", output, re.MULTILINE)
+    assert {dtype for _, dtype in uses} == {"float64", "float32"}
+    assert {"fused222, math=fast", "fused222, math=exact", "predict"} <= {name for name, _ in uses}
+    for line in (
+        ["example", "--steps"],
+        ["train", str(real_data / "iris.csv"), "--target", "species", "--epochs", "2", "--validation", "0.2"],
+        [
+            "train",
+            str(real_data / "diabetes.csv"),
+            "--target",
+            "progression",
+            "--epochs",
+            "2",
+            "--dtype",
+            "float32",
+        ],
+    ):
+        assert run(CODE, *line, **cache)[1] == ""
+    again = json.loads(run(CODE, "warmup", "--json", **cache)[0])
+    assert len(again["kernels"]) == len(uses)

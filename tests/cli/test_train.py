@@ -1,0 +1,459 @@
+"""`fastbp train`, as a user types it."""
+
+import json
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fastbp import Network, errors
+from fastbp.cli import train
+from tests.cli.conftest import TARGETS
+from tests.processes import PACKAGE
+
+IRIS = "train iris.csv --target species"
+
+
+def report(fastbp, line: str) -> dict:
+    done = fastbp(f"{line} --json")
+    assert (done.status, done.err) == (0, "")
+    return json.loads(done.out)
+
+
+# --- from a file to predictions ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("name", "score", "least"),
+    [
+        ("iris", "accuracy", 0.9),
+        ("wine", "accuracy", 0.9),
+        ("breast_cancer", "accuracy", 0.93),
+        ("diabetes", "r2", 0.35),
+    ],
+)
+def test_real_data_from_the_file_to_the_predictions(fastbp, name, suffix, score, least):
+    done = fastbp(f"train {name}.{suffix} --target {TARGETS[name]} --hidden 16,16 --validation 0.2 --l2 0.01")
+    assert (done.status, done.err) == (0, "")
+    following = re.search(r"^Next: fastbp (.*)$", done.out, re.MULTILINE)
+    done = fastbp(following[1])  # the next command to type, as it is printed
+    assert (done.status, done.err) == (0, "")
+    assert "written to predictions.csv" in done.out
+
+    predictions, truth = (
+        pl.read_csv("predictions.csv")["prediction"],
+        pl.read_csv(f"{name}.csv")[TARGETS[name]],
+    )
+    if score == "accuracy":
+        measured = float((predictions == truth).mean())
+        assert f"accuracy {100 * measured:.1f} %" in done.out
+    else:
+        measured = 1 - float(((predictions - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+        assert f"R2 {measured:.3f}" in done.out
+    assert measured > least
+
+
+def test_validation_scores_are_those_of_rows_that_were_not_trained_on(fastbp):
+    results = [report(fastbp, f"{IRIS} --validation 0.2 --seed {seed}") for seed in range(3)]
+    assert all(result["rows"] == {"training": 120, "validation": 30} for result in results)
+    assert np.mean([result["scores"]["validation"]["accuracy"] for result in results]) > 0.9
+    assert all(
+        result["scores"]["validation"]["loss"] != result["scores"]["training"]["loss"] for result in results
+    )
+
+
+def test_the_report_has_what_one_wants_to_know(fastbp):
+    out = fastbp(f"{IRIS} --hidden 16,16 --epochs 50 --validation 0.2 --out model.safetensors").out
+    assert "iris.csv: 150 rows, 4 inputs, 3 classes of 'species': setosa, versicolor" in out
+    assert re.search(r"^rows +120 +30$", out, re.MULTILINE)
+    assert re.search(r"^loss +[\d.]+ +[\d.]+$", out, re.MULTILINE)
+    assert re.search(r"^accuracy +[\d.]+ % +[\d.]+ %$", out, re.MULTILINE)
+    assert "4-16-16-3, relu, softmax" in out
+    assert "403 parameters, float64, loss categorical_cross_entropy" in out
+    assert "50 epochs, 200 steps in " in out
+    assert re.search(r"[\d,]+ steps a second, kernel \w+$", out, re.MULTILINE)
+    assert re.search(r"model +model.safetensors \([\d.]+ kB\)", out)
+    assert out.endswith("\nNext: fastbp predict model.safetensors iris.csv --out predictions.csv\n")
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_json_holds_the_report(fastbp):
+    result = report(fastbp, f"{IRIS} --hidden 8 --epochs 10 --validation 0.2")
+    assert result["classes"] == ["setosa", "versicolor", "virginica"]
+    assert result["layer_sizes"] == [4, 8, 3]
+    assert (result["epochs"], result["steps"], result["stop_reason"]) == (10, 40, "completed")
+    assert result["steps_per_second"] == pytest.approx(result["steps"] / result["seconds"])
+    assert result["model"] == "iris.safetensors"
+    assert all(math.isfinite(value) for part in result["scores"].values() for value in part.values())
+
+
+def test_a_regression_reports_errors_in_the_targets_unit(fastbp):
+    result = report(fastbp, "train diabetes.csv --target progression --epochs 20")
+    network = Network.load("diabetes.safetensors")
+    frame = pl.read_csv("diabetes.csv")
+    columns = network.preprocessing.columns
+    X = np.column_stack([(frame[c.name].to_numpy() - c.mean) / c.scale for c in columns])
+    error = network.preprocessing.decode(network.predict(X)) - frame["progression"].to_numpy()
+    assert result["scores"]["training"]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    assert result["task"] == "regression"
+
+
+def test_the_same_seed_gives_the_same_file(fastbp):
+    contents = []
+    for seed in (0, 0, 1):
+        assert fastbp(f"{IRIS} --epochs 20 --validation 0.2 --dropout 0.1 --seed {seed}").status == 0
+        contents.append(Path("iris.safetensors").read_bytes())
+    assert contents[0] == contents[1]
+    assert contents[0] != contents[2]
+
+
+def test_options_reach_the_network_and_the_training(fastbp):
+    line = (
+        f"{IRIS} --hidden 5,4 --activation tanh --dtype float32 --epochs 3 --batch-size all --optimizer sgd "
+        "--learning-rate 0.5 --l2 0.001 --ignore 'sepal width (cm)' --no-standardize --out a.safetensors"
+    )
+    result = report(fastbp, line)
+    network = Network.load("a.safetensors")
+    assert network.layer_sizes == (3, 5, 4, 3)
+    assert network.hidden_activations == ("tanh", "tanh")
+    assert network.initializer == "glorot_uniform"
+    assert network.dtype == np.float32
+    assert not network.preprocessing.standardize
+    assert result["steps"] == 3
+    assert network.notes["optimizer"].startswith("SGD(learning_rate=0.5")
+
+
+def test_no_hidden_layer_is_a_linear_model(fastbp):
+    assert report(fastbp, f"{IRIS} --hidden 0 --epochs 2")["layer_sizes"] == [4, 3]
+
+
+def test_a_loss_and_a_task_can_be_chosen(fastbp):
+    line = "train wine.csv --target cultivar --task regression --loss huber --epochs 2"
+    assert report(fastbp, line)["task"] == "regression"
+    assert Network.load("wine.safetensors").loss_name == "huber"
+
+
+def test_patience_ends_a_run_that_gets_no_better(fastbp):
+    line = "train diabetes.csv --target progression --validation 0.3 --epochs 5000 --patience 5"
+    result = report(fastbp, line)
+    assert result["stop_reason"] == "early_stopping"
+    assert result["epochs"] == result["best_epoch"] + 5
+    assert "no better since epoch" in fastbp(line).out
+
+
+def test_validation_may_be_another_file(fastbp):
+    frame = pl.read_csv("iris.csv")
+    frame[::3].write_parquet("held out.parquet")
+    frame.gather_every(2, 1).write_csv("rest.csv")
+    result = report(fastbp, "train rest.csv --target species --validation 'held out.parquet'")
+    assert result["rows"] == {"training": 75, "validation": 50}
+
+
+def test_a_npy_file_is_learned_from(fastbp):
+    frame = pl.read_csv("wine.csv")
+    np.save("wine.npy", frame.to_numpy())
+    result = report(fastbp, "train wine.npy --target -1 --validation 0.2")
+    assert result["classes"] == [0, 1, 2]
+    assert result["scores"]["validation"]["accuracy"] > 0.85
+
+
+def test_missing_values_are_replaced_if_asked_and_said(fastbp):
+    text = Path("iris.csv").read_text().replace("5.1,", ",", 2)
+    Path("holes.csv").write_text(text)
+    done = fastbp("train holes.csv --target species --epochs 2 --missing mean")
+    assert done.status == 0
+    assert done.err == "fastbp train: 2 missing values were replaced, in 'sepal length (cm)'\n"
+
+
+# --- pictures, logs, configuration -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", ["", "--validation 0.2", "--validation 0.2 --patience 1", "--epochs 1"])
+def test_a_plot_is_drawn(fastbp, options):
+    for name in ("a.svg", "b.svg", "a.png"):
+        assert fastbp(f"{IRIS} --epochs 30 --plot {name} {options}").status == 0
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("a.svg").read_bytes() == Path("b.svg").read_bytes()
+    words = {element.text for element in ElementTree.parse("a.svg").iter() if element.text}
+    assert {"Loss", "epochs", "training"} <= words
+    assert ("validation" in words) == ("--validation" in options)
+
+
+def test_a_log_has_a_line_an_epoch(fastbp):
+    result = report(fastbp, f"{IRIS} --epochs 12 --validation 0.2 --log run.jsonl")
+    rows = [json.loads(line) for line in Path("run.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 13))
+    assert [row["step"] for row in rows] == list(range(4, 49, 4))
+    assert all(set(row) == {"epoch", "step", "loss", "validation_loss", "learning_rate"} for row in rows)
+    assert rows[-1]["validation_loss"] == pytest.approx(result["scores"]["validation"]["loss"])
+
+
+CONFIG = """
+data = "iris.csv"
+target = "species"
+hidden = [7, 6]
+epochs = 4
+batch-size = "all"
+learning_rate = 0.5
+no-standardize = true
+json = false
+ignore = ["sepal width (cm)"]
+"""
+
+
+def test_options_come_from_a_file_and_what_is_typed_wins(fastbp):
+    Path("run.toml").write_text(CONFIG)
+    for line in (
+        "train --config run.toml --epochs 3 --hidden 5",
+        "train --epochs 3 --hidden 5 --config run.toml",
+    ):
+        assert fastbp(line).status == 0
+        network = Network.load("iris.safetensors")
+        assert network.layer_sizes == (3, 5, 3)
+        assert network.notes["steps"] == 3
+        assert "learning_rate=0.5" in network.notes["optimizer"]
+        assert not network.preprocessing.standardize
+    assert fastbp("train wine.csv --config run.toml --target cultivar --ignore ash").status == 0
+    assert Network.load("wine.safetensors").layer_sizes == (12, 7, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("epoch = 3", "'epoch' is no option of this command; did you mean 'epochs'?"),
+        ("epochs = 'many'", "argument --epochs: invalid int value: 'many'"),
+        ("task = 'clustering'", "argument --task: invalid choice: 'clustering'"),
+        ("hidden = [0, 3]", "'0,3' is not a list of sizes"),
+        ("json = 1", "json is 1, and may be true or false"),
+        ("epochs = true", "epochs is True, and may be a number"),
+        ("epochs = {}", "epochs is {}, and may be a number"),
+        ("[training]\nepochs = 3", "'training' is no option"),
+        ("config = 'other.toml'", "'config' is no option"),
+        ("epochs = ", "is no TOML"),
+        ("\xff", "is no TOML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(fastbp, text, complaint):
+    if text is not None:
+        Path("run.toml").write_text(text, encoding="latin-1")
+    done = fastbp(f"{IRIS} --config run.toml")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert "run.toml" in done.err
+    assert complaint in done.err
+
+
+# --- runs that are stopped ---------------------------------------------------------------------------
+
+
+def checkpoints() -> list[str]:
+    return sorted(path.name for path in Path("iris.checkpoints").glob("*"))
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_model(fastbp):
+    line = f"{IRIS} --epochs 3000 --validation 0.2 --dropout 0.1 --log run.jsonl"
+    assert fastbp(line).status == 0
+    whole, log = Path("iris.safetensors").read_bytes(), Path("run.jsonl").read_text()
+    assert not checkpoints()
+
+    stopped = fastbp(f"{line} --max-seconds 0.02")
+    assert "Next: the same command with --resume goes on" in stopped.out
+    assert checkpoints()
+    assert Path("iris.safetensors").read_bytes() != whole
+    with open("run.jsonl", "a") as file:  # as if the process had been killed after its last checkpoint
+        file.write('{"epoch": 2999, "step": 11996, "loss": 0.1}\n{"epoch": 30')
+    assert fastbp(f"{line} --resume").status == 0
+    assert Path("iris.safetensors").read_bytes() == whole
+    assert Path("run.jsonl").read_text() == log
+    assert not Path("iris.checkpoints").exists()
+
+
+def test_a_run_that_was_stopped_is_not_lost_by_mistake(fastbp):
+    line = f"{IRIS} --epochs 100000"
+    assert fastbp(f"{line} --max-seconds 0.02").status == 0
+    before = checkpoints()
+    for wrong, complaint in (
+        (line, "has a run that was stopped: --resume goes on with it, --restart starts anew"),
+        (f"{line} --resume --restart", "give one of them"),
+        (f"{IRIS} --epochs 200 --resume", "is a checkpoint of another run: steps was 500000"),
+        (f"{line} --hidden 3 --resume", "(here: --restart)"),
+    ):
+        done = fastbp(wrong)
+        assert (done.status, done.out) == (2, "")
+        assert done.err.count("\n") == 1
+        assert complaint in done.err
+        assert checkpoints() == before
+    Path("iris.checkpoints/mine.txt").touch()
+    assert fastbp(f"{IRIS} --epochs 2 --restart").status == 0
+    assert checkpoints() == ["mine.txt"]
+
+
+def test_there_must_be_something_to_go_on_with(fastbp):
+    done = fastbp(f"{IRIS} --resume")
+    assert done.status == 2
+    assert "has no run that was stopped" in done.err
+
+
+def start(line: str) -> subprocess.Popen:
+    code = "import sys; from fastbp.cli import main; sys.exit(main())"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", code, *shlex.split(line)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def wait_for_lines(process: subprocess.Popen, path: Path) -> None:
+    while process.poll() is None and not (path.exists() and path.stat().st_size > 10_000):
+        time.sleep(0.01)
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_stopped_can_be_resumed(fastbp, how):
+    line = f"{IRIS} --epochs 2000000 --log run.jsonl"
+    with start(line) as process:
+        wait_for_lines(process, Path("run.jsonl"))
+        process.send_signal(how)
+        out, err = process.communicate()
+    if how == signal.SIGINT:  # the model is written, and the report says how to go on
+        assert process.returncode == 130
+        assert "by Ctrl-C" in out
+        assert "Next: the same command with --resume goes on" in out
+        assert Network.load("iris.safetensors").notes["stop_reason"] == "interrupted"
+    assert "Traceback" not in err
+    resumed = json.loads(fastbp(f"{line} --resume --max-seconds 0.05 --json").out)
+    epochs = [json.loads(text)["epoch"] for text in Path("run.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, resumed["epochs"] + 1))
+
+
+def test_a_diverging_run_fails_and_leaves_no_model(fastbp):
+    line = "train diabetes.csv --target progression --optimizer sgd --learning-rate 1e6 --activation identity"
+    done = fastbp(line)
+    assert (done.status, done.out) == (1, "")
+    assert re.fullmatch(r"fastbp train: step \d+ of .* smaller learning rate.*\n", done.err)
+    assert not Path("diabetes.safetensors").exists()
+
+
+# --- what is wrong -----------------------------------------------------------------------------------
+
+BROKEN = {
+    "empty.csv": b"",
+    "blank.csv": b"\n\n\n",
+    "header.csv": b"a,species\n",
+    "ragged.csv": b"a,species\n1,x\n2,y,z\n",
+    "quote.csv": b'a,species\n1,"x\n2,y\n',
+    "twice.csv": b"a,a,species\n1,2,x\n3,4,y\n",
+    "nameless.csv": b",species\n1,x\n2,y\n",
+    "bare.csv": b"1,2\n3,4\n",
+    "missing.csv": b"a,species\n1,x\nNA,y\n",
+    "no target.csv": b"a,species\n1,x\n2,\n",
+    "slip.csv": b"a,species\n1,x\n2,y\n3a,x\n",
+    "infinite.csv": b"a,species\n1,x\ninf,y\n",
+    "one class.csv": b"a,species\n1,x\n2,x\n",
+    "only target.csv": b"species\nx\ny\n",
+    "latin.csv": "a,species\n1,ä\n2,b\n".encode("latin-1"),
+    "text.parquet": b"a,species\n1,x\n2,y\n",
+    "text.npy": b"a,species\n1,x\n2,y\n",
+    "text.npz": b"a,species\n1,x\n2,y\n",
+    "table.xlsx": b"PK",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
+    Path(name).write_bytes(BROKEN[name])
+    done = fastbp(f"train '{name}' --target species")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("fastbp train: ")
+    assert done.err.count("\n") == 1
+    assert name in done.err
+    assert not list(Path().glob("*.safetensors"))
+    assert not list(Path().glob("*.checkpoints"))
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("train", "give the file to learn from"),
+        ("train iris.csv", "give --target COLUMN"),
+        ("train none.csv --target species", "there is no file none.csv"),
+        ("train . --target species", "data files end in .csv"),
+        ("train iris.csv --target specis", "target is 'specis', and iris.csv has the columns 'sepal length"),
+        (f"{IRIS} --ignore petal", "ignore is 'petal'"),
+        (f"{IRIS} --task regression", "a regression needs numbers"),
+        (f"{IRIS} --validation 1.2", "validation is 1.2"),
+        (f"{IRIS} --validation 0.001", "validation is 0.001, which of 150 rows is 0"),
+        (f"{IRIS} --validation nothing.csv", "there is no file nothing.csv"),
+        (f"{IRIS} --validation wine.csv", "wine.csv lacks 'sepal length (cm)'"),
+        (f"{IRIS} --loss huber", "--loss is for a regression"),
+        (f"{IRIS} --epochs 0", "--epochs is 0"),
+        (f"{IRIS} --patience 0", "--patience is 0"),
+        (f"{IRIS} --seed -1", "--seed is -1"),
+        (f"{IRIS} --batch-size 0", "batch_size is 0"),
+        (f"{IRIS} --learning-rate -1", "learning_rate is -1"),
+        (f"{IRIS} --learning-rate nan", "learning_rate is nan"),
+        (f"{IRIS} --l2 -1", "l2 is -1"),
+        (f"{IRIS} --dropout 1", "dropout is 1"),
+        (f"{IRIS} --max-seconds 0", "max_seconds is 0"),
+        (f"{IRIS} --optimizer rprop", "add --batch-size all"),
+        (f"{IRIS} --out model.h5", "--out is 'model.h5', and must end in .safetensors"),
+        (f"{IRIS} --out no/such/model.safetensors", "there is no folder 'no/such'"),
+        (f"{IRIS} --plot curve.jpg", "must end in .png or .svg"),
+        (f"{IRIS} --log run.txt", "must end in .jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(fastbp, line, complaint):
+    done = fastbp(line)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("fastbp train: ")
+    assert done.err.count("\n") == 1
+    assert complaint in done.err
+    assert not list(Path().glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "options", ["--hidden sixteen", "--hidden 16,0", "--batch-size some", "--task clustering", "--epochs 1.5"]
+)
+def test_bad_usage_is_status_2(fastbp, options):
+    done = fastbp(f"{IRIS} {options}")
+    assert (done.status, done.out) == (2, "")
+    assert "Traceback" not in done.err
+
+
+def test_a_model_that_cannot_be_written_is_a_failed_run(fastbp, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "iris.safetensors")
+
+    monkeypatch.setattr(train.fastbp.Network, "save", full)
+    done = fastbp(f"{IRIS} --epochs 2")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "fastbp train: iris.safetensors: No space left on device\n"
+    assert checkpoints()  # the run is not lost with it
+
+
+def test_warnings_are_one_line(fastbp, recwarn):
+    assert issubclass(errors.CheckpointWarning, Warning)
+    assert fastbp(f"{IRIS} --epochs 100000 --max-seconds 0.02").status == 0
+    newest = max(Path("iris.checkpoints").glob("checkpoint-*"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with start(f"{IRIS} --epochs 100000 --resume --max-seconds 0.02") as process:
+        _, err = process.communicate()
+    assert process.returncode == 0
+    assert err.startswith("fastbp train: warning: the newest checkpoint cannot be read")
+    assert err.count("\n") == 1

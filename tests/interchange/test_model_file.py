@@ -1,0 +1,545 @@
+"""A model file gives back the network that was saved, or says what is wrong with it."""
+
+import hashlib
+import json
+import pickle
+import random
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from fastbp import ModelFileError, Network, OptionError, ShapeError
+from fastbp.interchange import model_file, tensor_file
+from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing, TextColumn
+
+NETWORKS = {
+    "worked example": lambda: Network([2, 2, 2], bias="fixed", seed=0),
+    "deep": lambda: Network(
+        [3, 5, 4, 2],
+        hidden_activation=["relu", "gelu"],
+        output_activation="softmax",
+        loss="categorical_cross_entropy",
+        initializer="he_uniform",
+        dtype="float32",
+        seed=1,
+    ),
+    "no hidden layer, no bias": lambda: Network([1, 1], output_activation="identity", bias="none", seed=2),
+}
+
+PREPROCESSING = Preprocessing(
+    (NumberColumn("Länge", 5.8, 0.8), TextColumn("colour", ("blue", "red"))),
+    ClassTarget("species", ("setosa", "virginica")),
+    missing="mean",
+)
+
+
+def classifier() -> Network:
+    network = NETWORKS["deep"]()
+    network.preprocessing = PREPROCESSING
+    network.notes = {"epochs": 200, "file": "iris.csv", "done": True, "loss": 0.1, "nothing": None}
+    return network
+
+
+def content(network: Network) -> tuple:
+    return (
+        network.layer_sizes,
+        network.hidden_activations,
+        network.output_activation,
+        network.loss_name,
+        network.bias,
+        network.initializer,
+        network.dtype,
+        network.theta.tobytes(),
+        network.preprocessing,
+        network.notes,
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.safetensors"
+
+
+@pytest.mark.parametrize("make", [*NETWORKS.values(), classifier], ids=[*NETWORKS, "with preprocessing"])
+def test_everything_comes_back(make, path):
+    network = make()
+    network.save(path)
+    assert content(Network.load(path)) == content(network)
+
+
+def test_parameters_come_back_to_the_bit(path):
+    network = Network([2, 2, 2])
+    network.theta[:4] = np.nan, -0.0, 5e-324, -np.inf
+    network.save(path)
+    assert Network.load(str(path)).theta.tobytes() == network.theta.tobytes()
+
+
+def test_a_loaded_network_is_of_the_class_that_was_asked(path):
+    class Special(Network):
+        pass
+
+    Network([2, 1]).save(path)
+    assert type(Special.load(path)) is Special
+
+
+def test_the_same_model_is_the_same_file(path, tmp_path):
+    classifier().save(path)
+    classifier().save(tmp_path / "twin")
+    assert path.read_bytes() == (tmp_path / "twin").read_bytes()
+
+
+def test_any_reader_of_safetensors_finds_the_matrices(path):
+    network = classifier()
+    network.save(path)
+    tensors = load_tensors(path.read_bytes())
+    assert sorted(tensors) == [f"layers.{i}.{letter}" for i in range(3) for letter in "Wb"]
+    assert (tensors["layers.1.W"] == network.weights[1]).all()
+
+
+def test_the_digest_is_what_the_documentation_says(path):
+    network = Network([2, 1], seed=0)
+    network.save(path)
+    data = path.read_bytes()
+    n = int.from_bytes(data[:8], "little")
+    envelope = json.loads(json.loads(data[8 : 8 + n])["__metadata__"]["fastbp"])
+    table = [["layers.0.W", "F64", [2, 1]], ["layers.0.b", "F64", [1]]]
+    text = json.dumps(["model", 1, envelope["document"], table], separators=(",", ":"))
+    tensors = network.weights[0].tobytes() + network.biases[0].tobytes()
+    assert envelope["sha256"] == hashlib.sha256(text.encode() + tensors).hexdigest()
+
+
+def test_what_does_not_fit_the_network_is_not_saved(path):
+    network = Network([5, 2])
+    network.preprocessing = PREPROCESSING
+    with pytest.raises(ShapeError, match="has 3 inputs and 2 outputs, and the network 5 and 2"):
+        network.save(path)
+    network = Network([3, 2])
+    network.notes = {"a list": [1]}
+    with pytest.raises(OptionError, match=r"^notes\['a list'\] is \[1\]"):
+        network.save(path)
+    assert not path.exists()
+
+
+# --- files that are not what they should be ----------------------------------------------------------
+
+
+def write(path, *, document=None, tensors=None, kind="model", version=1, **changes):
+    """Write a model file with something changed, and a digest that is right."""
+    network = classifier()
+    document = document or model_file._document(network)
+    document["network"] |= changes
+    tensors = tensors or model_file._tensors(network)
+    path.write_bytes(tensor_file.encode(kind, version, document, tensors))
+
+
+def header_of(data: bytes) -> tuple[dict, bytes]:
+    n = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + n]), data[8 + n :]
+
+
+def with_header(header: object, body: bytes) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def refusal(path) -> str:
+    with pytest.raises(ModelFileError) as caught:
+        Network.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, -1, -8, -100])
+def test_a_truncated_file_is_refused(path, length):
+    classifier().save(path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert "not a safetensors file" in refusal(path) or "cut short" in refusal(path)
+
+
+def test_every_flipped_bit_is_found_or_changes_nothing(path):
+    network = Network([2, 1], seed=0)
+    network.save(path)
+    data = path.read_bytes()
+    for position in range(len(data)):
+        for bit in range(8):
+            changed = bytearray(data)
+            changed[position] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                loaded = Network.load(path)
+            except ModelFileError:
+                continue
+            assert content(loaded) == content(network)  # a blank that became another blank
+
+
+def test_bytes_after_the_last_tensor_are_refused(path):
+    classifier().save(path)
+    path.write_bytes(path.read_bytes() + b"x")
+    assert "1 bytes follow the last tensor" in refusal(path)
+
+
+def test_a_header_that_is_too_long_is_refused_unread(path):
+    with path.open("wb") as file:
+        file.write((2**30).to_bytes(8, "little"))
+        file.truncate(2**30 + 8)  # sparse: it takes no room
+    tracemalloc.start()
+    try:
+        assert "has a header of 1,073,741,824 bytes, and may have one of 16,777,216" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_too_many_tensors_are_refused(path):
+    classifier().save(path)
+    header, body = header_of(path.read_bytes())
+    entry = {"dtype": "U8", "shape": [0], "data_offsets": [len(body), len(body)]}
+    path.write_bytes(with_header(header | {f"{i}": entry for i in range(10_001)}, body))
+    assert "has 10,007 tensors, and may have 10,000" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["__metadata__", "layers.0.W"])
+def test_a_name_that_is_there_twice_is_refused(path, name):
+    classifier().save(path)
+    header, body = header_of(path.read_bytes())
+    text = json.dumps(header)[:-1] + f', "{name}": {json.dumps(header[name])}}}'
+    path.write_bytes(with_header(text.encode(), body))
+    assert f"its header has {name!r} twice" in refusal(path)
+
+
+def test_a_name_that_is_there_twice_in_the_description_is_refused(path):
+    classifier().save(path)
+    header, body = header_of(path.read_bytes())
+    text = header["__metadata__"]["fastbp"]
+    header["__metadata__"]["fastbp"] = text[:-1] + ', "version": 1}'
+    path.write_bytes(with_header(header, body))
+    assert "its description has 'version' twice" in refusal(path)
+
+
+@pytest.mark.parametrize("version", [2, 0, -1, "1", None, 1.0, True])
+def test_another_version_is_refused(path, version):
+    write(path, version=version)
+    assert f"has format version {version!r}, and this fastbp reads versions up to 1" in refusal(path)
+
+
+def test_a_file_of_another_kind_is_refused(path):
+    write(path, kind="checkpoint")
+    assert "is a 'checkpoint' file of fastbp's, and not a 'model' file" in refusal(path)
+
+
+def test_a_file_of_another_program_is_refused(path):
+    path.write_bytes(save_tensors({"a": np.ones(3)}, {"format": "pt"}))
+    assert "is not a file of fastbp's" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", pickle.dumps(print), b"\x89PNG\r\n\x1a\n" * 9, bytes(100), b"a,b\n1,2\n" * 50]
+)
+def test_what_is_no_model_at_all_is_refused(path, data):
+    path.write_bytes(data)
+    assert "safetensors" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"1",
+        b'{"a": NaN}',
+        b"[" * 100_000,
+        b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+        b'{"a": ' + b"1" * 5_000 + b"}",
+        b"\xff\xfe",
+        b'{"__metadata__": {"fastbp": "[]"}}',
+        b'{"__metadata__": {"fastbp": 1}}',
+        b'{"__metadata__": 1}',
+        b'{"__metadata__": {"fastbp": "{\\"kind\\": \\"model\\"}"}}',
+    ],
+    ids=range(11),
+)
+def test_a_header_that_is_wrong_is_refused(path, header):
+    path.write_bytes(with_header(header, b""))
+    refusal(path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        {},
+        {"dtype": "F64", "shape": [3, 5], "data_offsets": [0, 60], "more": 1},
+        {"dtype": "BF16", "shape": [3, 5], "data_offsets": [0, 30]},
+        {"dtype": ["F32"], "shape": [3, 5], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [-3, -5], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [3, 5.0], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [True, 15], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": 15, "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [3, 5], "data_offsets": [4, 64]},
+        {"dtype": "F32", "shape": [3, 5], "data_offsets": [60, 0]},
+        {"dtype": "F32", "shape": [3, 5], "data_offsets": [-60, 0]},
+        {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60, 60]},
+        {"dtype": "F32", "shape": [2**61, 2**61], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [2**61, 2**61, 0], "data_offsets": [0, 0]},
+        {"dtype": "F32", "shape": [1] * 100, "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [15], "data_offsets": [0, 60]},
+        {"dtype": "F32", "shape": [5, 3], "data_offsets": [0, 60]},
+    ],
+    ids=range(19),
+)
+def test_a_tensor_that_is_described_wrong_is_refused(path, entry):
+    classifier().save(path)
+    header, body = header_of(path.read_bytes())
+    header["layers.0.W"] = entry
+    path.write_bytes(with_header(header, body))
+    refusal(path)
+
+
+def test_tensors_that_share_bytes_are_refused(path):
+    classifier().save(path)
+    header, body = header_of(path.read_bytes())
+    header["layers.0.b"]["data_offsets"] = [20, 40]
+    path.write_bytes(with_header(header, body))
+    assert "begins at byte" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"layer_sizes": [10**9, 10**9]}, "its tensors are not those of its layer_sizes"),
+        ({"layer_sizes": [3, 5, 4, 3]}, "its tensors are not those of its layer_sizes"),
+        ({"layer_sizes": [3, 5, 4, 0]}, "its layer_sizes must be"),
+        ({"layer_sizes": [3, 5, 4, 2.0]}, "its layer_sizes must be"),
+        ({"layer_sizes": "3542"}, "its layer_sizes must be"),
+        ({"layer_sizes": []}, "its layer_sizes must be"),
+        ({"bias": "none"}, "its tensors are not those"),
+        ({"bias": ["fixed"]}, "its bias must be"),
+        ({"dtype": "float64"}, "its tensors are not those"),
+        ({"dtype": "object"}, "its dtype"),
+        ({"hidden_activations": "relu"}, "its hidden_activations must be a list"),
+        ({"hidden_activations": ["relu"]}, "hidden_activation has 1 names"),
+        ({"hidden_activations": ["relu", "eval"]}, "hidden_activation is 'eval'"),
+        ({"output_activation": {}}, "output_activation is {}"),
+        ({"loss": "mean_squared_eror"}, "did you mean 'mean_squared_error'?"),
+        ({"initializer": None}, "initializer is None"),
+        ({"more": 1}, "it must describe the network by"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_before_it_is_made(path, changes, complaint):
+    write(path, **changes)
+    assert complaint in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": []},
+        {"columns": None},
+        {"columns": [{"name": "a", "mean": 0.0}]},
+        {"columns": [{"name": "a", "mean": 0.0, "scale": 0.0}] * 3},
+        {"columns": [{"name": "a", "mean": 0.0, "scale": 1.0}] * 3},
+        {"columns": [{"name": 1, "mean": 0.0, "scale": 1.0}]},
+        {"columns": [{"name": "a", "mean": "0", "scale": 1.0}]},
+        {"columns": [{"name": "a", "categories": ["x", "y", "x"]}]},
+        {"columns": [{"name": "a", "categories": ["x", "y", 3]}]},
+        {"columns": [{"name": "a", "categories": ["x", "y"]}]},
+        {"target": {"name": "t", "labels": ["x", ["y"]]}},
+        {"target": {"name": "t", "labels": [1, 2, 3]}},
+        {"target": {"name": "t", "labels": [1, 2**70]}},
+        {"target": {"name": "t", "labels": [0, True]}},
+        {"target": {"name": "t", "mean": 0.0, "scale": 1.0}},
+        {"target": []},
+        {"standardize": 1},
+        {"missing": "drop"},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_preprocessing_that_cannot_be_is_refused(path, change):
+    document = model_file._document(classifier())
+    document["preprocessing"] |= change
+    write(path, document=document)
+    assert "is damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("notes", [[], None, {"a": []}, {"a": {}}])
+def test_notes_that_are_none_are_refused(path, notes):
+    write(path, document=model_file._document(classifier()) | {"notes": notes})
+    assert "its notes" in refusal(path)
+
+
+def test_a_document_with_a_part_too_many_is_refused(path):
+    write(path, document=model_file._document(classifier()) | {"more": 1})
+    assert "one too many" in refusal(path)
+
+
+def test_what_is_no_file_is_refused_and_what_is_not_there_is_not_found(tmp_path, path):
+    assert "is not a file but a folder" in refusal(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        Network.load(path)
+
+
+def test_a_preprocessing_too_large_for_a_file_is_not_saved(path):
+    network = Network([2, 1])
+    columns = NumberColumn("a", 0.0, 1.0), NumberColumn("b" * 2**24, 0.0, 1.0)
+    network.preprocessing = Preprocessing(columns, NumberTarget("t", 0.0, 1.0))
+    with pytest.raises(ModelFileError, match="may have 16,777,216 bytes"):
+        model_file.check(network)
+    with pytest.raises(ModelFileError, match="may have 16,777,216 bytes"):
+        network.save(path)
+    assert not path.exists()
+
+
+def test_a_preprocessing_that_is_saved_can_be_loaded(path, monkeypatch):
+    """Names are JSON inside JSON, where quotes and letters beyond ASCII take several bytes."""
+    monkeypatch.setattr(tensor_file, "MAX_HEADER", 9_000)
+    for n_columns in range(20, 120):
+        network = Network([n_columns, 1], output_activation="identity")
+        columns = tuple(NumberColumn(f'"Länge" \\{i}', 0.0, 1.0) for i in range(n_columns))
+        network.preprocessing = Preprocessing(columns, NumberTarget("t", 0.0, 1.0))
+        try:
+            network.save(path)
+        except ModelFileError:
+            return
+        assert Network.load(path).preprocessing == network.preprocessing
+    pytest.fail("all fit")
+
+
+# --- the fuzz ----------------------------------------------------------------------------------------
+
+SEEDS = [
+    tensor_file.encode("model", 1, model_file._document(network), model_file._tensors(network))
+    for network in (*(make() for make in NETWORKS.values()), classifier())
+]
+ORIGINALS = [content(network) for network in (*(make() for make in NETWORKS.values()), classifier())]
+BOUND = 100_000
+"""What a rejection may take beyond the file's bytes: a header has 2 kB, and measured were 25 kB."""
+
+
+def check_message(error: ModelFileError) -> None:
+    """See that it can be read: a line, and not as long as what it complains of."""
+    assert "\n" not in str(error)
+    assert len(str(error)) < 1000
+
+
+def check_survives(path, data: bytes) -> bool:
+    """Load a file; whatever loads is one of the originals, and nothing but a ModelFileError is raised."""
+    path.write_bytes(data)
+    try:
+        network = Network.load(path)
+    except ModelFileError as error:
+        check_message(error)
+        return False
+    assert content(network) in ORIGINALS
+    return True
+
+
+PIECES = [b"{", b"}", b"[", b"]", b'"', b"\\", b",", b":", b"0", b"-1", b"1e999", b"NaN", b"null", b"\x00"]
+PIECES += [b"9" * 400, b'"__metadata__"', b'"fastbp"', b'"shape"', b"F64", b"U8", b"\xff", b"[[[[" * 99]
+
+
+def mutate(data: bytes, random: random.Random) -> bytes:
+    """Change some bytes of a file, in ways that its parser may trip over."""
+    changed = bytearray(data)
+    for _ in range(random.choice([1, 1, 1, 2, 3, 8])):
+        n = int.from_bytes(changed[:8], "little") if len(changed) > 8 else 0
+        # Most of what can go wrong is in the header.
+        high = min(n + 8, len(changed)) if random.random() < 0.8 else len(changed)
+        at, length = random.randrange(max(1, high)), random.choice([1, 1, 2, 4, 8, 64, 1000])
+        kind = random.randrange(8)
+        if kind == 0 and changed:
+            changed[min(at, len(changed) - 1)] ^= 1 << random.randrange(8)
+        elif kind == 1:
+            changed[at : at + length] = random.randbytes(length)
+        elif kind == 2:
+            del changed[at : at + length]
+        elif kind == 3:
+            changed[at:at] = changed[at : at + length]
+        elif kind == 4:
+            changed[at : at + random.choice([0, 1, length])] = random.choice(PIECES)
+        elif kind == 5:
+            changed[:8] = random.choice([0, 1, 8, abs(n - 1), n + 1, 2**24, 2**63]).to_bytes(8, "little")
+        elif kind == 6:
+            other = random.choice(SEEDS)
+            changed[at:] = other[random.randrange(len(other)) :]
+        else:
+            digits = [i for i in range(high) if chr(changed[i]).isdigit()]
+            if digits:
+                changed[random.choice(digits)] = random.choice(b"0123456789-.e")
+    if random.random() < 0.5:  # a length that is right lets the reader see the header
+        end = bytes(changed).rfind(b"}") + 1
+        if end > 8:
+            changed[:8] = (end - 8).to_bytes(8, "little")
+    return bytes(changed)
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from(SEEDS))
+@settings(max_examples=300, deadline=None)
+def test_mutated_files_are_refused(tmp_path_factory, random, seed):
+    folder = tmp_path_factory.getbasetemp()
+    check_survives(folder / "mutated.safetensors", mutate(seed, random))
+
+
+@given(st.binary(max_size=300), st.binary(max_size=100))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_refused(tmp_path_factory, header, body):
+    folder = tmp_path_factory.getbasetemp()
+    assert not check_survives(folder / "any.safetensors", header)
+    assert not check_survives(folder / "any.safetensors", with_header(header, body))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_documents_with_something_replaced_are_refused(tmp_path_factory, data):
+    """The digest is right, so that what the document says is looked at."""
+    path = tmp_path_factory.getbasetemp() / "replaced.safetensors"
+    network = classifier()
+    document = json.loads(json.dumps(model_file._document(network)))
+    place, key = document, data.draw(st.sampled_from(["network", "preprocessing", "notes", "fastbp"]))
+    while isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+        place = place[key]
+        key = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else list(range(len(place)))))
+    place[key] = data.draw(JSON)
+    try:
+        path.write_bytes(tensor_file.encode("model", 1, document, model_file._tensors(network)))
+        loaded = Network.load(path)
+    except ModelFileError as error:
+        check_message(error)
+    else:
+        loaded.save(path)  # what loads is a network like any other
+        assert content(Network.load(path)) == content(loaded)
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_mutated_files_are_refused_in_little_memory(tmp_path):
+    generator = random.Random(20)
+    path = tmp_path / "mutated.safetensors"
+    survived, largest = 0, 0
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            data = mutate(generator.choice(SEEDS), generator)
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            survived += check_survives(path, data)
+            largest = max(largest, tracemalloc.get_traced_memory()[1] - before - len(data))
+            assert largest < BOUND, f"file {number}"
+    finally:
+        tracemalloc.stop()
+    print(
+        f"{survived} of 100,000 loaded, unchanged in what counts; at most {largest:,} bytes beside the file"
+    )
+    assert survived < 20_000

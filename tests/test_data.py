@@ -1,0 +1,508 @@
+"""Files become what a network can be trained on, or an error says where they are wrong."""
+
+import itertools
+import sys
+import tracemalloc
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastbp import DataError, FastbpError, Network, OptionError, data
+from fastbp.data import columns, tables
+from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, TextColumn
+
+FRUIT = "weight,colour,kind\n150,green,apple\n120,yellow,lemon\n160,red,apple\n"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, content: str | bytes | np.ndarray | pl.DataFrame) -> str:
+    if isinstance(content, np.ndarray):
+        np.save(name, content)
+    elif isinstance(content, pl.DataFrame):
+        content.write_parquet(name)
+    else:
+        with open(name, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+def numbers(n_rows: int = 50, n_columns: int = 4) -> np.ndarray:
+    """Return rows of which the last column is a class."""
+    array = np.random.default_rng(3).normal(size=(n_rows, n_columns))
+    array[:, -1] = array[:, 0] > 0
+    return array
+
+
+# --- what the columns become -------------------------------------------------------------------------
+
+
+def test_numbers_are_standardised_and_text_is_one_input_a_category():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind")
+    assert dataset.preprocessing.columns == (
+        NumberColumn("weight", pytest.approx(430 / 3), pytest.approx(np.std([150, 120, 160]))),
+        TextColumn("colour", ("green", "red", "yellow")),
+    )
+    assert dataset.X[:, 0] == pytest.approx((np.array([150, 120, 160]) - 430 / 3) / np.std([150, 120, 160]))
+    assert dataset.X[:, 1:].tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    assert dataset.Y.tolist() == [0, 1, 0]
+    assert (dataset.X_validation, dataset.Y_validation) == (None, None)
+
+
+def test_numbers_stay_as_they_are_if_asked():
+    path = write("a.csv", "a,y\n1,0.5\n2,2.5\n4,1\n")
+    dataset = data.load(path, target="y", standardize=False)
+    assert dataset.X.tolist() == [[1], [2], [4]]
+    assert dataset.Y.tolist() == [[0.5], [2.5], [1]]
+
+
+def test_a_regression_is_undone_by_decode():
+    path = write("a.csv", "a,y\n1,0.5\n2,2.5\n4,1\n")
+    dataset = data.load(path, target="y")
+    assert dataset.task == "regression"
+    assert dataset.Y.mean() == pytest.approx(0)
+    assert dataset.Y.std() == pytest.approx(1)
+    assert dataset.preprocessing.decode(dataset.Y) == pytest.approx([0.5, 2.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "target"),
+    [
+        (["x", "y", "x"], ClassTarget("y", ("x", "y"))),
+        (["2", "0", "1"], ClassTarget("y", (0, 1, 2))),
+        (["2.0", "0", "-1"], ClassTarget("y", (-1, 0, 2))),
+        (["0.5", "0", "1"], NumberTarget),
+        ([str(i) for i in range(20)], ClassTarget("y", tuple(range(20)))),
+        ([str(i) for i in range(21)], NumberTarget),
+        (["true", "false", "true"], ClassTarget("y", ("false", "true"))),
+    ],
+)
+def test_the_task_follows_from_the_target(values, target):
+    path = write("a.csv", "a,y\n" + "".join(f"{i},{value}\n" for i, value in enumerate(values)))
+    found = data.load(path, target="y").preprocessing.target
+    assert found == target if isinstance(target, ClassTarget) else isinstance(found, target)
+
+
+def test_the_task_can_be_said():
+    path = write("a.csv", "a,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
+    assert data.load(path, target="y", task="classification").preprocessing.n_outputs == 30
+    assert data.load(path, target="a", task="regression").task == "regression"
+
+
+@pytest.mark.parametrize("target", ["kind", 2, -1, "2", "-1"])
+def test_the_target_is_found_by_name_and_by_position(target):
+    assert data.load(write("fruit.csv", FRUIT), target=target).preprocessing.target.name == "kind"
+
+
+def test_columns_are_left_out_if_asked():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind", ignore=["weight"])
+    assert dataset.preprocessing.input_names == ["colour=green", "colour=red", "colour=yellow"]
+
+
+def test_float32_is_made_if_asked():
+    dataset = data.load(write("a.npy", numbers()), target=-1, dtype="float32")
+    assert dataset.X.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FRUIT.replace("\n", "\r\n"),
+        "\ufeff" + FRUIT,
+        FRUIT.replace(",", ";"),
+        FRUIT.replace(",", " , "),
+        FRUIT + "\n\n",
+        FRUIT.replace("weight,", '"weight",').replace("green", '"green"'),
+        FRUIT[:-1],
+    ],
+    ids=["windows", "byte order mark", "semicolons", "blanks", "blank lines", "quotes", "no last newline"],
+)
+def test_the_ways_to_write_csv_do_not_matter(content):
+    plain = data.load(write("fruit.csv", FRUIT), target="kind")
+    other = data.load(write("other.csv", content), target="kind")
+    assert other.preprocessing == plain.preprocessing
+    assert (other.X == plain.X).all()
+
+
+def test_every_kind_of_file_gives_the_same(monkeypatch):
+    array = numbers()
+    frame = pl.DataFrame({f"x{i}": column for i, column in enumerate(array.T)})
+    frame.write_csv("a.csv")
+    frame.write_csv("a.tsv", separator="\t")
+    frame.write_csv("bare.csv", include_header=False)
+    write("a.parquet", frame)
+    write("a.npy", array)
+    write("fortran.npy", np.asfortranarray(array))
+    np.savez("a.npz", x=array[:, :3], x3=array[:, 3])
+    options = {"target": "x3", "validation": 0.2, "seed": 0}
+    plain = data.load("a.csv", **options)
+    for path in ("a.tsv", "a.parquet", "a.npy", "fortran.npy"):
+        other = data.load(path, **options)
+        assert other.preprocessing == plain.preprocessing
+        assert (other.X == plain.X).all()
+        assert (other.X_validation == plain.X_validation).all()
+        assert (other.Y == plain.Y).all()
+    assert (data.load("bare.csv", header=False, **options).X == plain.X).all()
+    assert (data.load("a.npz", **options).X == plain.X).all()
+
+
+def test_a_parquet_file_may_have_booleans_and_categories():
+    colours = pl.Series(["blue", "red", "blue"], dtype=pl.Categorical)
+    frame = pl.DataFrame({"a": [True, False, None], "c": colours, "t": [True, False, True]})
+    dataset = data.load(write("a.parquet", frame), target="t", missing="mean", standardize=False)
+    assert dataset.X.tolist() == [[1, 1, 0], [0, 0, 1], [0.5, 1, 0]]
+    assert dataset.preprocessing.target.labels == (False, True)
+
+
+# --- validation --------------------------------------------------------------------------------------
+
+
+def test_rows_put_aside_are_not_looked_at():
+    array = numbers(200)
+    dataset = data.load(write("a.npy", array), target=-1, validation=0.25, seed=1)
+    assert len(dataset.X) == 150
+    assert len(dataset.X_validation) == 50
+    assert dataset.X.mean(axis=0) == pytest.approx(0)
+    assert dataset.X.std(axis=0) == pytest.approx(1)
+    assert abs(dataset.X_validation.mean()) > 1e-3
+    known = dataset.preprocessing.columns
+    original = np.concatenate([dataset.X, dataset.X_validation]) * [c.scale for c in known]
+    original += [c.mean for c in known]
+    assert np.sort(original, axis=0) == pytest.approx(np.sort(array[:, :3], axis=0))
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=60), st.floats(0.05, 0.95), st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+def test_every_class_gives_its_share(values, share, seed):
+    codes = np.array(values)
+    if not 1 <= round(len(codes) * share) < len(codes):
+        return
+    training = data._training_rows(codes, True, share, seed)
+    assert (~training).sum() == round(len(codes) * share)
+    for code in np.unique(codes):
+        of_class = codes == code
+        assert abs((~training)[of_class].sum() - share * of_class.sum()) <= 2
+    assert (data._training_rows(codes, True, share, seed) == training).all()
+
+
+def test_another_seed_puts_other_rows_aside():
+    codes = np.zeros(100)
+    draws = [data._training_rows(codes, False, 0.2, seed) for seed in range(3)]
+    assert all((a != b).any() for a, b in itertools.pairwise(draws))
+
+
+def test_validation_may_be_another_file():
+    array = numbers()
+    write("a.npy", array)
+    write("b.npy", array[:7])
+    dataset = data.load("a.npy", target=-1, validation="b.npy")
+    assert len(dataset.X) == 50
+    assert (dataset.X_validation == dataset.X[:7]).all()
+    assert (dataset.Y_validation == dataset.Y[:7]).all()
+
+
+# --- missing values, unseen categories ---------------------------------------------------------------
+
+HOLES = "a,b,c,y\n1,x,NA,0\n,y,2,1\n3,?,4,0\n5,x,nan,1\n"
+
+
+def test_missing_values_are_an_error_that_counts_them():
+    with pytest.raises(DataError, match=r"missing values in 'a' \(1\), 'b' \(1\), 'c' \(2\).*--missing mean"):
+        data.load(write("a.csv", HOLES), target="y")
+
+
+def test_missing_values_become_the_mean_and_no_category():
+    dataset = data.load(write("a.csv", HOLES), target="y", missing="mean", standardize=False)
+    assert dataset.X.tolist() == [[1, 1, 0, 3], [3, 0, 1, 2], [3, 0, 0, 4], [5, 1, 0, 3]]
+    assert dataset.remarks == ["4 missing values were replaced, in 'a', 'b', 'c'"]
+    standardised = data.load("a.csv", target="y", missing="mean")
+    assert standardised.X[1, 0] == 0
+    X = next(data.batches(tables.read_table("a.csv"), standardised.preprocessing))
+    assert (X == standardised.X).all()
+
+
+def test_a_model_without_missing_values_refuses_them():
+    dataset = data.load(write("a.csv", "a,y\n1,0\n2,1\n"), target="y")
+    table = tables.read_table(write("b.csv", "a\n1\nNA\n"))
+    with pytest.raises(DataError, match=r"'a' of b.csv has 1 missing values, the first in row 2"):
+        next(data.batches(table, dataset.preprocessing))
+
+
+def test_unseen_categories_are_an_error_or_none_of_the_known():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind")
+    table = tables.read_table(write("new.csv", "weight,colour\n150,red\n100,blue\n"))
+    with pytest.raises(DataError, match=r"'colour' of new.csv is 'blue' in row 2.*'green', 'red', 'yellow'"):
+        next(data.batches(table, dataset.preprocessing))
+    X = next(data.batches(table, dataset.preprocessing, unseen="zeros"))
+    assert X[:, 1:].tolist() == [[0, 1, 0], [0, 0, 0]]
+
+
+def test_constant_columns_become_zero_and_are_remarked():
+    dataset = data.load(write("a.csv", "a,c,y\n1,0.1,0\n2,0.1,1\n5,0.1,0\n"), target="y")
+    assert (dataset.X[:, 1] == 0).all()
+    assert dataset.remarks == ["column 'c' has the same value in every training row, which tells nothing"]
+
+
+# --- what a model asks of a new file -----------------------------------------------------------------
+
+
+def test_columns_are_found_by_name_and_others_do_not_count():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind")
+    table = tables.read_table(write("new.csv", "colour,price,weight\nred,3,160\ngreen,4,150\n"))
+    X = next(data.batches(table, dataset.preprocessing))
+    assert np.array_equal(X, dataset.X[[2, 0]])
+
+
+def test_columns_without_names_are_found_by_position():
+    array = numbers()
+    dataset = data.load(write("a.npy", array), target=1, task="regression")
+    without_target = tables.read_table(write("b.npy", np.delete(array, 1, axis=1)))
+    for table in (without_target, tables.read_table("a.npy")):
+        assert (next(data.batches(table, dataset.preprocessing)) == dataset.X).all()
+
+
+def test_columns_that_lack_are_named():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind")
+    table = tables.read_table(write("new.csv", "colour,price\nred,3\n"))
+    with pytest.raises(DataError, match=r"new.csv lacks 'weight'.*it has the columns 'colour', 'price'"):
+        next(data.batches(table, dataset.preprocessing))
+
+
+def test_a_column_of_another_type_is_named():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind")
+    table = tables.read_table(write("new.csv", "colour,weight\nred,heavy\n"))
+    with pytest.raises(DataError, match=r"'weight' of new.csv must hold numbers, and is 'heavy' in row 1"):
+        next(data.batches(table, dataset.preprocessing))
+
+
+def test_targets_of_a_new_file():
+    dataset = data.load(write("fruit.csv", FRUIT), target="kind")
+    table = tables.read_table(write("new.csv", "kind\nlemon\napple\n"))
+    assert data.targets(table, dataset.preprocessing).tolist() == [1, 0]
+    table = tables.read_table(write("new.csv", "kind\nlemon\npear\n"))
+    with pytest.raises(DataError, match=r"'kind' of new.csv is 'pear' in row 2.*'apple', 'lemon'"):
+        data.targets(table, dataset.preprocessing)
+
+
+# --- more than memory --------------------------------------------------------------------------------
+
+
+def test_a_npy_file_is_read_some_rows_at_a_time(monkeypatch, tmp_path):
+    array = numbers(40_000, 25)
+    write("a.npy", array)
+    options = {"target": -1, "validation": 0.25, "seed": 0}
+    plain = data.load("a.npy", **options)
+    monkeypatch.setattr(data, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 2**17)
+    tracemalloc.start()
+    streamed = data.load("a.npy", scratch=tmp_path, **options)
+    network = Network([24, 2], output_activation="softmax", loss="categorical_cross_entropy")
+    network.check_data(streamed.X, streamed.Y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(streamed.X, np.memmap)
+    assert np.allclose(streamed.X, plain.X, rtol=1e-12, atol=1e-12)
+    assert (streamed.Y_validation == plain.Y_validation).all()
+    assert peak < array.nbytes / 2  # the file has 8 MB; what is needed is the target and a few masks
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]  # temporary files have no name
+
+
+def test_blocks_give_the_mean_and_scale_of_the_whole(monkeypatch):
+    array = numbers(1000, 3) * [1e-3, 1, 1] + [1e3, -5, 0]
+    write("a.npy", array)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 500)
+    known = data.load("a.npy", target=-1, task="regression").preprocessing.columns
+    assert [column.mean for column in known] == pytest.approx(array[:, :2].mean(axis=0), rel=1e-14)
+    assert [column.scale for column in known] == pytest.approx(array[:, :2].std(axis=0), rel=1e-9)
+
+
+def test_a_file_larger_than_memory_is_refused_unread(monkeypatch):
+    monkeypatch.setattr(tables.os, "sysconf", lambda name: 4)
+    with pytest.raises(DataError, match=r"only .npy files may be larger"):
+        data.load(write("fruit.csv", FRUIT), target="kind")
+
+
+# --- files that are wrong ----------------------------------------------------------------------------
+
+MANY_NAMES = "a,b\n" + "".join(f"name{i},{i % 2}\n" for i in range(400))
+
+WRONG_TEXT = {
+    "": "is empty",
+    "\n\n": "has an empty first line",
+    "a,b\n": "has no rows",
+    "a,b,a\n1,2,3\n": "has the name 'a' for more than one column",
+    "a,,c\n1,2,3\n": "has no name for column 2 of 3",
+    "1,2\n3,4\n": "say --no-header",
+    "a,b\n1,0\n2,1,3\n": "has 3 values in line 3, and 2 in its first",
+    'a,b\n1,"0\n2,1\n': "is broken at line 3",
+    "a,b\n1,0\n2\n": "the target 'b' of a.csv is missing in 1 of 2 rows",
+    "a,b\n1,0\nabc,1\n3,1\n": "holds numbers, and in 1 of 3 rows text: 'abc' in row 2",
+    "a,b\n1,0\n2,1\n3,l\n": "holds numbers, and in 1 of 3 rows text: 'l' in row 3",
+    "a,b\n1,0\ninf,1\n": "'a' of a.csv is inf in row 2",
+    "a,b\n1,0\n1e400,1\n": "'a' of a.csv is inf in row 2",
+    "a,b\n1,0\n1e300,1\n": "give it another unit",
+    "a,b\n1,1.5\n2,1e300\n": "give it another unit",
+    "a,b\n1,0\n2,0\n": "'b' of a.csv is 0 in every row",
+    "a,b\n1,0.5\n2,0.5\n": "'b' of a.csv is 0.5 in every row",
+    "a,b\n1,x\n2,x\n": "'b' of a.csv is 'x' in every row",
+    "a,b\nNA,0\nNA,1\n": "missing values in 'a' (2)",
+    "b\n1\n2\n": "no column beside the target 'b'",
+    MANY_NAMES: "400 different texts, such as 'name0', and may have 256; leave it out: --ignore a",
+}
+
+
+@pytest.mark.parametrize("content", WRONG_TEXT, ids=lambda content: repr(content)[:24])
+def test_a_wrong_text_file_is_explained(content):
+    with pytest.raises(DataError) as caught:
+        data.load(write("a.csv", content), target=-1)
+    assert WRONG_TEXT[content] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+BROKEN = {
+    "utf-16.csv": "a,b\n1,2\n".encode("utf-16"),
+    "latin.csv": "a,b\n1,ä\n2,b\n".encode("latin-1"),
+    "zipped.csv": b"\x1f\x8b\x08garbage",
+    "a.parquet": b"garbage",
+    "b.parquet": b"PAR1" + bytes(100) + b"PAR1",
+    "a.npy": b"garbage",
+    "b.npy": b"\x93NUMPY\x01\x00v\x00",
+    "a.npz": b"garbage",
+    "b.npz": b"PK\x03\x04garbage",
+    "a.xlsx": b"garbage",
+    "a": b"garbage",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named(name):
+    with pytest.raises(DataError, match=f"^{name} ") as caught:
+        data.load(write(name, BROKEN[name]), target=-1)
+    assert "\n" not in str(caught.value)
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npy", "npz"])
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_damage_is_found_or_does_no_harm(tmp_path_factory, suffix, data_):
+    """Flipped and missing bytes give other data or a DataError, whatever the reader raises."""
+    path = tmp_path_factory.getbasetemp() / f"damaged.{suffix}"
+    array = numbers(20)
+    if suffix == "npy":
+        np.save(path, array)
+    elif suffix == "npz":
+        np.savez_compressed(path, X=array[:, :3], y=array[:, 3])
+    else:
+        frame = pl.DataFrame({"a": array[:, 0], "b": ["x", "y"] * 10, "c": array[:, 3]})
+        frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data_.draw(st.integers(1, 4))):
+        content[data_.draw(st.integers(0, len(content) - 1))] = data_.draw(st.integers(0, 255))
+    path.write_bytes(content[: data_.draw(st.integers(0, len(content)))])
+    try:
+        dataset = data.load(path, target=-1, missing="mean")
+    except FastbpError:
+        return
+    assert np.isfinite(dataset.X).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (np.zeros(5), "shape (5,)"),
+        (np.zeros((5, 0)), "shape (5, 0)"),
+        (np.zeros((0, 5)), "has no rows"),
+        (np.zeros((5, 2), complex), "dtype complex128"),
+        (np.array([["a", "b"]]), "dtype <U1"),
+    ],
+    ids=lambda value: str(value)[:20].replace("\n", ""),
+)
+def test_an_array_that_is_no_table_is_explained(array, complaint):
+    with pytest.raises(DataError) as caught:
+        data.load(write("a.npy", array), target=-1)
+    assert complaint in str(caught.value)
+
+
+def test_nothing_is_unpickled():
+    np.save("a.npy", np.array([[1, print]], dtype=object))
+    with pytest.raises(DataError, match=r"^a.npy is not a .npy file that can be read"):
+        data.load("a.npy", target=0)
+
+
+def test_a_truncated_array_is_refused():
+    write("a.npy", numbers())
+    with open("a.npy", "rb") as file:
+        content = file.read()
+    write("b.npy", content[:-1])
+    with pytest.raises(DataError, match=r"^b.npy is not a .npy file that can be read"):
+        data.load("b.npy", target=0)
+
+
+def test_arrays_that_do_not_go_together_are_refused():
+    np.savez("a.npz", X=np.zeros((3, 2)), y=np.zeros(4))
+    with pytest.raises(DataError, match="different lengths: 'X' 3, 'y' 4"):
+        data.load("a.npz", target="y")
+    np.savez("b.npz", X=np.zeros((3, 2)), X1=np.zeros(3))
+    with pytest.raises(DataError, match="has the name 'X1' twice"):
+        data.load("b.npz", target="X1")
+    np.savez("c.npz")
+    with pytest.raises(DataError, match=r"c\.npz"):
+        data.load("c.npz", target="y")
+
+
+def test_other_types_are_refused_by_name():
+    frame = pl.DataFrame({"a": [1, 2], "when": ["2020-01-01", "2021-01-01"], "t": [0, 1]})
+    path = write("a.parquet", frame.with_columns(pl.col("when").str.to_date()))
+    with pytest.raises(DataError, match=r"'when' of a.parquet has type Date.*--ignore when"):
+        data.load(path, target="t")
+    assert data.load(path, target="t", ignore=["when"]).X.shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "complaint"),
+    [
+        ({"target": "knd"}, OptionError, "target is 'knd', and fruit.csv has the columns 'weight'"),
+        ({"target": 3}, OptionError, "target is 3"),
+        ({"target": -4}, OptionError, "target is -4"),
+        ({"ignore": ["price"]}, OptionError, "ignore is 'price'"),
+        ({"task": "clasification"}, OptionError, "did you mean 'classification'?"),
+        ({"task": "regression"}, DataError, "holds text, such as 'apple'; a regression needs numbers"),
+        ({"missing": "drop"}, OptionError, "missing is 'drop'"),
+        ({"dtype": "float16"}, OptionError, "dtype is 'float16'"),
+        ({"validation": 0.1}, OptionError, "validation is 0.1, which of 3 rows is 0"),
+        ({"validation": 1.5}, OptionError, "validation is 1.5"),
+        ({"validation": True}, OptionError, "validation is True"),
+        ({"validation": "none.csv"}, DataError, "there is no file none.csv"),
+        ({"validation": 0.4, "seed": -1}, OptionError, "seed is -1"),
+    ],
+)
+def test_bad_options_are_explained(options, error, complaint):
+    with pytest.raises(error) as caught:
+        data.load(write("fruit.csv", FRUIT), **({"target": "kind"} | options))
+    assert complaint in str(caught.value)
+
+
+def test_fractions_are_no_classes():
+    path = write("a.csv", "a,y\n1,0.5\n2,1\n")
+    with pytest.raises(DataError, match=r"'y' of a.csv holds fractions, which are no classes"):
+        data.load(path, target="y", task="classification")
+
+
+def test_too_many_classes_are_refused(monkeypatch):
+    monkeypatch.setattr(columns, "MOST_LABELS", 1)
+    with pytest.raises(DataError, match="has 2 different values, such as 'apple', and may have 1 classes"):
+        data.load(write("fruit.csv", FRUIT), target="kind")
+
+
+def test_without_polars_it_says_what_to_install(monkeypatch):
+    write("fruit.csv", FRUIT)
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(DataError, match=r"pip install 'fastbp\[data\]'"):
+        data.load("fruit.csv", target="kind")

@@ -1,0 +1,547 @@
+"""Resuming: to the bit, from any step, and never from what is not this run."""
+
+import contextlib
+import itertools
+import re
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import (
+    SGD,
+    Adam,
+    Checkpoint,
+    CheckpointError,
+    CheckpointWarning,
+    EarlyStopping,
+    ModelFileError,
+    Network,
+    schedules,
+)
+from fastbp.interchange.tensor_file import read_tensors, write_tensors
+from fastbp.training import checkpoint as checkpoint_module
+from fastbp.training import epochs, keeping, layered, loop
+from fastbp.training.checkpoint import KIND, VERSION
+from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, TASKS, WATCHING, absolute_error
+
+STEPS = 61
+"""Not a whole number of epochs."""
+
+
+def files(folder):
+    return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def outcome(network, result):
+    """Return all that a run leaves behind, but for its seconds."""
+    return (
+        network.theta.tobytes(),
+        result.loss_curve.tolist(),
+        result.loss_steps.tolist(),
+        {name: column.tolist() for name, column in result.history.items()},
+        result.n_steps,
+        result.stop_reason,
+        result.best_epoch,
+        result.kernel,
+    )
+
+
+@contextlib.contextmanager
+def chunks_of_one_step(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHUNK_SECONDS", 0.0)
+        patch.setattr(fastbp.training.fused222.Fused222Run, "first_chunk", 1)
+        patch.setattr(layered, "FIRST_CHUNK_WORK", 0.0)
+        yield
+
+
+def stopped_after(task, chunks, folder, monkeypatch, **options):
+    """Train in chunks of a step, and raise from outside after so many of them."""
+
+    class Enough(BaseException):
+        pass
+
+    calls = itertools.count()
+    advance = loop.Loop._advance_a_chunk
+
+    def limited(self, limit):
+        if next(calls) == chunks:
+            raise Enough
+        advance(self, limit)
+
+    with chunks_of_one_step(monkeypatch), monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_advance_a_chunk", limited)
+        with contextlib.suppress(Enough):
+            task.train(STEPS, checkpoint=Checkpoint(folder, every="1ms"), **options)
+
+
+# --- to the bit ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("watching", [{}, WATCHING], ids=["plain", "watching"])
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_resumed_run_is_the_run_that_never_stopped_at_every_step(task, watching, tmp_path, monkeypatch):
+    options = watching | ({"validation_data": task.validation()} if watching else {})
+    expected = outcome(*task.train(STEPS, **options))
+    monkeypatch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
+    for chunks in range(0, 30, 3) if task in (FAST, DROPOUT, ADAPTIVE) else (1, 8, 23):
+        folder = tmp_path / str(chunks)
+        stopped_after(task, chunks, folder, monkeypatch, **options)
+        document, _ = read_tensors(files(folder)[-1], KIND, VERSION)
+        assert document["step"] == chunks or document["stop_reason"]
+        resumed = task.train(STEPS, checkpoint=Checkpoint(folder), **options)
+        assert outcome(*resumed) == expected
+
+
+@pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE], ids=str)
+def test_run_that_is_interrupted_again_and_again_is_the_run_that_never_was(task, tmp_path):
+    options = {"validation_data": task.validation()} | WATCHING
+    expected = outcome(*task.train(STEPS, **options))
+
+    def interrupt(state):
+        raise KeyboardInterrupt
+
+    interruptions = -1
+    stop_reason = "interrupted"
+    while stop_reason == "interrupted":
+        resumed = task.train(STEPS, checkpoint=Checkpoint(tmp_path), callbacks=[interrupt], **options)
+        stop_reason = resumed[1].stop_reason
+        interruptions += 1
+    assert outcome(*resumed) == expected
+    assert interruptions == len(resumed[1].history["epoch"])
+
+
+@pytest.mark.parametrize("reason", ["completed", "early_stopping", "callback", "learning_rate_exhausted"])
+def test_run_that_ended_is_not_trained_any_further(reason, tmp_path, monkeypatch):
+    options = {"checkpoint": Checkpoint(tmp_path)}
+    steps = 10**9
+    if reason == "completed":
+        steps = STEPS
+    if reason == "early_stopping":
+        options["early_stopping"] = EarlyStopping(patience=1, minimum_improvement=1.0)
+    if reason == "callback":
+        options["callbacks"] = [lambda state: state.stop()]
+    if reason == "learning_rate_exhausted":
+        options["optimizer"] = SGD(schedules.Adaptive(1e-7, patience=1, tolerance=10.0))
+    whole = DROPOUT.train(steps, **options)
+    assert whole[1].stop_reason == reason
+    kept = [file.read_bytes() for file in files(tmp_path)]
+    monkeypatch.setattr(loop.Loop, "_advance_a_chunk", None)
+    again = DROPOUT.train(steps, **options)
+    assert outcome(*again) == outcome(*whole)
+    assert [file.read_bytes() for file in files(tmp_path)] == kept
+
+
+def test_run_that_ran_out_of_time_goes_on(tmp_path):
+    options = {"max_seconds": 0.02, "checkpoint": Checkpoint(tmp_path)}
+    _, first = FAST.train(3_000_000, **options)
+    assert first.stop_reason == "max_seconds"
+    while (resumed := FAST.train(3_000_000, **options))[1].stop_reason == "max_seconds":
+        assert resumed[1].seconds > 0.02
+    assert outcome(*resumed) == outcome(*FAST.train(3_000_000))
+    assert resumed[1].seconds > first.seconds
+
+
+def interrupt_at_lines(task, steps, every, folder, monkeypatch):
+    """Raise KeyboardInterrupt at every so many-th line of the loop, as some handler might, and resume."""
+    options = {"validation_data": task.validation(), "callbacks": [id]} | WATCHING
+    expected = outcome(*task.train(steps, **options))
+    watched = {module.__file__ for module in (loop, epochs, keeping)}
+    monkeypatch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
+    for line in itertools.count(step=every):
+        lines = itertools.count()
+
+        def trace(frame, event, argument, line=line, lines=lines):
+            if frame.f_code.co_filename not in watched:
+                return None
+            if event == "line" and next(lines) == line:
+                raise KeyboardInterrupt
+            return trace
+
+        checkpoint = Checkpoint(folder / str(line), keep=1)
+        with chunks_of_one_step(monkeypatch):
+            previous = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                task.train(steps, checkpoint=checkpoint, **options)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(previous)
+        assert outcome(*task.train(steps, checkpoint=checkpoint, **options)) == expected
+        if next(lines) <= line:
+            return line
+    raise AssertionError
+
+
+def test_exception_at_any_line_of_the_loop_leaves_a_run_that_resumes_to_the_bit(tmp_path, monkeypatch):
+    assert interrupt_at_lines(ADAPTIVE, 9, 17, tmp_path, monkeypatch) > 500
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE], ids=str)
+def test_exception_at_every_line_of_the_loop_leaves_a_run_that_resumes_to_the_bit(
+    task, tmp_path, monkeypatch
+):
+    interrupt_at_lines(task, 15, 1, tmp_path, monkeypatch)
+
+
+# --- what is kept ------------------------------------------------------------------------------------
+
+
+def test_newest_checkpoints_are_kept(tmp_path):
+    DROPOUT.train(STEPS, checkpoint=Checkpoint(tmp_path / "new" / "folder", every=2, keep=2))
+    kept = files(tmp_path / "new" / "folder")
+    assert [file.name for file in kept] == [f"checkpoint-{n:08d}.safetensors" for n in (8, 9)]
+    steps = [read_tensors(file, KIND, VERSION)[0]["step"] for file in kept]
+    assert steps == [56, 61]  # four steps an epoch; one at the start, seven of two epochs each, the end
+    assert sorted((tmp_path / "new" / "folder").iterdir()) == kept
+
+
+def test_there_is_a_checkpoint_before_the_first_step(tmp_path):
+    seen = []
+    DROPOUT.train(8, checkpoint=Checkpoint(tmp_path), callbacks=[lambda _: seen.append(len(files(tmp_path)))])
+    assert seen == [1, 1]
+    assert [read_tensors(file, KIND, VERSION)[0]["step"] for file in files(tmp_path)] == [0, 8]
+
+
+def test_time_between_checkpoints_is_what_was_asked_for(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(keeping.time, "perf_counter", lambda: now[0])
+    steps = []
+
+    def tick(state):
+        now[0] += 7.0
+        steps.append([read_tensors(file, KIND, VERSION)[0]["step"] for file in files(tmp_path)][-1])
+
+    DROPOUT.train(40, checkpoint=Checkpoint(tmp_path, every="20s"), callbacks=[tick])
+    assert steps == [0, 0, 0, 12, 12, 12, 24, 24, 24, 36]
+
+
+def test_checkpoint_is_read_by_any_program_that_reads_safetensors(tmp_path):
+    network, _ = FAST.train(STEPS, checkpoint=Checkpoint(tmp_path))
+    from safetensors.numpy import load_file
+
+    tensors = load_file(files(tmp_path)[-1])
+    assert tensors["state.parameters"].tobytes() == network.theta.tobytes()
+
+
+def test_without_checkpoint_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    FAST.train(STEPS)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what cannot be written ----------------------------------------------------------------------------
+
+
+def test_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    network = FAST.make()
+    before = network.theta.tobytes()
+    with pytest.raises(OSError, match="file"):
+        fastbp.train(network, *FAST.data(), **FAST.options, steps=9, checkpoint=Checkpoint(tmp_path / "file"))
+    assert network.theta.tobytes() == before
+
+
+@pytest.mark.parametrize("task", [FAST, DROPOUT], ids=str)
+def test_checkpoint_that_cannot_be_written_later_is_a_warning_and_the_run_goes_on(
+    task, tmp_path, monkeypatch
+):
+    write = checkpoint_module.write_tensors
+    calls = itertools.count()
+
+    def full(*arguments):
+        if next(calls) % 3:
+            raise OSError(28, "No space left on device")
+        write(*arguments)
+
+    expected = outcome(*task.train(STEPS))
+    monkeypatch.setattr(checkpoint_module, "write_tensors", full)
+    with pytest.warns(
+        CheckpointWarning, match=r"of step \d+ could not be written, and the run goes on: .*No space"
+    ):
+        kept = task.train(STEPS, checkpoint=Checkpoint(tmp_path, every=1))
+    assert kept[0].theta.tobytes() == expected[0]
+    assert kept[1].n_steps == STEPS
+    monkeypatch.undo()
+    assert outcome(*task.train(STEPS, checkpoint=Checkpoint(tmp_path))) == expected
+
+
+# --- what is not resumed -----------------------------------------------------------------------------
+
+X, Y = DROPOUT.data()
+OTHER_DATA = {
+    "another number": (np.where(np.arange(21).reshape(7, 3) == 20, X + 1e-9, X), Y),
+    "another target": (X, np.where(np.arange(14).reshape(7, 2) == 0, Y + 1e-9, Y)),
+    "another order": (X[::-1], Y[::-1]),
+    "fewer samples": (X[:5], Y[:5]),
+}
+
+
+def resume(folder, network=None, data=(X, Y), **options):
+    network = network or DROPOUT.make()
+    options = {"steps": STEPS, "seed": 3, "checkpoint": Checkpoint(folder)} | DROPOUT.options | options
+    return network, fastbp.train(network, *data, **options)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with the checkpoints of a run that has not ended."""
+    folder = tmp_path_factory.mktemp("kept")
+
+    def interrupt(state):
+        raise KeyboardInterrupt
+
+    resume(folder, callbacks=[interrupt])
+    return folder
+
+
+@pytest.mark.parametrize("data", OTHER_DATA.values(), ids=OTHER_DATA)
+def test_other_data_are_refused(data, kept):
+    with pytest.raises(CheckpointError, match=r"is a checkpoint of another run: .*digest of the data was"):
+        resume(kept, data=data)
+
+
+def other_network(layer_sizes=(3, 5, 4, 2), **options):
+    return Network(layer_sizes, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": other_network((3, 5, 5, 2))}, r"layer_sizes was \[3.*5.*4.*2.*\], and is \[3.*5.*5"),
+        (
+            {"network": other_network(hidden_activation="tanh")},
+            "hidden_activations was .*sigmoid.*, and is .*tanh",
+        ),
+        ({"network": other_network(dtype="float32")}, "dtype was float64, and is float32"),
+        ({"network": other_network(bias="fixed")}, "bias was trainable, and is fixed"),
+        (
+            {"optimizer": Adam(0.02)},
+            r"optimizer was .*'learning_rate': 0.01.*, and is .*'learning_rate': 0.02",
+        ),
+        ({"optimizer": SGD(0.01)}, "optimizer was .*'Adam'.*, and is .*'SGD'"),
+        ({"steps": STEPS + 1}, r"steps was 61\.0, and is 62\.0"),
+        ({"batch_size": 3}, "batch_size was 2"),
+        ({"shuffle": False}, "shuffle was True, and is False"),
+        ({"seed": 4}, "seed was 3.*, and is 4"),
+        ({"l2": 0.02}, "l2 was 0.01, and is 0.02"),
+        ({"dropout": 0.4}, "dropout was 0.3, and is 0.4"),
+        ({"gradient_clip_norm": 1.0}, "gradient_clip_norm was 0.0, and is 1.0"),
+        ({"sample_weight": np.arange(7)}, "digest of the data was"),
+        ({"validation_data": (X, Y)}, "digest of the validation data was None, and is"),
+        ({"metrics": [absolute_error]}, r"metrics was \[\], and is \['absolute_error'\]"),
+        ({"early_stopping": EarlyStopping()}, "early_stopping was None, and is .*'patience': 10"),
+    ],
+    ids=str,
+)
+def test_other_runs_are_refused_with_the_reason(options, message, kept):
+    network = options.get("network") or DROPOUT.make()
+    before = network.theta.tobytes()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        resume(kept, **({"network": network} | options))
+    assert "resume=False to start anew" in str(caught.value)
+    assert network.theta.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": None},
+        {"network": other_network(seed=99, initializer="he_normal")},
+        {"max_seconds": 1000.0, "progress": False, "callbacks": [id]},
+        {"optimizer": Adam(np.float64(0.01))},
+        {"data": (X.tolist(), np.asfortranarray(Y))},
+        {"steps": np.int64(STEPS), "batch_size": np.int32(2)},
+    ],
+    ids=str,
+)
+def test_what_makes_no_difference_is_not_refused(options, kept, tmp_path):
+    expected = DROPOUT.train(STEPS)[0].theta.tobytes()
+    for file in files(kept):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert resume(tmp_path, **options)[0].theta.tobytes() == expected
+
+
+def test_another_kernel_is_refused(tmp_path):
+    FAST.train(STEPS, checkpoint=Checkpoint(tmp_path))
+    with pytest.raises(CheckpointError, match="kernel was fused222, and is layered"):
+        FAST.train(STEPS, checkpoint=Checkpoint(tmp_path), kernel="layered")
+
+
+@pytest.mark.parametrize("name", ["CPU", "fastbp", "numba", "numpy"])
+def test_another_machine_or_version_is_warned_of(name, kept, tmp_path, monkeypatch):
+    for file in files(kept):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    present = checkpoint_module.made_with_now()
+    monkeypatch.setattr(checkpoint_module, "made_with_now", lambda: present | {name: "another"})
+    message = f"may not have the bits .*: {name} was {re.escape(present[name])}, and is another$"
+    with pytest.warns(CheckpointWarning, match=message):
+        network, _ = resume(tmp_path)
+    assert network.theta.tobytes() == DROPOUT.train(STEPS)[0].theta.tobytes()
+
+
+# --- resume= -------------------------------------------------------------------------------------------
+
+
+def test_starting_anew_replaces_the_checkpoints_one_by_one(kept, tmp_path):
+    for file in files(kept):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    first = len(files(tmp_path))
+    network, result = resume(tmp_path, resume=False, optimizer=SGD(0.1))
+    assert result.n_steps == STEPS
+    assert len(files(tmp_path)) == min(3, first + 2)
+    again, _ = resume(tmp_path, optimizer=SGD(0.1))
+    assert again.theta.tobytes() == network.theta.tobytes()
+
+
+def test_resuming_may_be_insisted_on(tmp_path, kept):
+    network = DROPOUT.make()
+    before = network.theta.tobytes()
+    with pytest.raises(CheckpointError, match="resume is True, and there is no checkpoint in"):
+        resume(tmp_path / "empty", network, resume=True)
+    assert network.theta.tobytes() == before
+    assert not (tmp_path / "empty").exists()
+
+
+# --- damaged files -----------------------------------------------------------------------------------
+
+
+def copied(kept, folder):
+    for file in files(kept):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return files(folder)
+
+
+def test_damaged_newest_checkpoint_is_passed_over_with_a_warning(kept, tmp_path):
+    newest = copied(kept, tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(
+        CheckpointWarning, match="the newest checkpoint cannot be read, and .* is taken instead"
+    ):
+        network, _ = resume(tmp_path)
+    assert network.theta.tobytes() == DROPOUT.train(STEPS)[0].theta.tobytes()
+
+
+def test_damage_of_all_checkpoints_is_an_error_and_not_a_new_run(kept, tmp_path):
+    for file in copied(kept, tmp_path):
+        file.write_bytes(b"damaged")
+    with pytest.raises(ModelFileError, match=r"no checkpoint in .* can be read; resume=False starts anew"):
+        resume(tmp_path)
+    assert resume(tmp_path, resume=False)[1].n_steps == STEPS
+
+
+def test_other_files_in_the_folder_do_not_matter(kept, tmp_path):
+    copied(kept, tmp_path)
+    for name in ("checkpoint-9.safetensors", "notes.txt", ".checkpoint-00000009.safetensors.tmp"):
+        (tmp_path / name).write_text("other")
+    assert resume(tmp_path)[1].n_steps == STEPS
+    assert (tmp_path / "notes.txt").read_text() == "other"
+
+
+def edited(kept, folder, edit, task=DROPOUT):
+    """Write the newest checkpoint anew, with a digest that is right."""
+    document, tensors = read_tensors(files(kept)[-1], KIND, VERSION)
+    tensors = {name: tensor.copy() for name, tensor in tensors.items()}
+    document, tensors = edit(document, tensors) or (document, tensors)
+    write_tensors(folder / "checkpoint-00000001.safetensors", KIND, VERSION, document, tensors)
+
+
+EDITS = {
+    "an array is missing": lambda d, t: (d, {k: v for k, v in t.items() if k != "state.order"}),
+    "an array too many": lambda d, t: (d, t | {"more": np.zeros(3)}),
+    "another shape": lambda d, t: (d, t | {"state.parameters": t["state.parameters"][:-1].copy()}),
+    "another type": lambda d, t: (d, t | {"state.order": t["state.order"].astype(float)}),
+    "no step": lambda d, t: ({k: v for k, v in d.items() if k != "step"}, t),
+    "another step": lambda d, t: (d | {"step": d["step"] + 1}, t),
+    "no run": lambda d, t: ({k: v for k, v in d.items() if k != "run"}, t),
+    "step of text": lambda d, t: (d | {"step": "four"}, t),
+    "huge epoch": lambda d, t: (d | {"n_epochs": 1e300}, t),
+    "unknown reason": lambda d, t: (d | {"stop_reason": "boredom"}, t),
+    "reason of another type": lambda d, t: (d | {"stop_reason": [1]}, t),
+    "an order beyond the data": lambda d, t: t["state.order"].__setitem__(0, 10**12),
+    "an order with repetitions": lambda d, t: t["state.order"].__setitem__(0, t["state.order"][1]),
+    **{
+        f"counter {i} is {value}": lambda d, t, i=i, value=value: t["state.counters"].__setitem__(i, value)
+        for i in range(5)
+        for value in (-2, 2**62)
+    },
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_impossible_content_is_an_error_and_never_reaches_the_kernel(edit, kept, tmp_path):
+    edited(kept, tmp_path, edit)
+    network = DROPOUT.make()
+    before = network.theta.tobytes()
+    with pytest.raises(ModelFileError):
+        resume(tmp_path, network)
+    assert network.theta.tobytes() == before
+
+
+@pytest.mark.parametrize("task", [FAST, EXACT], ids=str)
+@pytest.mark.parametrize("counter", range(4))
+@pytest.mark.parametrize("value", [-2, 2**62])
+def test_impossible_counters_of_the_fused_kernel_never_reach_it(counter, value, task, tmp_path):
+    FAST.train(STEPS, checkpoint=Checkpoint(tmp_path / "kept"))
+    (tmp_path / "edited").mkdir()
+    edited(
+        tmp_path / "kept", tmp_path / "edited", lambda d, t: t["state.counters"].__setitem__(counter, value)
+    )
+    with pytest.raises((ModelFileError, CheckpointError)):
+        task.train(STEPS, checkpoint=Checkpoint(tmp_path / "edited"))
+
+
+def test_parameters_that_are_not_finite_are_found(kept, tmp_path):
+    edited(kept, tmp_path, lambda d, t: t["state.parameters"].__setitem__(0, np.nan))
+    with pytest.raises(fastbp.DivergenceError, match="before training"):
+        resume(tmp_path)
+
+
+def fuzz(kept, folder, n_files, seed=0):
+    """Change bytes of a checkpoint, cut it, or repeat a part: it must be refused, or be the same run."""
+    generator = np.random.default_rng(seed)
+    whole = np.frombuffer(files(kept)[-1].read_bytes(), np.uint8)
+    target = folder / "checkpoint-00000001.safetensors"
+    refused = 0
+    for _ in range(n_files):
+        kind, at = generator.integers(4), generator.integers(len(whole))
+        header = kind == 3
+        changed = whole.copy()
+        if kind == 0:
+            changed = changed[:at]
+        elif kind == 1:
+            length = generator.integers(1, 100)
+            changed = np.concatenate([changed[:at], changed[max(0, at - length) :]])
+        else:
+            places = generator.integers(8 if header else len(whole), size=generator.integers(1, 4))
+            changed[places] = generator.integers(0, 256, len(places))
+        target.write_bytes(changed.tobytes())
+        try:
+            document, tensors = read_tensors(target, KIND, VERSION)
+        except ModelFileError:
+            refused += 1
+        else:
+            assert (document["step"], tensors["state.order"].size) == (4, 7)
+    return refused
+
+
+def test_changed_files_are_refused(kept, tmp_path):
+    assert fuzz(kept, tmp_path, 300) > 270
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_changed_files_are_refused(kept, tmp_path):
+    refused = fuzz(kept, tmp_path, 100_000)
+    print(f"\n{refused:,} of 100,000 changed checkpoints were refused; the rest is as it was")
+
+
+def test_resuming_warns_of_nothing_on_the_same_machine(kept, tmp_path):
+    copied(kept, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resume(tmp_path)
