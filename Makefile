@@ -24,7 +24,7 @@ run: $(READY)    ## the worked example, figure by figure, then ten million steps
 	@$(BIN)/fastbp example --race $(STEPS)
 
 test: $(READY)   ## every test, the doctests and the README's examples
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 soak: $(READY)   ## the long accuracy sweeps
 	@$(BIN)/python -m pytest -m soak -s

@@ -1,10 +1,17 @@
 """What all tests share."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fastbp
 from fastbp.benchmark.cases import WORKED_EXAMPLE, Case
+
+
+def described(value: object) -> str:
+    """Return a parameter's name for a test: the same in every process, so without addresses of functions."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from fastbp.schedules import (
     LinearWarmup,
     StepDecay,
 )
+from tests.conftest import described
 from tests.data import torch_data
 
 BY_STEP = [
@@ -37,7 +38,7 @@ BY_STEP = [
 ]
 
 
-@pytest.mark.parametrize(("schedule", "formula"), BY_STEP, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("schedule", "formula"), BY_STEP, ids=described)
 def test_rates_follow_the_equation(schedule, formula):
     rates = schedule.rates(0, 2 * BLOCK + 7)
     assert rates.dtype == np.float64

@@ -11,6 +11,7 @@ import fastbp
 from fastbp import SGD, Adam, DivergenceError, EarlyStopping, Network, OptionError, schedules
 from fastbp.training import evaluation, fused222, layered, loop
 from fastbp.training.metrics import accuracy, r2
+from tests.conftest import described
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, TASKS, absolute_error
 
 STEPS = 60
@@ -456,7 +457,7 @@ def wrong(value):
             "early_stopping.monitor and one of metrics have the name 'metric'",
         ),
     ],
-    ids=str,
+    ids=described,
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(OptionError, match=message):

@@ -25,6 +25,7 @@ from fastbp.interchange.tensor_file import read_tensors, write_tensors
 from fastbp.training import checkpoint as checkpoint_module
 from fastbp.training import epochs, keeping, layered, loop
 from fastbp.training.checkpoint import KIND, VERSION
+from tests.conftest import described
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, TASKS, WATCHING, absolute_error
 
 STEPS = 61
@@ -337,7 +338,7 @@ def other_network(layer_sizes=(3, 5, 4, 2), **options):
         ({"metrics": [absolute_error]}, r"metrics was \[\], and is \['absolute_error'\]"),
         ({"early_stopping": EarlyStopping()}, "early_stopping was None, and is .*'patience': 10"),
     ],
-    ids=str,
+    ids=described,
 )
 def test_other_runs_are_refused_with_the_reason(options, message, kept):
     network = options.get("network") or DROPOUT.make()
