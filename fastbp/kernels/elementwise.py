@@ -28,6 +28,7 @@ from fastbp.activations import (
     SOFTPLUS,
     TANH,
 )
+from fastbp.kernels.tanh_table import has_table, tanh_by_table
 from fastbp.simd import (
     address,
     exponent,
@@ -289,7 +290,13 @@ def sigmoid(z):
 
 @helper
 def tanh(z):
-    """Return the hyperbolic tangent: m / (2 + m) with m = e^(-2 |z|) - 1, and the sign of z."""
+    """Return the hyperbolic tangent."""
+    return tanh_by_table(z) if has_table(z) else tanh_by_formula(z)
+
+
+@helper
+def tanh_by_formula(z):
+    """Return tanh z = m / (2 + m) with m = e^(-2 |z|) - 1, and the sign of z."""
     one, two = splat(1.0, z), splat(2.0, z)
     x = at_least(minus(magnitude(z)), LOWEST_TANH(z))
     n, r, s = reduced(x + x)
