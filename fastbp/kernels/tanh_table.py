@@ -52,7 +52,7 @@ def table() -> np.ndarray:
 
 
 def _fits(vec: Vec) -> bool:
-    return "avx512f" in FEATURES and vec.element == types.float32 and vec.lanes in (16, 32)
+    return "avx512f" in FEATURES and vec.element == types.float32
 
 
 @intrinsic
@@ -90,31 +90,34 @@ def column(typing, row, like, number):
     def generate(context, builder, signature, arguments):
         if not _fits(like):
             return ir.Constant(context.get_value_type(like), ir.Undefined)  # never reached: see `has_table`
-        values, rows = ir.VectorType(ir.FloatType(), half), ir.VectorType(ir.IntType(32), half)
+        values, numbers = ir.VectorType(ir.FloatType(), half), ir.VectorType(ir.IntType(32), half)
         low, high = (
             ir.Constant(values, [float(value) for value in part])
             for part in np.split(table()[:, number.literal_value], 2)
         )
         look_up = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(values, [values, rows, values]),
+            ir.FunctionType(values, [values, numbers, values]),
             "llvm.x86.avx512.vpermi2var.ps.512",
         )
-        parts = [
-            builder.call(look_up, [low, emit_shuffle(builder, arguments[0], list(range(i, i + half))), high])
-            for i in range(0, like.lanes, half)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        first, second = parts
-        return emit_shuffle(builder, first, list(range(like.lanes)), second)
+        last = like.lanes - 1
+        parts = []
+        for start in range(0, like.lanes, half):
+            rows = emit_shuffle(builder, arguments[0], [min(start + i, last) for i in range(half)])
+            parts.append(builder.call(look_up, [low, rows, high]))
+        while len(parts) > 1:
+            if len(parts) % 2:
+                parts.append(parts[-1])  # beyond the last lane
+            both = list(range(2 * parts[0].type.count))
+            parts = [emit_shuffle(builder, a, both, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return emit_shuffle(builder, parts[0], list(range(like.lanes)))
 
     return like(row, like, number), generate
 
 
 @helper
 def tanh_by_table(z):
-    """Return tanh z, for 16 or 32 lanes."""
+    """Return tanh z, for float32 and any number of lanes."""
     u, edge = magnitude(z), splat(EDGE, z)
     u = where_less(edge, u, edge, u)  # NaN stays
     row = row_of(u)

@@ -30,7 +30,7 @@ N_GROUPS = 16
 GROUP_BYTES = 2**21
 """What the gradients of all groups may take: else, a team shares each tile."""
 
-ITEM_BYTES, ITEM_ROWS = 16 * 1024, 64
+ITEM_BYTES, ITEM_ROWS = 16 * 1024, 128
 """An item of the update has so many rows of a W, or more if they are short."""
 
 NEED_Z = tuple(row.code for row in activations.TABLE if row.derivative_of == "z")
