@@ -7,10 +7,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 STEPS  ?= 10000000
 
-.PHONY: run test soak bench lint fmt clean help
+RESULT ?= bench/results/latest.json
+PEERS  := $(VENV)/.peers
+
+.PHONY: run test soak bench bench-compare bench-peers lint fmt clean help
 
 help:            ## what there is
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (once, about a minute) ..."
@@ -18,6 +21,11 @@ $(READY): pyproject.toml
 		|| { echo "fastbp needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(PEERS): $(READY)
+	@echo "Installing the rivals into $(VENV) (once, some minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,peers]'
 	@touch $@
 
 run: $(READY)    ## the worked example, figure by figure, then ten million steps
@@ -32,6 +40,17 @@ soak: $(READY)   ## the long accuracy sweeps
 bench: $(READY)  ## pytest-benchmark; results under .benchmarks/
 	@$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only --benchmark-autosave \
 		--benchmark-columns=median,iqr,ops,rounds --benchmark-sort=fullname
+
+bench-compare: $(READY)  ## the two newest saved runs of `make bench`, side by side
+	@runs=$$(ls -t .benchmarks/*/*.json 2>/dev/null | head -2); \
+	test $$(echo "$$runs" | grep -c .) -eq 2 || { echo "needs two saved runs: make bench, twice"; exit 1; }; \
+	$(BIN)/pytest-benchmark compare $$runs --columns=median,iqr,rounds --sort=name --group-by=fullname
+
+bench-peers: $(PEERS)  ## fastbp against its rivals: JSON, page, table; 25 minutes (QUICK=1: 4); RESULT=file.json
+	@$(BIN)/python -m bench.session --out $(RESULT) $(if $(QUICK),--quick)
+	@$(BIN)/python -m bench.report $(RESULT) --html $(RESULT:.json=.html)
+	@$(BIN)/python -m bench.report $(RESULT)
+	@echo "The page: $(RESULT:.json=.html)"
 
 lint: $(READY)   ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

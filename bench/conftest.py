@@ -1,16 +1,20 @@
-"""Shows what a table of call times does not: nanoseconds a step, and shares of a time."""
+"""Shows what a table of call times does not: nanoseconds a step, parts of the FLOP peak, shares of a time."""
+
+collect_ignore_glob = ["peers/*"]  # some of them need packages that only `make bench-peers` installs
 
 
 def pytest_terminal_summary(terminalreporter):
     rows = [
-        (dict(report.user_properties)["ns_per_step"], report.nodeid.partition("::")[2])
+        (dict(report.user_properties), report.nodeid.partition("::")[2])
         for report in terminalreporter.stats.get("passed", [])
         if "ns_per_step" in dict(report.user_properties)
     ]
     if rows:
-        terminalreporter.section("nanoseconds a step, medians")
-        for ns_per_step, name in rows:
-            terminalreporter.write_line(f"{ns_per_step:12,.1f}  {name}")
+        terminalreporter.section("nanoseconds a step, medians, and the part of the FLOP peak")
+        for found, name in rows:
+            fraction = found.get("fraction_of_flop_peak")
+            part = f"{fraction:6.1%}" if fraction else " " * 6
+            terminalreporter.write_line(f"{found['ns_per_step']:14,.1f}  {part}  {name}")
     for report in terminalreporter.stats.get("passed", []):
         shares = dict(report.user_properties).get("shares", {})
         if shares:

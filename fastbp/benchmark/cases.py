@@ -108,8 +108,8 @@ WORKED_EXAMPLE = Case(
 )
 
 
-def _generated(n_samples: int) -> Case:
-    """Return the first of one fixed stream of samples: a noisy function of the inputs, inside (0, 1)."""
+def generated(n_samples: int) -> Case:
+    """Return the first samples of one fixed stream: a noisy function of the inputs, inside (0, 1)."""
     generator = np.random.default_rng(20_240_222)
     X = generator.uniform(-1.0, 1.0, (1000, 2))
     noise = generator.uniform(-0.05, 0.05, (1000, 2))
@@ -130,7 +130,7 @@ SPEED_CASES = (WORKED_EXAMPLE, FOUR_SAMPLES)
 
 
 def _variants() -> list[Case]:
-    data = (WORKED_EXAMPLE, _generated(2), FOUR_SAMPLES, _generated(7), _generated(100))
+    data = (WORKED_EXAMPLE, generated(2), FOUR_SAMPLES, generated(7), generated(100))
     cases = []
     for case, update, bias, dtype in product(data, ("simultaneous", "sequential"), BIASES, DTYPES):
         in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if bias == "none" else np.arange(12)

@@ -118,13 +118,13 @@ def prepare_c(case: Case) -> Train:
 
 
 @lru_cache
-def compile_c(compiler: str, dtype: str) -> Any:
-    """Return the C function for a dtype."""
+def compile_c(compiler: str, dtype: str, source: Path = C_SOURCE, flags: tuple[str, ...] = C_FLAGS) -> Any:
+    """Return the C function `train` of a source file, compiled for a dtype."""
     real, exp, _ = C_TYPES[dtype]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         library = str(Path(folder, "loop.so"))
         macros = (f"-DREAL={real}", f"-DEXP={exp}")
-        command = [compiler, *C_FLAGS, *macros, str(C_SOURCE), "-o", library, "-lm"]
+        command = [compiler, *flags, *macros, str(source), "-o", library, "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
             function = ctypes.CDLL(library).train

@@ -63,16 +63,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def split_at_markers(path: Path) -> tuple[str, str]:
+def split_at_markers(path: Path, begin: str = BEGIN, end: str = END) -> tuple[str, str]:
     """Return a file's text up to the first marker, with it, and from the second one on."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"--readme {path}: cannot be read: {error}") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise OptionError(f"--readme {path}: needs the lines {BEGIN} and {END}, in this order")
+    before, found, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise OptionError(f"--readme {path}: needs the lines {begin} and {end}, in this order")
     return f"{before}{begin}\n\n", f"\n\n{end}{after}"
 
 

@@ -1,0 +1,1 @@
+"""The benchmarks: fastbp against itself over time (pytest-benchmark), and against its rivals."""

@@ -1,0 +1,91 @@
+"""The workers of a session: started on the same cores with the same number of threads, asked, and ended."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 300.0
+"""Seconds for one answer; a peer that takes longer is given up."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class LostError(Exception):
+    """A worker died, or gave no answer in time."""
+
+
+def available_cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def environment(cores: list[int], caches: Path | None = None) -> dict[str, str]:
+    """Return what every worker gets: the same cores, as many threads, and folders for what it compiles.
+
+    Without `caches` it compiles to where it always does, and may find what it compiled before.
+    """
+    variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(len(cores)))
+    variables |= {
+        "FASTBP_BENCH_CORES": ",".join(map(str, cores)),
+        "PYTHONPATH": str(ROOT),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONWARNINGS": "ignore",
+    }
+    if caches is not None:
+        variables |= {
+            "NUMBA_CACHE_DIR": str(caches / "numba"),
+            "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"),
+            "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+    return variables
+
+
+class WorkerProcess:
+    """A worker, as a context: `ask` sends an order and returns the answer."""
+
+    def __init__(self, peer: str, variables: dict[str, str]):
+        self.peer = peer
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=variables,
+        )
+
+    def ask(self, patience: float = PATIENCE, **order) -> dict:
+        """Return the answer to an order, or raise `LostError`."""
+        try:
+            self._process.stdin.write((json.dumps(order) + "\n").encode())
+            self._process.stdin.flush()
+        except (OSError, ValueError) as error:  # a broken pipe, or one that `end` closed
+            raise LostError(f"its process ended with status {self._process.wait()}") from error
+        ready, _, _ = select.select([self._process.stdout], [], [], patience)
+        if not ready:
+            self.end()
+            raise LostError(f"no answer in {patience:.0f} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise LostError(f"its process ended with status {self._process.wait()}")
+        return json.loads(line)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.end()

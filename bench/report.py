@@ -1,0 +1,182 @@
+"""From a session's JSON: the README's table, the page, and a comparison with an earlier session.
+
+    python -m bench.report FILE.json --html PAGE.html --readme README.md --against EARLIER.json
+
+The exit status is 1 if the comparison finds a regression, and 2 if a file is not what it should be.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+from bench import page
+from bench.peers import OURS
+from fastbp.benchmark.report import three_digits
+from fastbp.cli.bench import split_at_markers
+from fastbp.errors import FastbpError, OptionError
+
+BEGIN, END = "<!-- rivals: begin -->", "<!-- rivals: end -->"
+
+COLUMNS = {
+    "C": ("C",),
+    "JAX": ("JAX",),
+    "PyTorch": ("PyTorch", "PyTorch compiled"),
+    "scikit-learn": ("scikit-learn",),
+    "NumPy": ("NumPy",),
+    "Python": ("Python, lists", "Python, objects"),
+}
+"""The README's columns; of several peers the fastest counts."""
+
+REGRESSION = 0.05
+"""A ratio is said to have fallen if its new interval lies below the old one, by this much or more."""
+
+
+def load(path: Path) -> dict:
+    """Return a session's document, or say why there is none."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != 1:
+        raise OptionError(f"{path}: is not a session's result, as `python -m bench.session` writes it")
+    return document
+
+
+# --- the README's table ------------------------------------------------------------------------------
+
+
+def as_markdown(document: dict) -> str:
+    """Return the claims: the lower ends of the intervals, one row a workload."""
+    workloads = [w for w in document["workloads"] if w["group"] == "grid"]
+    rows = [
+        [w["name"], w["dtype"], ours(w), *(claim(w, peers) for peers in COLUMNS.values())]
+        for w in workloads
+        if w["dtype"] == "float32" or w["layer_sizes"] == [2, 2, 2]
+    ]
+    header = ["network, batch, optimizer", "dtype", "us a step", *(f"x {name}" for name in COLUMNS)]
+    text = tabulate(
+        rows,
+        header,
+        "github",
+        disable_numparse=True,
+        colalign=("left", "left", *["right"] * (len(header) - 2)),
+    )
+    return f"{text}\n\n{footnote(document)}"
+
+
+def ours(workload: dict) -> str:
+    us = next((row.get("us") for row in workload["rows"] if row["peer"] == OURS), None)
+    return three_digits(us) if us else "none"
+
+
+def claim(workload: dict, peers: tuple[str, ...]) -> str:
+    """Return how many times as fast as the fastest of these peers fastbp is at least."""
+    rows = [row for row in workload["rows"] if row["peer"] in peers]
+    lows = [row["times_as_fast"]["low"] for row in rows if "times_as_fast" in row]
+    if lows:
+        return three_digits(min(lows))
+    return "wrong" if any(row["status"] == "wrong" for row in rows) else ""
+
+
+def footnote(document: dict) -> str:
+    machine, control = document["machine"], document["control"]
+    if control is None:
+        said = "without a control"
+    else:
+        sound = "sound" if document["sound"] else "UNSOUND"
+        said = f"A/A control {control['median']:.3f} ({control['low']:.3f} to {control['high']:.3f}), {sound}"
+    quick = " A quick run: the numbers are rough." if document["quick"] else ""
+    versions = document["versions"]
+    return (
+        "How many times as fast fastbp is, at the lower end of the 95 % interval; below 1 the rival may be "
+        f"faster. Empty: the rival cannot do it. {document['protocol']['pairs']} pairs a rival, {said}."
+        f"{quick} {machine['processor']}, {document['threads_each']} cores for everybody; "
+        f"Python {machine['Python']}, "
+        f"JAX {versions['jax']}, PyTorch {versions['torch']}, scikit-learn {versions['scikit-learn']}, "
+        f"NumPy {versions['numpy']}; fastbp {document['commit']}, {document['date'][:10]}."
+    )
+
+
+# --- comparison with an earlier session --------------------------------------------------------------
+
+
+def compare(new: dict, old: dict) -> tuple[str, bool]:
+    """Return a table of what changed, and whether anything regressed.
+
+    What is compared is the ratios to each rival, because they hold on a machine that is faster or busier
+    today; a rival of another version is named, as then the ratio may have moved because of it.
+    """
+    rows, regressed = [], False
+    before = {(w["name"], w["dtype"]): w for w in old["workloads"]}
+    for workload in new["workloads"]:
+        earlier = before.get((workload["name"], workload["dtype"]))
+        if earlier is None:
+            continue
+        then = {row["peer"]: row for row in earlier["rows"]}
+        for row in workload["rows"]:
+            was = then.get(row["peer"], {})
+            if "times_as_fast" in was and "times_as_fast" not in row:
+                change, fell = f"no number any more: {row['status']}: {row['reason']}", True
+            elif "times_as_fast" in was:
+                change, fell = ratio_change(row["times_as_fast"], was["times_as_fast"])
+            else:
+                continue
+            regressed |= fell
+            if change:
+                rows.append([f"{workload['name']}, {workload['dtype']}", row["peer"], change])
+    text = tabulate(rows, ["workload", "rival", "times as fast"], "simple") if rows else "Nothing changed."
+    versions = [
+        f"{name} {old['versions'].get(name)} -> {version}"
+        for name, version in new["versions"].items()
+        if old["versions"].get(name) != version
+    ]
+    notes = [f"Versions changed: {', '.join(versions)}."] if versions else []
+    notes += [
+        f"The {which} session is unsound." for which, d in (("new", new), ("old", old)) if not d["sound"]
+    ]
+    return "\n\n".join([text, *notes]), regressed
+
+
+def ratio_change(new: dict, old: dict) -> tuple[str, bool]:
+    """Return what to say of two intervals, "" if they agree, and whether that is a regression."""
+    said = f"{three_digits(old['median'])} -> {three_digits(new['median'])}"
+    if new["high"] < old["low"] and new["median"] < old["median"] * (1 - REGRESSION):
+        return f"{said}  REGRESSION", True
+    if new["low"] > old["high"] and new["median"] > old["median"] * (1 + REGRESSION):
+        return f"{said}  better", False
+    return "", False
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__.partition("\n")[0])
+    parser.add_argument("result", type=Path, help="what `python -m bench.session` wrote")
+    parser.add_argument("--html", type=Path, metavar="PAGE", help="write the page")
+    parser.add_argument(
+        "--readme", type=Path, metavar="FILE", help=f"write the table between {BEGIN} and {END}"
+    )
+    parser.add_argument("--against", type=Path, metavar="EARLIER", help="an earlier result to compare with")
+    options = parser.parse_args(arguments)
+    try:
+        document = load(options.result)
+        if options.html:
+            options.html.write_text(page.page(document), encoding="utf-8")
+        if options.readme:
+            before, after = split_at_markers(options.readme, BEGIN, END)
+            options.readme.write_text(f"{before}{as_markdown(document)}{after}", encoding="utf-8")
+        if not (options.html or options.readme or options.against):
+            print(as_markdown(document))
+        if options.against:
+            text, regressed = compare(document, load(options.against))
+            print(text)
+            return int(regressed)
+    except FastbpError as error:
+        print(f"bench.report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,118 @@
+"""What the machine can do at most: measured, not read from a data sheet.
+
+The peak is a loop of fused multiply-adds in registers. Twelve of them are independent, more than two units
+with a latency of five cycles can hold. All widths of vectors are tried: the widest is not always the fastest.
+The bandwidth is McCalpin's triad, c = a + s b, over arrays that no cache holds, counted as he does: two reads
+and one write.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from fastbp import simd
+from fastbp._jit import helper, kernel
+
+FMAS, INNER = 12, 65_536
+SECONDS = 0.15
+TRIAD_ELEMENTS = 2**24
+
+
+@helper
+def fused_multiply_adds(x, rounds):
+    """Return the sum of twelve chains v = v x + x."""
+    a = b = c = d = e = f = g = h = i = j = k = m = x
+    for _ in range(rounds):
+        a, b, c = simd.fma(a, x, x), simd.fma(b, x, x), simd.fma(c, x, x)
+        d, e, f = simd.fma(d, x, x), simd.fma(e, x, x), simd.fma(f, x, x)
+        g, h, i = simd.fma(g, x, x), simd.fma(h, x, x), simd.fma(i, x, x)
+        j, k, m = simd.fma(j, x, x), simd.fma(k, x, x), simd.fma(m, x, x)
+    return ((a + b) + (c + d)) + ((e + f) + (g + h)) + ((i + j) + (k + m))
+
+
+@kernel
+def chains_of_4(data, rounds):
+    """Run on vectors of 4 numbers; data keeps the compiler from leaving it out."""
+    p = simd.address(data)
+    simd.store(p, 0, fused_multiply_adds(simd.load(p, 0, 4), rounds))
+
+
+@kernel
+def chains_of_8(data, rounds):
+    """Run on vectors of 8 numbers."""
+    p = simd.address(data)
+    simd.store(p, 0, fused_multiply_adds(simd.load(p, 0, 8), rounds))
+
+
+@kernel
+def chains_of_16(data, rounds):
+    """Run on vectors of 16 numbers."""
+    p = simd.address(data)
+    simd.store(p, 0, fused_multiply_adds(simd.load(p, 0, 16), rounds))
+
+
+CHAINS = {4: chains_of_4, 8: chains_of_8, 16: chains_of_16}
+
+
+@kernel
+def triad(a, b, c, s):
+    """Form c = a + s b."""
+    for i in range(a.size):
+        c[i] = a[i] + s * b[i]
+
+
+def measure(threads: int) -> dict:
+    """Return GFLOP/s on one thread and on all for both dtypes, and GB/s of main memory on all."""
+    return {
+        "threads": threads,
+        "gflops": {dtype: peak(dtype, threads) for dtype in ("float32", "float64")},
+        "gflops_one_thread": {dtype: peak(dtype, 1) for dtype in ("float32", "float64")},
+        "gbytes_per_second": bandwidth(threads),
+    }
+
+
+def peak(dtype: str, threads: int) -> float:
+    """Return the most GFLOP/s that any width of vector reaches on so many threads."""
+
+    def rate(lanes: int) -> float:
+        chains, buffers = CHAINS[lanes], [np.full(16, 1e-3, dtype) for _ in range(threads)]
+        calls = calls_per_second(lambda i: chains(buffers[i], INNER), threads)
+        return calls * INNER * FMAS * 2 * lanes / 1e9
+
+    return max(map(rate, CHAINS))
+
+
+def bandwidth(threads: int) -> float:
+    """Return GB/s of the triad, every thread on its own part."""
+    arrays = [np.ones(TRIAD_ELEMENTS) for _ in range(3)]
+    parts = list(zip(*(np.array_split(array, threads) for array in arrays), strict=True))
+    calls = calls_per_second(lambda i: triad(*parts[i], 0.5), threads)
+    return calls / threads * 3 * TRIAD_ELEMENTS * 8 / 1e9
+
+
+def calls_per_second(call: Callable[[int], None], threads: int) -> float:
+    """Return how often a second `call(i)` can be made by all threads i together; the best of three tries."""
+    call(0)  # compiles
+    return max(_calls_per_second(call, threads) for _ in range(3))
+
+
+def _calls_per_second(call: Callable[[int], None], threads: int) -> float:
+    counts, seconds = [0] * threads, [1.0] * threads
+    barrier = threading.Barrier(threads)
+
+    def run(i: int) -> None:
+        barrier.wait()
+        started = time.perf_counter()
+        while (elapsed := time.perf_counter() - started) < SECONDS:
+            call(i)
+            counts[i] += 1
+        seconds[i] = elapsed
+
+    runners = [threading.Thread(target=run, args=(i,)) for i in range(threads)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    return sum(count / taken for count, taken in zip(counts, seconds, strict=True))

@@ -1,0 +1,370 @@
+"""A session: fastbp against its rivals, on this machine, into one JSON file.
+
+    python -m bench.session --out bench/results/NAME.json           under 25 minutes on 2 cores
+    python -m bench.session --quick --out FILE.json                 under 4 minutes
+
+The protocol:
+
+1. A process per peer, all on the same cores with the same number of threads.
+2. Before a peer is timed on a workload, it must reach the reference's parameters: see `bench.gate`.
+3. Pairs: fastbp and the rival, each for one short slice, A B then B A, so that what drifts hits both. The
+   ratio is the median over pairs, its interval is bootstrapped, and what is claimed is the lower end.
+4. On every workload fastbp is also timed against a second process of itself. Over the session the
+   interval of these A/A ratios must contain 1, or the session is marked unsound.
+5. Import, cold and cached start, and time a step are reported apart, and from which length of run on
+   fastbp's total is the smaller.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import fastbp
+from bench import gate, grid, roofline, starts
+from bench.peers import OURS, PEERS, numpy_arrays
+from bench.processes import ROOT, LostError, WorkerProcess, available_cores, environment
+from bench.statistics import control_interval, median_interval
+from fastbp.benchmark.machine import describe_machine
+
+CONTROL = "fastbp again"
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
+
+SETTLE_FLOPS = 1e6
+SETTLE_SECONDS = 0.03
+"""After a slice of so large a workload, threads of BLAS or OpenMP still spin on the cores of the next."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long things take.
+
+    Attributes
+    ----------
+    pairs : int
+        Slices of fastbp, each with one of the rival beside it.
+    slice_seconds : float
+        At least one epoch is timed, however long it takes.
+    workloads, start_workloads, tasks : tuple of str
+        What is run, by name.
+    compiled_for : tuple of str
+        The workloads that PyTorch compiles, as that takes many seconds each; None for all in float32.
+    """
+
+    pairs: int
+    slice_seconds: float
+    workloads: tuple[str, ...]
+    start_workloads: tuple[str, ...]
+    tasks: tuple[str, ...]
+    compiled_for: tuple[str, ...] | None = None
+    quick: bool = False
+
+
+FULL = Protocol(
+    20,
+    0.02,
+    (*(str(w.with_dtype(d)) for w in grid.GRID for d in ("float32", "float64")), *map(str, grid.WIDTHS)),
+    ("2-2-2, 4 samples, float64", "64-128-10 relu, 32, Adam, float32"),
+    tuple(starts.TASKS),
+)
+QUICK = Protocol(
+    6,
+    0.01,
+    (
+        "2-2-2, 4 samples, float64",
+        "2-4-1 sigmoid, 1, SGD, float32",
+        "4-10-3 relu, 16, SGD, float32",
+        "64-128-10 relu, 1, SGD, float32",
+        "64-128-10 relu, 32, Adam, float32",
+        "784-128-10 relu, 128, Adam, float32",
+        "width 64, float32",
+        "width 256, float32",
+    ),
+    ("64-128-10 relu, 32, Adam, float32",),
+    ("2-2-2, 1 sample, float64", "digits, 64-128-10, float32"),
+    ("64-128-10 relu, 32, Adam, float32",),
+    quick=True,
+)
+
+
+class Session:
+    """The workers of a run, and what is found with them."""
+
+    def __init__(self, protocol: Protocol, peers: list[str], cores: list[int], folder: Path, say):
+        self.protocol, self.peers, self.cores, self.folder, self.say = protocol, peers, cores, folder, say
+        self.variables = environment(cores)
+        self.threads: dict[str, dict] = {}
+        self._stack = ExitStack()
+        self._workers: dict[str, WorkerProcess] = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._stack.close()
+
+    def worker(self, name: str) -> WorkerProcess:
+        """Return the process of a peer, started when it is first asked for, and again if it was lost."""
+        if name not in self._workers:
+            peer = OURS if name == CONTROL else name
+            self._workers[name] = self._stack.enter_context(WorkerProcess(peer, self.variables))
+        return self._workers[name]
+
+    def takes_part(self, peer: str, workload: grid.Workload) -> bool:
+        if workload in grid.WIDTHS and peer not in (OURS, "NumPy", "C", "PyTorch", "JAX"):
+            return False
+        if peer != "PyTorch compiled":
+            return True
+        chosen = self.protocol.compiled_for
+        return str(workload) in chosen if chosen is not None else workload.dtype == "float32"
+
+    def compare(self, workload: grid.Workload) -> dict:
+        """Return everything about one workload."""
+        double = workload.with_dtype("float64")
+        with threadpool_limits(len(self.cores)):
+            train = numpy_arrays.prepare_layers(double)
+            references = {steps: train(steps) for steps in workload.checked_steps}
+        start = double.starts()[0]
+        names = [OURS, CONTROL, *(p for p in self.peers if p != OURS and self.takes_part(p, workload))]
+        ready: dict[str, int] = {}
+        rows: dict[str, dict] = {}
+        for name in names:
+            self.say(f"{workload}: {name}")
+            try:
+                rows[name] = self.admit(name, workload, references, start)
+                if not rows[name]["reason"]:
+                    ready[name] = self.worker(name).ask(calibrate=self.protocol.slice_seconds)["steps"]
+                    self.threads[name] = self.worker(name).ask(threads=True)
+            except (LostError, KeyError) as error:
+                self.lose(name)
+                ready.pop(name, None)
+                rows[name] = {"peer": name, "status": "failed", "reason": str(error)}
+        ours = rows[OURS]
+        if OURS in ready:
+            pairs = self.time_pairs(workload, ready)
+            for name, times in pairs.items():
+                rows[name] |= summary(times)
+            mine = [pair[0] for times in pairs.values() for pair in times]
+            ours["us"] = float(np.median(mine)) / 1e3 if mine else None
+        else:
+            for name in ready:
+                rows[name] |= {"status": "no pair", "reason": f"fastbp {ours['status']}: {ours['reason']}"}
+        control = rows.pop(CONTROL)
+        return describe_workload(workload) | {"control": control, "rows": list(rows.values())}
+
+    def admit(self, name: str, workload: grid.Workload, references, start) -> dict:
+        """Prepare a peer, and pass it through the gate."""
+        row = {"peer": name, "status": "skipped", "reason": ""}
+        worker = self.worker(name)
+        answer = worker.ask(prepare=workload.key)
+        if answer.get("failed"):
+            return row | {"status": "failed", "reason": answer["failed"]}
+        if answer["unavailable"]:
+            return row | {"reason": answer["unavailable"]}
+        gaps = {}
+        for steps, reference in references.items():
+            path = self.folder / "theta.npy"
+            answer = worker.ask(train=steps, into=str(path))
+            if "failed" in answer:
+                return row | {"status": "failed", "reason": answer["failed"]}
+            gaps[steps] = gate.distance(np.load(path), reference, start)
+        reason = gate.verdict(gaps, workload.dtype)
+        return row | {"status": "wrong" if reason else "timed", "reason": reason, "gap": max(gaps.values())}
+
+    def time_pairs(self, workload: grid.Workload, ready: dict[str, int]) -> dict[str, list[list[float]]]:
+        """Return, for every rival, pairs [fastbp, rival] of nanoseconds a step."""
+        pairs: dict[str, list[list[float]]] = {name: [] for name in ready if name != OURS}
+        pause = SETTLE_SECONDS if workload.flops_per_step > SETTLE_FLOPS and len(self.cores) > 1 else 0.0
+        for i in range(self.protocol.pairs):
+            self.say(f"{workload}: pair {i + 1} of {self.protocol.pairs}")
+            for name in list(pairs):
+                order = (OURS, name) if i % 2 == 0 else (name, OURS)
+                try:
+                    times = {who: self.time(who, ready[who], pause) for who in order}
+                except (LostError, KeyError):
+                    self.lose(name)
+                    del pairs[name]
+                    continue
+                pairs[name].append([times[OURS], times[name]])
+        return pairs
+
+    def time(self, name: str, steps: int, pause: float) -> float:
+        time.sleep(pause)
+        return self.worker(name).ask(time=steps)["ns"] / steps
+
+    def lose(self, name: str) -> None:
+        worker = self._workers.pop(name, None)
+        if worker:
+            worker.end()
+
+
+def summary(times: list[list[float]]) -> dict:
+    """Return a row's numbers from its pairs [fastbp, rival] of nanoseconds a step."""
+    ours, rival = np.array(times).T
+    return {
+        "us": float(np.median(rival)) / 1e3,
+        "times_as_fast": median_interval(rival / ours).as_dict(),
+        "pairs": [[round(a, 2), round(b, 2)] for a, b in times],
+    }
+
+
+def describe_workload(workload: grid.Workload) -> dict:
+    o = workload.optimizer
+    return {
+        "name": workload.name,
+        "dtype": workload.dtype,
+        "group": "width" if workload.name.startswith("width") else "grid",
+        "layer_sizes": list(workload.layer_sizes),
+        "hidden": workload.hidden,
+        "output": workload.output,
+        "loss": workload.loss,
+        "batch_size": workload.batch_size,
+        "n_samples": workload.n_samples,
+        "optimizer": repr(o),
+        "networks": workload.networks,
+        "flops_per_step": workload.flops_per_step,
+        "bytes_per_step": workload.bytes_per_step,
+        "checked_steps": list(workload.checked_steps),
+        "is_large": workload.flops_per_step >= grid.LARGE_FLOPS,
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with a + if files differ from it."""
+    try:
+        name = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+" if changed else "")
+
+
+def run(protocol: Protocol, peers: list[str], cores: list[int], say) -> dict:
+    """Run a whole session and return its document."""
+    started = time.perf_counter()
+    document: dict = {
+        "format": 1,
+        "fastbp": fastbp.__version__,
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": protocol.quick,
+        "machine": describe_machine(),
+        "versions": versions(),
+        "cores": cores,
+        "threads_each": len(cores),
+        "protocol": {
+            "pairs": protocol.pairs,
+            "slice_seconds": protocol.slice_seconds,
+            "tolerance": gate.TOLERANCE,
+            "order": "ABBA",
+            "interval": "95 % percentile bootstrap of the median ratio",
+        },
+    }
+    say("the machine's peak and bandwidth")
+    document["roofline"] = roofline.measure(len(cores))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Session(protocol, peers, cores, folder, say) as session:
+            document["workloads"] = [session.compare(grid.ALL[w]) for w in protocol.workloads]
+            document["threads"] = session.threads
+        repeats = 1 if protocol.quick else 3
+        patient = [name for name in peers if name != "PyTorch compiled"]  # it starts too slowly for this
+        document["starts"] = starts.measure_starts(
+            protocol.start_workloads, patient if protocol.quick else peers, cores, folder, say, repeats
+        )
+        document["tasks"] = starts.measure_tasks(protocol.tasks, patient, cores, folder, say, repeats)
+    controls = [
+        [b / a for a, b in w["control"]["pairs"]] for w in document["workloads"] if "pairs" in w["control"]
+    ]
+    interval = control_interval(controls) if controls else None
+    document["control"] = interval.as_dict() if interval else None
+    document["sound"] = interval is not None and interval.contains(1.0)
+    document["seconds"] = round(time.perf_counter() - started, 1)
+    return document
+
+
+def chosen(protocol: Protocol, only: str | None) -> Protocol:
+    """Return the protocol with the workloads whose names hold `only`, and neither starts nor tasks."""
+    if only is None:
+        return protocol
+    workloads = tuple(name for name in FULL.workloads if only in name)
+    return replace(protocol, workloads=workloads, start_workloads=(), tasks=())
+
+
+def announce() -> Callable[[str], None]:
+    """Return a function that shows what is going on: on one line of a terminal, else a line each."""
+    started = time.perf_counter()
+
+    def say(text: str) -> None:
+        seconds = f"{time.perf_counter() - started:6.0f} s  "
+        if sys.stderr.isatty():
+            print(f"\033[K{seconds}{text}\r", end="", file=sys.stderr, flush=True)
+        elif "pair" not in text:
+            print(f"{seconds}{text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.session", description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument("--quick", action="store_true", help="few workloads, short slices: rough numbers")
+    parser.add_argument("--only", metavar="TEXT", help="only the workloads whose names hold this")
+    parser.add_argument(
+        "--peers", metavar="NAMES", help=f"of {', '.join(PEERS)}, or module:function; default: all"
+    )
+    parser.add_argument("--cores", type=int, help="how many cores and threads everybody gets; default: all")
+    options = parser.parse_args(arguments)
+    cores = available_cores()
+    if options.cores is not None and not 1 <= options.cores <= len(cores):
+        parser.error(f"--cores is {options.cores}, and may be 1 to {len(cores)}")
+    peers = [name.strip() for name in options.peers.split(",")] if options.peers else list(PEERS)
+    unknown = {name for name in peers if name not in PEERS and ":" not in name}
+    if unknown:
+        parser.error(f"--peers names {', '.join(sorted(unknown))}, and may name {', '.join(PEERS)}")
+    protocol = chosen(QUICK if options.quick else FULL, options.only)
+    if not protocol.workloads:
+        parser.error(f"--only {options.only!r} is in no workload's name")
+    document = run(protocol, peers, cores[: options.cores], announce())
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(document, indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
+    wrong = [
+        f"{w['name']}, {w['dtype']}: {row['peer']}: {row['status']}: {row['reason']}"
+        for w in document["workloads"]
+        for row in w["rows"]
+        if row["status"] in ("wrong", "failed")
+    ]
+    print(*wrong, f"{options.out}: {document['seconds']:.0f} s", sep="\n")
+    if not document["sound"]:
+        print("UNSOUND: the A/A control's interval does not contain 1", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""Layered networks: fastbp against the pure-Python and NumPy baselines, to be compared with their own past.
+
+The workloads are those of `bench.grid`. Each contender must first end where the float64 reference does.
+"""
+
+import os
+from functools import lru_cache
+
+import pytest
+
+from bench import gate, grid, peers, roofline
+from bench.peers import numpy_arrays
+
+CONTENDERS = (peers.OURS, "NumPy", "Python, lists")
+SECONDS = 0.02
+"""What a call of fastbp takes, or one epoch if that is longer; the number of steps is fixed by the workload's
+operations, so that saved runs compare."""
+
+FLOPS_A_SECOND = {peers.OURS: 2e10, "NumPy": 5e9, "Python, lists": 2e7}
+STEPS_A_SECOND = {peers.OURS: 1e6, "NumPy": 1e5, "Python, lists": 1e5}
+"""Roughly what they reach, and what no step goes below."""
+
+LAYERED = tuple(
+    workload.with_dtype(dtype) for workload in grid.GRID if workload.case is None for dtype in grid.DTYPES
+)
+
+
+def steps_per_call(name, workload):
+    seconds = 1 / STEPS_A_SECOND[name] + workload.flops_per_step / FLOPS_A_SECOND[name]
+    epochs = round(SECONDS / seconds / workload.steps_per_epoch)
+    return workload.steps_per_epoch * max(1, epochs)
+
+
+@lru_cache(maxsize=1)
+def references(workload):
+    train = numpy_arrays.prepare_layers(workload)
+    return {steps: train(steps) for steps in workload.checked_steps}
+
+
+@pytest.fixture(scope="session")
+def peak():
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {dtype: roofline.peak(dtype, threads) for dtype in grid.DTYPES}
+
+
+@pytest.mark.benchmark(max_time=0.5)
+@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize("workload", LAYERED, ids=str)
+def test_training(benchmark, workload, name, record_property, peak):
+    try:
+        train = peers.prepare(name, workload)
+    except peers.UnavailableError as error:
+        pytest.skip(str(error))
+    double = workload.with_dtype("float64")
+    gaps = {
+        steps: gate.distance(train(steps), expected, double.starts()[0])
+        for steps, expected in references(double).items()
+    }
+    assert gate.verdict(gaps, workload.dtype) == ""
+    steps = steps_per_call(name, workload)
+    benchmark.group = str(workload)
+    benchmark(train, steps)
+    benchmark.extra_info["steps_per_call"] = steps
+    if benchmark.enabled:
+        ns_per_step = benchmark.stats.stats.median / steps * 1e9
+        benchmark.extra_info["ns_per_step"] = ns_per_step
+        record_property("ns_per_step", ns_per_step)
+        if workload.flops_per_step >= grid.LARGE_FLOPS:
+            fraction = workload.flops_per_step / ns_per_step / peak[workload.dtype]
+            benchmark.extra_info["fraction_of_flop_peak"] = fraction
+            record_property("fraction_of_flop_peak", fraction)

@@ -1,0 +1,109 @@
+"""One peer in a process of its own: takes orders as lines of JSON on standard input, and answers in kind.
+
+    python -m bench.worker PEER
+
+Orders, each with its answer:
+
+    {"load": true}                        {"unavailable": reason or ""}
+    {"prepare": WORKLOAD}                 {"unavailable": reason or ""}
+    {"train": STEPS, "into": PATH}        {}; theta is in PATH, in the form of `numpy.save`
+    {"calibrate": SECONDS}                {"steps": whole epochs of about that long}
+    {"time": STEPS}                       {"ns": nanoseconds}
+    {"threads": true}                     {"threads": what threadpoolctl sees, "cores": [...]}
+
+A peer that raises anything else than `UnavailableError` answers {"failed": "what it said"}.
+"""
+
+import json
+import os
+import sys
+
+# Before anything else is loaded: libraries count the cores once.
+if "FASTBP_BENCH_CORES" in os.environ and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, map(int, os.environ["FASTBP_BENCH_CORES"].split(",")))
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from bench import peers
+from bench.grid import ALL
+from bench.tasks import TASKS
+from fastbp.benchmark.protocol import time_call
+
+
+class Worker:
+    """What is left between orders: the workload and the prepared peer."""
+
+    def __init__(self, peer: str):
+        self.peer = peer
+        self.workload = None
+        self.train = None
+
+    def answer(self, order: dict) -> dict:
+        if "load" in order:
+            return attempted(lambda: peers.load(self.peer))
+        if "prepare" in order:
+            return self.prepare(order["prepare"])
+        if "train" in order:
+            np.save(order["into"], self.train(order["train"]))
+            return {}
+        if "calibrate" in order:
+            return {"steps": self.calibrated(order["calibrate"])}
+        if "time" in order:
+            return {"ns": time_call(self.train, order["time"])}
+        return {"threads": threads(), "cores": cores()}
+
+    def prepare(self, name: str) -> dict:
+        self.train = None  # one workload's arrays at a time
+        self.workload = ALL[name] if name in ALL else TASKS[name].workload
+
+        def prepare():
+            self.train = peers.prepare(self.peer, self.workload)
+
+        return attempted(prepare)
+
+    def calibrated(self, seconds: float) -> int:
+        """Return whole epochs that take about that long, judged by a call of a quarter as long or more."""
+        epoch = self.workload.steps_per_epoch
+        epochs, nanoseconds = 1, time_call(self.train, epoch)
+        while nanoseconds < seconds * 1e9 / 4:
+            epochs *= 4
+            nanoseconds = time_call(self.train, epochs * epoch)
+        return epoch * max(1, round(epochs * seconds * 1e9 / nanoseconds))
+
+
+def attempted(action) -> dict:
+    try:
+        action()
+    except peers.UnavailableError as error:
+        return {"unavailable": str(error)}
+    return {"unavailable": ""}
+
+
+def threads() -> list[dict]:
+    return [
+        {"library": pool["internal_api"], "threads": pool["num_threads"], "version": pool.get("version")}
+        for pool in threadpool_info()
+    ]
+
+
+def cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is not an answer
+    worker = Worker(sys.argv[1])
+    for line in sys.stdin:
+        try:
+            answer = worker.answer(json.loads(line))
+        except Exception as error:
+            answer = {"failed": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A session times those who are right, and nobody else; lost processes do not end it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import gate, grid, page, report, session
+from bench.processes import LostError, WorkerProcess, available_cores, environment
+
+BROKEN = ("one_step_short", "no_training", "half_the_steps", "one_weight_off", "not_a_number", "wrong_shape")
+BRIEF = replace(session.QUICK, pairs=3, slice_seconds=0.001)
+WORKLOADS = ("2-2-2, 4 samples, float64", "4-10-3 relu, 16, SGD, float32")
+
+
+def peer(name):
+    return f"tests.bench.broken:{name}"
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    names = ["fastbp", *map(peer, ("right", *BROKEN, "raises", "dies", "absent"))]
+    folder = tmp_path_factory.mktemp("session")
+    cores = available_cores()[:1]
+    with session.Session(BRIEF, names, cores, folder, lambda text: None) as running:
+        found = [running.compare(grid.ALL[key]) for key in WORKLOADS]
+        assert all(row["cores"] == cores for row in running.threads.values())
+    return [{row["peer"]: row for row in (*workload["rows"], workload["control"])} for workload in found]
+
+
+@pytest.mark.parametrize("i", range(len(WORKLOADS)), ids=WORKLOADS)
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_peer_broken_on_purpose_gets_no_number(compared, name, i):
+    row = compared[i][peer(name)]
+    assert row["status"] == "wrong"
+    assert "of the way from the reference's" in row["reason"]
+    assert not {"us", "times_as_fast", "pairs"} & set(row)
+
+
+@pytest.mark.parametrize("i", range(len(WORKLOADS)), ids=WORKLOADS)
+def test_who_is_right_is_timed_in_pairs(compared, i):
+    for name in (peer("right"), session.CONTROL):
+        row = compared[i][name]
+        assert row["status"] == "timed", row["reason"]
+        assert len(row["pairs"]) == BRIEF.pairs
+        assert all(a > 0 and b > 0 for a, b in row["pairs"])
+        ratios = row["times_as_fast"]
+        assert 0 < ratios["low"] <= ratios["median"] <= ratios["high"]
+    assert compared[i]["fastbp"]["us"] > 0
+    assert "times_as_fast" not in compared[i]["fastbp"]
+
+
+@pytest.mark.parametrize("i", range(len(WORKLOADS)), ids=WORKLOADS)
+def test_who_fails_or_is_absent_is_named_with_the_reason(compared, i):
+    assert compared[i][peer("raises")]["reason"] == "RuntimeError: out of order"
+    assert compared[i][peer("dies")]["reason"] == "its process ended with status 3"
+    assert compared[i][peer("absent")]["reason"] == "not today"
+    statuses = [compared[i][peer(name)]["status"] for name in ("raises", "dies", "absent")]
+    assert statuses == ["failed", "failed", "skipped"]
+
+
+def test_if_fastbp_is_wrong_nobody_has_a_ratio(tmp_path, monkeypatch):
+    monkeypatch.setitem(gate.TOLERANCE, "float64", -1.0)
+    with session.Session(BRIEF, ["fastbp", "NumPy"], available_cores()[:1], tmp_path, print) as running:
+        found = running.compare(grid.ALL[WORKLOADS[0]])
+    assert [row["status"] for row in found["rows"]] == ["wrong", "wrong"]
+    assert not any("times_as_fast" in row or row.get("us") for row in found["rows"])
+
+
+def test_a_short_session_makes_a_whole_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(session.roofline, "SECONDS", 0.001)
+    monkeypatch.setattr(session.roofline, "TRIAD_ELEMENTS", 2**12)
+    protocol = replace(
+        BRIEF, workloads=WORKLOADS[:1], start_workloads=WORKLOADS[:1], tasks=("2-2-2, 1 sample, float64",)
+    )
+    names = ["fastbp", "NumPy", "Python, lists", peer("no_training")]
+    document = session.run(protocol, names, available_cores()[:1], lambda text: None)
+    text = page.page(document)
+    assert "tests.bench.broken:no_training" in text
+    assert "Whole runs" in text
+    assert "Starting" in text
+    assert report.as_markdown(document).count("2-2-2, 4 samples") == 1
+    (task,) = document["tasks"]
+    assert [row["status"] for row in task["rows"]] == ["timed", "timed", "timed", "wrong"]
+
+
+def test_a_worker_that_hangs_is_given_up():
+    with WorkerProcess("Python, lists", environment(available_cores()[:1])) as worker:
+        assert worker.ask(prepare=WORKLOADS[0]) == {"unavailable": ""}
+        with pytest.raises(LostError, match="no answer in 0 s"):
+            worker.ask(patience=0.05, time=10**9)
+        with pytest.raises(LostError, match="ended"):
+            worker.ask(threads=True)
+
+
+def test_what_a_peer_prints_is_not_taken_for_an_answer():
+    with WorkerProcess("tests.bench.test_session:noisy", environment(available_cores())) as worker:
+        assert worker.ask(prepare=WORKLOADS[0]) == {"unavailable": ""}
+
+
+def noisy(workload):
+    print('{"unavailable": "said by a library"}', flush=True)
+    return lambda steps: np.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cores", "0"], "--cores is 0"),
+        (["--peers", "Torch"], "--peers names Torch"),
+        (["--only", "no such workload"], "is in no workload's name"),
+    ],
+)
+def test_bad_usage_is_named(arguments, said, capsys, tmp_path):
+    with pytest.raises(SystemExit) as exit_:
+        session.main(["--out", str(tmp_path / "x.json"), *arguments])
+    assert exit_.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not Path(tmp_path / "x.json").exists()
