@@ -41,10 +41,6 @@ from fastbp.benchmark.machine import describe_machine
 CONTROL = "fastbp again"
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
 
-SETTLE_FLOPS = 1e6
-SETTLE_SECONDS = 0.03
-"""After a slice of so large a workload, threads of BLAS or OpenMP still spin on the cores of the next."""
-
 
 @dataclass(frozen=True)
 class Protocol:
@@ -73,7 +69,7 @@ class Protocol:
 
 FULL = Protocol(
     20,
-    0.02,
+    0.05,
     (*(str(w.with_dtype(d)) for w in grid.GRID for d in ("float32", "float64")), *map(str, grid.WIDTHS)),
     ("2-2-2, 4 samples, float64", "64-128-10 relu, 32, Adam, float32"),
     tuple(starts.TASKS),
@@ -185,13 +181,12 @@ class Session:
     def time_pairs(self, workload: grid.Workload, ready: dict[str, int]) -> dict[str, list[list[float]]]:
         """Return, for every rival, pairs [fastbp, rival] of nanoseconds a step."""
         pairs: dict[str, list[list[float]]] = {name: [] for name in ready if name != OURS}
-        pause = SETTLE_SECONDS if workload.flops_per_step > SETTLE_FLOPS and len(self.cores) > 1 else 0.0
         for i in range(self.protocol.pairs):
             self.say(f"{workload}: pair {i + 1} of {self.protocol.pairs}")
             for name in list(pairs):
                 order = (OURS, name) if i % 2 == 0 else (name, OURS)
                 try:
-                    times = {who: self.time(who, ready[who], pause) for who in order}
+                    times = {who: self.time(who, ready[who]) for who in order}
                 except (LostError, KeyError):
                     self.lose(name)
                     del pairs[name]
@@ -199,8 +194,7 @@ class Session:
                 pairs[name].append([times[OURS], times[name]])
         return pairs
 
-    def time(self, name: str, steps: int, pause: float) -> float:
-        time.sleep(pause)
+    def time(self, name: str, steps: int) -> float:
         return self.worker(name).ask(time=steps)["ns"] / steps
 
     def lose(self, name: str) -> None:
