@@ -42,6 +42,10 @@ CONTROL = "fastbp again"
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
 
 
+LARGE_FLOPS, LARGE_SLICES = 2e8, 10
+"""Workloads of so many operations a step get slices so many times as long."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How long things take.
@@ -117,6 +121,11 @@ class Session:
             self._workers[name] = self._stack.enter_context(WorkerProcess(peer, self.variables))
         return self._workers[name]
 
+    def seconds(self, workload: grid.Workload) -> float:
+        """Return how long a slice takes: longer for millions of parameters, which a call first has to copy."""
+        large = workload.flops_per_step > LARGE_FLOPS and not self.protocol.quick
+        return self.protocol.slice_seconds * (LARGE_SLICES if large else 1)
+
     def takes_part(self, peer: str, workload: grid.Workload) -> bool:
         if workload in grid.WIDTHS and peer not in (OURS, "NumPy", "C", "PyTorch", "JAX"):
             return False
@@ -140,7 +149,7 @@ class Session:
             try:
                 rows[name] = self.admit(name, workload, references, start)
                 if not rows[name]["reason"]:
-                    ready[name] = self.worker(name).ask(calibrate=self.protocol.slice_seconds)["steps"]
+                    ready[name] = self.worker(name).ask(calibrate=self.seconds(workload))["steps"]
                     self.threads[name] = self.worker(name).ask(threads=True)
             except (LostError, KeyError) as error:
                 self.lose(name)

@@ -312,7 +312,8 @@ class Adaptive:
     An epoch stalls if its loss is above ``best - tolerance``, where `best` is the lowest loss of the epochs
     before it. This is scikit-learn's ``learning_rate="adaptive"``, whose ``n_iter_no_change`` is the
     patience and ``tol`` the tolerance; when the loss stalls at a rate of at most `minimum`, there is
-    nothing left to divide, and scikit-learn ends the run.
+    nothing left to divide, and the run ends, as scikit-learn's does, with
+    ``stop_reason="learning_rate_exhausted"``.
 
     It is not a function of the step: the loop starts with ``state = schedule.start()``, trains an epoch
     at ``state.rate``, and calls ``state = schedule.after_epoch(state, loss)``.

@@ -480,7 +480,8 @@ def count(job, steps, rows, loss, weight):
     put(counters, ROW, row)
     put(counters, EPOCH, epoch)
     if ends or step == field(job, END):
-        mean = element(totals, LOSS_SUM) / element(totals, WEIGHT_SUM)
+        weights = element(totals, WEIGHT_SUM)
+        mean = element(totals, LOSS_SUM) / weights if weights > 0.0 else 0.0
         if step == field(job, END) or epoch % field(job, RECORD_EVERY) == 0:
             recorded = element(counters, RECORDED)
             put(losses, recorded, mean)

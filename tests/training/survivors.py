@@ -29,10 +29,10 @@ from fastbp.training import loop
 from fastbp.training.checkpoint import KIND, NAMED, VERSION
 from tests.training.tasks import TASKS, WATCHING
 
-STEPS = {"fused222": 20_000_000, "layered": 250_000}
+STEPS = {"fused222": 20_000_000, "online": 2_000_000, "layered": 250_000}
 """Some tenths of a second."""
 
-WATCHED_STEPS = {"fused222": 20_000, "layered": 10_000}
+WATCHED_STEPS = {"fused222": 3_000, "online": 3_000, "layered": 2_000}
 """With something to do after every epoch."""
 
 KINDS = [(task.name, watched) for task in TASKS for watched in (False, True)]
@@ -229,7 +229,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
                         fill_disk()
                 elif fault and k:
                     FailingDisk(fault, k)
-                return train(*kind, steps, Checkpoint(folder, every="1ms", keep=keep))
+                return train(*kind, steps, Checkpoint(folder, every="0.001ms", keep=keep))
 
             left = None
             while left is None:
@@ -250,7 +250,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
                     report["kills before the first checkpoint"] += 1
                     assert step <= 0, "steps were taken, and there is no checkpoint"
                 elif left is None and not fault:
-                    # The interval is shorter than a chunk: lost are that chunk and what came of the next.
+                    # The interval is below a chunk: lost are at most that chunk and what came of the next.
                     assert kept["step"] >= previous, "more than the interval is lost"
             assert left == expected, f"{kind}: the run that was killed and resumed is not the undisturbed one"
     return report
@@ -267,7 +267,7 @@ def killed_inside_a_write(kind, scale, every=1):
         kills += 1
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "run"
-            checkpoint = Checkpoint(folder, every="1ms", keep=2)
+            checkpoint = Checkpoint(folder, every="0.001ms", keep=2)
 
             def child(n=n, checkpoint=checkpoint, folder=folder):
                 kill_at_call(n, folder)

@@ -1,0 +1,139 @@
+"""Products against NumPy: every remainder of rows and vectors, any strides, and nothing written outside."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastbp._jit import kernel
+from fastbp.kernels import product as products
+from fastbp.kernels.product import ALIASING_BYTES, padded
+from fastbp.memory import aligned_zeros
+from fastbp.simd import address, lanes, shifted
+
+CANARY = 77.0
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@kernel
+def multiply(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, first):
+    """Compute rows from `first` on, and then those before it."""
+    for start, rows in ((first, m - first), (0, first)):
+        products.product(
+            rows,
+            n,
+            k,
+            shifted(address(a), start * a_row),
+            a_row,
+            a_k,
+            address(b),
+            b_row,
+            shifted(address(init), start * init_row),
+            init_row,
+            shifted(address(c), start * c_row),
+            c_row,
+        )
+
+
+@kernel
+def multiply_row(n, k, a, b, b_row, init, c):
+    products.row_product(n, k, address(a), address(b), b_row, address(init), address(c))
+
+
+@kernel
+def multiply_dots(n_rows, k, a, b, b_row, init, c):
+    products.dots(n_rows, k, address(a), address(b), b_row, address(init), address(c))
+
+
+def up(n, dtype):
+    step = lanes(np.dtype(dtype).itemsize)
+    return -(-n // step) * step
+
+
+def matrix(rows, columns, dtype, generator):
+    """Return a flat matrix with room for whole vectors in every row, and a view of what counts."""
+    row = padded(columns, np.dtype(dtype).itemsize)
+    flat = aligned_zeros(rows * row, dtype)
+    view = flat.reshape(rows, row)[:, :columns]
+    view[:] = generator.uniform(-1, 1, view.shape)
+    return flat, row, view
+
+
+def tolerance(dtype, k):
+    return 4 * (k + 2) * np.finfo(dtype).eps
+
+
+@DTYPES
+@settings(max_examples=60, deadline=None)
+@given(m=st.integers(1, 40), n=st.integers(1, 120), k=st.integers(0, 40), data=st.data())
+def test_product_is_numpys(dtype, m, n, k, data):
+    generator = np.random.default_rng(m * 1000 + n * 10 + k)
+    turned = data.draw(st.booleans())
+    first = data.draw(st.integers(0, m))
+    a, a_row, A = matrix(k, m, dtype, generator) if turned else matrix(m, k or 1, dtype, generator)
+    A = A.T if turned else A[:, :k]
+    b, b_row, B = matrix(k or 1, n, dtype, generator)
+    init, init_row, C = matrix(m, n, dtype, generator)
+    if data.draw(st.booleans()):
+        init_row, C = 0, C[:1]
+    c = np.full(m * (up(n, dtype) + 5) + 64, CANARY, dtype)
+    strides = (1, a_row) if turned else (a_row, 1)
+    multiply(m, up(n, dtype), k, a, *strides, b, b_row, init, init_row, c, up(n, dtype) + 5, first)
+    rows = c[: m * (up(n, dtype) + 5)].reshape(m, -1)
+    assert_allclose(rows[:, :n], C + A @ B[:k], atol=tolerance(dtype, k), rtol=0)
+    assert (rows[:, up(n, dtype) :] == CANARY).all()
+    assert (c[rows.size :] == CANARY).all()
+
+    whole = c.copy()
+    multiply(m, up(n, dtype), k, a, *strides, b, b_row, init, init_row, c, up(n, dtype) + 5, 0)
+    assert_array_equal(c, whole)  # bits do not depend on how rows are divided
+
+
+@DTYPES
+@pytest.mark.parametrize(("m", "n", "k"), [(65, 200, 300), (130, 48, 513), (16, 1024, 64)])
+def test_large_products_are_numpys(dtype, m, n, k):
+    generator = np.random.default_rng(0)
+    a, a_row, A = matrix(m, k, dtype, generator)
+    b, b_row, B = matrix(k, n, dtype, generator)
+    init, c_row, C = matrix(m, n, dtype, generator)
+    expected = C + A @ B
+    multiply(m, up(n, dtype), k, a, a_row, 1, b, b_row, init, c_row, init, c_row, 0)  # C += A B
+    assert_allclose(C, expected, atol=tolerance(dtype, k), rtol=0)
+
+
+@DTYPES
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 300), k=st.integers(1, 60))
+def test_row_product_is_numpys(dtype, n, k):
+    generator = np.random.default_rng(n * 100 + k)
+    a, _, A = matrix(1, k, dtype, generator)
+    b, b_row, B = matrix(k, n, dtype, generator)
+    init, _, C = matrix(1, n, dtype, generator)
+    c = np.full(up(n, dtype) + 64, CANARY, dtype)
+    multiply_row(up(n, dtype), k, a, b, b_row, init, c)
+    assert_allclose(c[:n], (C + A @ B)[0], atol=tolerance(dtype, k), rtol=0)
+    assert (c[up(n, dtype) :] == CANARY).all()
+
+
+@DTYPES
+@settings(max_examples=60, deadline=None)
+@given(n_rows=st.integers(1, 40), k=st.integers(1, 200))
+def test_dots_are_numpys(dtype, n_rows, k):
+    generator = np.random.default_rng(n_rows * 1000 + k)
+    a, _, A = matrix(1, k, dtype, generator)
+    b, b_row, B = matrix(n_rows, k, dtype, generator)
+    init = generator.uniform(-1, 1, n_rows).astype(dtype)
+    c = np.full(n_rows + 64, CANARY, dtype)
+    multiply_dots(n_rows, up(k, dtype), a, b, b_row, init, c)
+    assert_allclose(c[:n_rows], init + (B @ A.T)[:, 0], atol=tolerance(dtype, k), rtol=0)
+    assert (c[n_rows:] == CANARY).all()
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_rows_are_whole_vectors_apart_and_never_alias(itemsize):
+    for n in range(1, 2000):
+        row = padded(n, itemsize)
+        assert n <= row <= n + 2 * lanes(itemsize)
+        assert row % lanes(itemsize) == 0
+        assert row * itemsize % ALIASING_BYTES

@@ -1,0 +1,144 @@
+"""Threads: the same bits for any number of them, many teams at once, and none that waits for ever."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp.training import team
+from tests.processes import run
+
+COUNTS = (1, 2, 3, 5)
+CASES = {
+    "mini-batches": {"batch_size": 48},
+    "one row in a batch": {"batch_size": 1},
+    "batches of odd sizes": {"batch_size": 37},
+    "groups of rows": {"batch_size": 1000},
+    "dropout": {"batch_size": 48, "dropout": 0.3},
+    "clipping": {"batch_size": 48, "gradient_clip_norm": 0.01},
+    "clipped groups": {"batch_size": 1000, "gradient_clip_norm": 0.01},
+    "weights": {"batch_size": 48, "sample_weight": np.arange(1003) % 4},
+    "in order": {"batch_size": 48, "shuffle": False},
+}
+OUTPUTS = {
+    "labels": ("softmax", "categorical_cross_entropy"),
+    "numbers": ("identity", "huber"),
+}
+
+
+def samples(n: int = 1003) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(n, 20)), generator.integers(0, 5, n)
+
+
+def make(kind: str, dtype: str = "float32") -> fastbp.Network:
+    output, loss = OUTPUTS[kind]
+    return fastbp.Network(
+        [20, 40, 33, 5], hidden_activation="tanh", output_activation=output, loss=loss, dtype=dtype, seed=0
+    )
+
+
+def targets(kind: str, labels: np.ndarray) -> np.ndarray:
+    return labels if kind == "labels" else np.eye(5)[labels]
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_any_number_of_threads_gives_the_same_bits(options, kind):
+    X, labels = samples()
+    bits = set()
+    for threads in (*COUNTS, 2):
+        network = make(kind)
+        optimizer = fastbp.Adam(0.01)
+        result = fastbp.train(
+            network,
+            X,
+            targets(kind, labels),
+            epochs=1 if options["batch_size"] == 1 else 3,
+            optimizer=optimizer,
+            threads=threads,
+            seed=0,
+            **options,
+        )
+        bits.add((network.theta.tobytes(), result.loss_curve.tobytes()))
+    assert len(bits) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_evaluation_has_the_same_bits_on_any_number_of_threads(kind, dtype):
+    X, labels = samples(3001)
+    Y, network = targets(kind, labels), make(kind, dtype)
+    found = [
+        (network.predict(X, threads=n), network.loss(X, Y, threads=n), network.gradient(X, Y, threads=n))
+        for n in COUNTS
+    ]
+    assert len({(outputs.tobytes(), loss, gradient.tobytes()) for outputs, loss, gradient in found}) == 1
+
+
+def test_eight_teams_at_once_all_finish_with_the_right_result():
+    def train(seed: int) -> bytes:
+        X, labels = samples()
+        network = make("labels")
+        fastbp.train(
+            network, X, labels, epochs=2, batch_size=48, optimizer=fastbp.Adam(), threads=2, seed=seed
+        )
+        return network.theta.tobytes()
+
+    alone = [train(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(train, range(8))) == alone
+
+
+def test_one_network_predicts_in_many_threads_at_once():
+    network = make("labels")
+    X, _ = samples()
+    X = X.astype(np.float32)
+    expected = [network.predict(X[i : i + 1]).tobytes() for i in range(200)]
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda i: network.predict(X[i : i + 1]).tobytes(), range(200))
+        assert list(found) == expected
+
+
+def test_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(monkeypatch):
+    def refuse(self, *arguments):
+        raise RuntimeError("can't start new thread")
+
+    X, labels = samples()
+    network = make("labels")
+    before = network.theta.copy()
+    monkeypatch.setattr(team.ThreadPoolExecutor, "submit", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        fastbp.train(network, X, labels, epochs=1, batch_size=48, optimizer=fastbp.Adam(), threads=2)
+    assert (network.theta == before).all()
+
+
+INTERRUPTED = """
+import numpy as np, fastbp
+from fastbp.training import team
+
+submit = team.ThreadPoolExecutor.submit
+def once(self, *arguments):
+    future = submit(self, *arguments)
+    team.ThreadPoolExecutor.submit = submit
+    raise KeyboardInterrupt  # after the others have begun, and before this thread joins them
+team.ThreadPoolExecutor.submit = once
+network = fastbp.Network([20, 40, 5], seed=0)
+X = np.random.default_rng(0).normal(size=(100, 20))
+try:
+    fastbp.train(network, X, X[:, :5], epochs=1, batch_size=48, optimizer=fastbp.Adam(), threads=2)
+except KeyboardInterrupt:
+    print("ended")
+"""
+
+
+def test_team_that_is_interrupted_before_it_starts_does_not_hang():
+    assert run(INTERRUPTED)[0].strip() == "ended"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are told apart on Linux")
+def test_threads_begin_away_from_the_callers_core():
+    cores = team._cores_beside_this()
+    assert len(cores) == team.available_cores() - 1
