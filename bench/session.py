@@ -122,7 +122,7 @@ class Session:
         return self._workers[name]
 
     def seconds(self, workload: grid.Workload) -> float:
-        """Return how long a slice takes: longer for millions of parameters, which a call first has to copy."""
+        """Return how long a slice takes: longer for millions of parameters, which a call has to copy."""
         large = workload.flops_per_step > LARGE_FLOPS and not self.protocol.quick
         return self.protocol.slice_seconds * (LARGE_SLICES if large else 1)
 

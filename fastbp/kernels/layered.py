@@ -566,10 +566,12 @@ def team_gradients(job, thread, first, rows, fused, like):
     for start in range(0, rows, tile):
         there, sample = min(tile, rows - start), first + start
         blocks = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER
-        row = blocks * thread // n_threads * ROWS_TOGETHER
-        stop = min(there, blocks * (thread + 1) // n_threads * ROWS_TOGETHER)
-        if row < stop:
-            pass_rows(job, area, thread, sample, row, stop - row, like)
+        # Two shares a thread: a core that is busy with other work takes fewer.
+        share = ROWS_TOGETHER * ((blocks + 2 * n_threads - 1) // (2 * n_threads) if n_threads > 1 else blocks)
+        k = take(job, -1)
+        while k * share < there:
+            pass_rows(job, area, thread, sample, k * share, min(share, there - k * share), like)
+            k = take(job, k)
         if not barrier(shared, n_threads):
             return False
         if fused and thread == 0:
