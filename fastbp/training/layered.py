@@ -1,6 +1,7 @@
 """A training run on the layered kernel, and evaluation on the same kernel."""
 
 import copy
+import time
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from fastbp.network import Network
 from fastbp.optimizers import SGD
 from fastbp.training.job import Job, Packing
 from fastbp.training.plan import MAX_RECORDS, Plan
-from fastbp.training.team import Team, threads_for
+from fastbp.training.team import Pace, Team, threads_for
 
 FIRST_CHUNK_WORK = 2e7
 """Multiplications of the first chunk of a run, some milliseconds; the loop finds its pace from there."""
@@ -50,6 +51,7 @@ class LayeredRun:
         work = 3 * plan.batch_size * network.n_multiplications
         self.first_chunk = max(1, int(FIRST_CHUNK_WORK / work))
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
+        self._pace = Pace(self._team.n_threads, fixed=plan.threads is not None)
         self._job: Job | None = None
 
     @property
@@ -125,7 +127,10 @@ class LayeredRun:
         return twin
 
     def _run(self, job: Job, until: int) -> None:
-        self._team.run(job, until)
+        steps, started = until - self.step, time.perf_counter()
+        self._team.run(job, until, self._pace.threads())
+        if steps > 0:
+            self._pace.record(steps, time.perf_counter() - started)
 
     def _make_job(self) -> Job:
         plan, network = self._plan, self._network

@@ -1,6 +1,7 @@
 """Threads that run one job together: Python's, since kernels hold no lock of the interpreter."""
 
 import ctypes
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +30,44 @@ def threads_for(work: float, threads: int | None) -> int:
     return max(1, min(available_cores(), int(work / WORTH_A_TEAM)))
 
 
+class Pace:
+    """Chooses, chunk by chunk, between the whole team and one thread: by what the last chunks took.
+
+    On cores that other work keeps busy, a step waits at every barrier for the thread that does not run: one
+    of 784-128-10 was seen to take 1,500 us on two threads, and 230 on one. The bits are the same.
+    """
+
+    SLOW = 1.5
+    """A chunk this many times as slow as the team's fastest makes the next one try a single thread."""
+
+    ALONE = 16
+    """Chunks for which a single thread goes on where it was faster, until the team is tried again."""
+
+    SHORTEST = 0.005
+    """Seconds: what took less says little."""
+
+    def __init__(self, n_threads: int, *, fixed: bool):
+        self._team, self._fixed = n_threads, fixed
+        self._fastest = self._last = math.inf
+        self._alone = 0
+
+    def threads(self) -> int:
+        """Return how many threads the next chunk is to have."""
+        return 1 if self._alone else self._team
+
+    def record(self, steps: int, seconds: float) -> None:
+        """Take note of what the chunk took."""
+        if self._fixed or self._team == 1 or seconds < self.SHORTEST:
+            return
+        pace = seconds / steps
+        if self._alone:
+            self._alone = self.ALONE if self._alone < 0 and pace < self._last else max(0, self._alone - 1)
+            return
+        self._last, self._fastest = pace, min(pace, self._fastest)
+        if pace > self.SLOW * self._fastest:
+            self._alone = -1  # one chunk, to see
+
+
 class Team:
     """Runs a job on its number of threads, of which the caller's is one."""
 
@@ -36,9 +75,11 @@ class Team:
         self.n_threads = n_threads
         self._others = ThreadPoolExecutor(n_threads - 1, "fastbp") if n_threads > 1 else None
 
-    def run(self, job: Job, until: int = 0) -> None:
-        """Do the job, or train to step `until`."""
-        if self._others is None:
+    def run(self, job: Job, until: int = 0, n_threads: int | None = None) -> None:
+        """Do the job, or train to step `until`, on all threads or on fewer."""
+        n_threads = n_threads or self.n_threads
+        job.set(fields.N_THREADS, n_threads)
+        if self._others is None or n_threads == 1:
             kernels.layered(job.address, 0, until, job.empty, job.empty)
             return
         shared = job.arrays[fields.SHARED]
@@ -46,7 +87,7 @@ class Team:
         cores = _cores_beside_this()
         started = []
         try:
-            for thread in range(1, self.n_threads):
+            for thread in range(1, n_threads):
                 started.append(self._others.submit(_take_part, job, thread, until, cores))
             kernels.layered(job.address, 0, until, job.empty, job.empty)
         except BaseException:

@@ -8,8 +8,20 @@ import pytest
 
 import fastbp
 from fastbp.training import team
+from fastbp.training.layered import LayeredRun
+from fastbp.training.plan import make_plan
 from tests.processes import run
 
+PLAN = make_plan(
+    1003,
+    np.dtype("float32"),
+    epochs=None,
+    steps=60,
+    batch_size=48,
+    optimizer=fastbp.Adam(0.01),
+    seed=0,
+    threads=2,
+)
 COUNTS = (1, 2, 3, 5)
 CASES = {
     "mini-batches": {"batch_size": 48},
@@ -136,6 +148,50 @@ except KeyboardInterrupt:
 
 def test_team_that_is_interrupted_before_it_starts_does_not_hang():
     assert run(INTERRUPTED)[0].strip() == "ended"
+
+
+def test_pace_leaves_a_team_that_is_held_up_and_comes_back_to_it():
+    pace = team.Pace(2, fixed=False)
+    pace.record(100, 0.05)
+    assert pace.threads() == 2
+    pace.record(100, 0.09)  # somebody else wants a core
+    assert pace.threads() == 1
+    pace.record(100, 0.08)  # alone is faster
+    for _ in range(team.Pace.ALONE):
+        assert pace.threads() == 1
+        pace.record(100, 0.08)
+    assert pace.threads() == 2
+    pace.record(100, 0.05)
+    assert pace.threads() == 2
+
+
+def test_pace_stays_with_a_team_that_is_faster_than_one_thread():
+    pace = team.Pace(2, fixed=False)
+    for seconds, threads in ((0.05, 2), (0.09, 1), (0.10, 2), (0.001, 2), (0.05, 2)):
+        pace.record(100, seconds)
+        assert pace.threads() == threads
+
+
+@pytest.mark.parametrize(("n_threads", "fixed"), [(2, True), (1, False)])
+def test_pace_of_a_given_number_of_threads_never_changes(n_threads, fixed):
+    pace = team.Pace(n_threads, fixed=fixed)
+    for seconds in (0.05, 0.5, 5.0):
+        pace.record(100, seconds)
+        assert pace.threads() == n_threads
+
+
+def test_changes_of_pace_change_no_bit(monkeypatch):
+    X, labels = samples()
+    thetas = []
+    for turns in ([2], [1, 2, 2, 1], [1]):
+        network = make("labels")
+        run_ = LayeredRun(network, *network.check_data(X, labels), PLAN)
+        for i in range(12):
+            n_threads = turns[i % len(turns)]
+            monkeypatch.setattr(run_._pace, "threads", lambda n=n_threads: n)
+            run_.advance(5 * (i + 1))
+        thetas.append(run_.theta.tobytes())
+    assert len(set(thetas)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cores are told apart on Linux")
