@@ -58,6 +58,7 @@ def train(name, watched, steps, checkpoint):
     task = next(task for task in TASKS if task.name == name)
     options = WATCHING | {"validation_data": task.validation()} if watched else {}
     network, result = task.train(steps, checkpoint=checkpoint, **options)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is not training
     history = {name: column.tobytes() for name, column in result.history.items()}
     left = (network.theta.tobytes(), result.loss_curve.tobytes(), history, result.n_steps, result.best_epoch)
     return result.stop_reason, left
@@ -296,9 +297,7 @@ def interrupted_at_random(kinds, n_interrupts, scale, seed=0):
 
             def child(kind=kind, steps=steps, folder=folder):
                 report_steps(shared)
-                left = train(*kind, steps, Checkpoint(folder, every="1h"))
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late
-                return left
+                return train(*kind, steps, Checkpoint(folder, every="1h"))
 
             left = ("interrupted", None)
             while left[0] == "interrupted":
