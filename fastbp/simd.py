@@ -26,8 +26,6 @@ _SUFFIX = {
     types.int64: "i64",
     types.uint64: "i64",
 }
-_INTEGER = {types.float32: types.int32, types.float64: types.int64}
-_FLOAT = {integer: number for number, integer in _INTEGER.items()}
 
 
 def _features() -> set[str]:
@@ -384,14 +382,13 @@ def with_sign(typing, a, b):
     return a(a, a), generate
 
 
-def _comparison(name: str, sign: str, ordered: bool, meaning: str) -> Any:
+def _comparison(name: str, sign: str, meaning: str) -> Any:
     """Return an intrinsic ``name(a, b, yes, no)`` that selects, lane by lane."""
 
     def select(typing, a, b, yes, no):
         def generate(context, builder, signature, arguments):
             a, b, yes, no = arguments
-            compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
-            return builder.select(compare(sign, a, b), yes, no)
+            return builder.select(builder.fcmp_ordered(sign, a, b), yes, no)
 
         return yes(a, a, yes, yes), generate
 
@@ -400,59 +397,8 @@ def _comparison(name: str, sign: str, ordered: bool, meaning: str) -> Any:
     return intrinsic(select)
 
 
-where_less = _comparison("where_less", "<", True, "a < b")
-where_not_less = _comparison("where_not_less", ">=", False, "a >= b or one is NaN")
-where_equal = _comparison("where_equal", "==", True, "a == b")
-where_nan = _comparison("where_nan", "uno", False, "a or b is NaN")
-
-
-@intrinsic
-def bits_of(typing, vec):
-    """Return a vector's bits as integers of the same size."""
-    integers = Vec(_INTEGER[vec.element], vec.lanes)
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(integers))
-
-    return integers(vec), generate
-
-
-@intrinsic
-def from_bits(typing, vec):
-    """Return the numbers whose bits these integers are."""
-    numbers = Vec(_FLOAT[vec.element], vec.lanes)
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(numbers))
-
-    return numbers(vec), generate
-
-
-def _shift(name: str, instruction: str, meaning: str) -> Any:
-    def shift(typing, vec, count):
-        def generate(context, builder, signature, arguments):
-            by = _constant(arguments[0].type, count.literal_value)
-            return getattr(builder, instruction)(arguments[0], by)
-
-        return vec(vec, count), generate
-
-    shift.__name__ = name
-    shift.__doc__ = f"Return integers shifted {meaning} by `count` bits, a literal."
-    return intrinsic(prefer_literal=True)(shift)
-
-
-shift_left = _shift("shift_left", "shl", "left")
-shift_right = _shift("shift_right", "ashr", "right, the sign kept")
-
-
-@intrinsic
-def as_floats(typing, integers, like):
-    """Return integers as numbers of the type of `like`."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.sitofp(arguments[0], context.get_value_type(like))
-
-    return like(integers, like), generate
+where_less = _comparison("where_less", "<", "a < b")
+where_equal = _comparison("where_equal", "==", "a == b")
 
 
 def _reduction(name: str, combine: Callable[..., Any], meaning: str) -> Any:

@@ -22,7 +22,6 @@ from fastbp.simd import at_address, element, shifted
     N_GROUPS,
     LOSS,
     OPTIMIZER,
-    HAS_BIAS,
     TRAINS_BIASES,
     SEQUENTIAL,
     CLIPS,
@@ -64,7 +63,7 @@ from fastbp.simd import at_address, element, shifted
     SHARED,
     ITEMS,
     N_FIELDS,
-) = range(51)
+) = range(50)
 """Where a job's integers are; addresses are among them, 0 for what there is none of."""
 
 (

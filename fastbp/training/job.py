@@ -111,7 +111,6 @@ class Job:
         self.set(fields.N_LAYERS, self.n_layers)
         self.set(fields.N_THREADS, n_threads)
         self.set(fields.LOSS, losses.CODES[network.loss_name])
-        self.set(fields.HAS_BIAS, network.bias != "none")
         self.set(fields.SHARED, np.zeros(N_SHARED, np.int64))
         self.set(fields.COUNTERS, np.zeros(fields.N_COUNTERS, np.int64))
         self.set(fields.TOTALS, np.zeros(fields.N_TOTALS))
