@@ -187,8 +187,16 @@ def test_every_class_gives_its_share(values, share, seed):
     assert (~training).sum() == round(len(codes) * share)
     for code in np.unique(codes):
         of_class = codes == code
-        assert abs((~training)[of_class].sum() - share * of_class.sum()) <= 2
+        exact = of_class.sum() * (~training).sum() / len(codes)
+        assert abs((~training)[of_class].sum() - exact) < 1
     assert (data._training_rows(codes, True, share, seed) == training).all()
+
+
+def test_targets_are_standardised_by_the_training_rows_alone():
+    dataset = data.load(write("a.npy", numbers(200)), target=0, validation=0.25, seed=1)
+    assert dataset.Y.mean() == pytest.approx(0)
+    assert dataset.Y.std() == pytest.approx(1)
+    assert abs(dataset.Y_validation.mean()) > 1e-3
 
 
 def test_another_seed_puts_other_rows_aside():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastbp import Network, OptionError, ShapeError, reference
+from fastbp import DataError, Network, OptionError, ShapeError, reference
+from fastbp import network as network_module
 from fastbp.initializers import NAMES
 
 SIZES = [(1, 1), (2, 2, 2), (3, 1, 4), (2, 5, 3, 1), (4, 2)]
@@ -278,3 +279,16 @@ def test_bad_options_are_refused(options, message):
 def test_dtype_may_be_given_as_numpy_takes_it(dtype):
     assert Network([2, 2], dtype=dtype).theta.dtype == np.dtype("float32")
     assert Network([2, 2], dtype=dtype).theta.dtype.isnative
+
+
+def test_what_is_not_finite_is_found_wherever_it_is(monkeypatch):
+    """Data are looked at some rows at a time, as they may be a file larger than memory."""
+    monkeypatch.setattr(network_module, "CHECKED_AT_ONCE", 7)
+    X = np.zeros((10, 2))
+    X[8, 1], X[9, 0] = np.nan, np.inf
+    with pytest.raises(DataError, match=r"^X\[8, 1\] is nan, and must be finite \(2 such values\)$"):
+        Network([2, 1]).predict(X)
+    X[:] = 0
+    X[9, 1] = 1e39
+    with pytest.raises(DataError, match=r"^X\[9, 1\] is 1e\+39, and is too large for float32"):
+        Network([2, 1], dtype="float32").predict(X)
