@@ -22,18 +22,22 @@ import traceback
 import warnings
 from pathlib import Path
 
-from fastbp import Checkpoint, CheckpointWarning
+from fastbp import Checkpoint, CheckpointWarning, EarlyStopping
 from fastbp.interchange import atomic
 from fastbp.interchange.tensor_file import read_tensors
 from fastbp.training import loop
 from fastbp.training.checkpoint import KIND, NAMED, VERSION
-from tests.training.tasks import TASKS, WATCHING
+from tests.training.tasks import TASKS, WATCHING, absolute_error
 
 STEPS = {"fused222": 20_000_000, "online": 2_000_000, "layered": 250_000}
 """Some tenths of a second."""
 
 WATCHED_STEPS = {"fused222": 3_000, "online": 3_000, "layered": 2_000}
 """With something to do after every epoch."""
+
+PATIENT = WATCHING | {
+    "early_stopping": EarlyStopping(patience=10**6, monitor=absolute_error, higher_is_better=False)
+}
 
 KINDS = [(task.name, watched) for task in TASKS for watched in (False, True)]
 
@@ -56,9 +60,10 @@ class Shared:
 
 def train(name, watched, steps, checkpoint):
     task = next(task for task in TASKS if task.name == name)
-    options = WATCHING | {"validation_data": task.validation()} if watched else {}
+    options = PATIENT | {"validation_data": task.validation()} if watched else {}
     network, result = task.train(steps, checkpoint=checkpoint, **options)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is not training
+    train.seconds = result.seconds
     history = {name: column.tobytes() for name, column in result.history.items()}
     left = (network.theta.tobytes(), result.loss_curve.tobytes(), history, result.n_steps, result.best_epoch)
     return result.stop_reason, left
@@ -198,8 +203,10 @@ def newest(folder):
 
 
 def undisturbed(kind, steps):
+    """Return what a run leaves that nobody disturbs, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        return finish(*fork(lambda: train(*kind, steps, Checkpoint(folder, every="1h"))))
+        checkpoint = Checkpoint(folder, every="1h")
+        return finish(*fork(lambda: (train(*kind, steps, checkpoint), train.seconds)))
 
 
 def steps_of(kind, scale):
@@ -218,7 +225,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
             break
         report["runs"] += 1
         steps = steps_of(kind, scale)
-        expected = undisturbed(kind, steps)
+        expected, whole = undisturbed(kind, steps)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "run"
 
@@ -241,7 +248,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
                 process, pipe = fork(lambda k=k, keep=keep, child=child: child(k, keep))
                 if report["kills"] < n_kills:
                     wait(lambda pipe=pipe: started(shared) or is_readable(pipe, 0))
-                    if not is_readable(pipe, generator.uniform(0, 0.3)):
+                    if not is_readable(pipe, generator.uniform(0, whole)):
                         os.kill(process, signal.SIGKILL)
                         report["kills"] += 1
                 left = finish(process, pipe)
@@ -260,7 +267,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
 def killed_inside_a_write(kind, scale, every=1):
     """Kill runs before every single call that concerns a checkpoint, in turn, or before every so many-th."""
     steps = steps_of(kind, scale)
-    expected = undisturbed(kind, steps)
+    expected, _ = undisturbed(kind, steps)
     kills, left = -1, None
     for n in itertools.count(step=every):
         if left is not None:
@@ -292,7 +299,7 @@ def interrupted_at_random(kinds, n_interrupts, scale, seed=0):
         if len(seconds) >= n_interrupts:
             break
         steps = steps_of(kind, scale)
-        expected = undisturbed(kind, steps)
+        expected, whole = undisturbed(kind, steps)
         with tempfile.TemporaryDirectory() as folder:
 
             def child(kind=kind, steps=steps, folder=folder):
@@ -305,7 +312,7 @@ def interrupted_at_random(kinds, n_interrupts, scale, seed=0):
                 process, pipe = fork(child)
                 # While it loads the kernel, Ctrl-C is Python's.
                 wait(lambda pipe=pipe: started(shared) or is_readable(pipe, 0))
-                if len(seconds) < n_interrupts and not is_readable(pipe, generator.uniform(0, 0.2)):
+                if len(seconds) < n_interrupts and not is_readable(pipe, generator.uniform(0, whole)):
                     sent = time.perf_counter()
                     os.kill(process, signal.SIGINT)
                     select.select([pipe], [], [])
