@@ -97,9 +97,10 @@ STEP, ROW, EPOCH, POSITION, RECORDED, N_COUNTERS = range(6)
 """Where `COUNTERS` holds the steps taken, the rows of this epoch consumed, the epochs finished, the last
 position drawn in `ORDER` (-1 before the first), and the losses recorded."""
 
-LOSS_SUM, WEIGHT_SUM, EPOCH_LOSS, BATCH_WEIGHT, N_TOTALS = range(5)
+LOSS_SUM, WEIGHT_SUM, EPOCH_LOSS, BATCH_WEIGHT, NOT_FINITE, N_TOTALS = range(6)
 """Where `TOTALS` holds the sum of this epoch's losses, each times its weight, that of the weights, the mean
-loss of the last epoch that ended, and the sum of weights of the batch at hand."""
+loss of the last epoch that ended, the sum of weights of the batch at hand, and NaN once an epoch ended whose
+loss was not finite, else 0."""
 
 L2, CLIP_NORM, KEEP_PROBABILITY, CLIP_FACTOR, N_NUMBERS = range(5)
 """Where `NUMBERS` holds options, and the factor that clips this step's gradient."""

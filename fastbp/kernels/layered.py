@@ -71,6 +71,7 @@ from fastbp.kernels.job import (
     N_RATES,
     N_SAMPLES,
     N_THREADS,
+    NOT_FINITE,
     NUMBERS,
     OPTIMIZER,
     ORDER,
@@ -482,6 +483,7 @@ def count(job, steps, rows, loss, weight):
     if ends or step == field(job, END):
         weights = element(totals, WEIGHT_SUM)
         mean = element(totals, LOSS_SUM) / weights if weights > 0.0 else 0.0
+        put(totals, NOT_FINITE, element(totals, NOT_FINITE) + 0.0 * mean)
         if step == field(job, END) or epoch % field(job, RECORD_EVERY) == 0:
             recorded = element(counters, RECORDED)
             put(losses, recorded, mean)

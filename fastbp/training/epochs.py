@@ -130,7 +130,7 @@ class Epochs:
         """
         run, options, ended = self._run, self._options, self.ended
         epoch, theta, loss = ended.n_epochs + 1, run.theta, run.epoch_loss
-        if not (math.isfinite(loss) and np.isfinite(theta).all()):
+        if not (math.isfinite(loss) and run.is_finite()):
             return "diverged"
         row = {"loss": loss, "learning_rate": self._rate()} | self._evaluate(theta)
         if len(self.rows) == ended.n_epochs:

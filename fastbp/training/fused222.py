@@ -1,6 +1,7 @@
 """A training run on the fused 2-2-2 kernel: its arrays, and the calls that advance them."""
 
 import copy
+from typing import Self
 
 import numpy as np
 
@@ -91,6 +92,10 @@ class Fused222Run:
         """Return every array that training changes, live: a copy written into them resumes there."""
         return {name: getattr(self, name) for name in STATE}
 
+    def is_finite(self) -> bool:
+        """Whether no parameter and no recorded loss is infinite or NaN: a parameter that was stays so."""
+        return bool(np.isfinite(self.parameters).all() and np.isfinite(self.recorded).all())
+
     def is_possible(self) -> bool:
         """Whether a run could have come to this state."""
         step, position, recorded, end = self.counters
@@ -124,8 +129,8 @@ class Fused222Run:
         twin.advance(self.step)
         return float(twin.losses[0])
 
-    def snapshot(self) -> "Fused222Run":
-        """Return a copy that can be advanced on its own, with the same slots."""
+    def snapshot(self, instead_of: Self | None = None) -> Self:
+        """Return a copy that can be advanced on its own, with the same slots: its arrays are small."""
         twin = copy.copy(self)
         for name, array in self.state().items():
             setattr(twin, name, array.copy())

@@ -66,14 +66,17 @@ class Run(Protocol):
     def loss(self) -> float:
         """Return the loss over all samples, at the present parameters."""
 
+    def is_finite(self) -> bool:
+        """Whether no parameter is infinite or NaN, and no loss that the kernel saw: if not, it stays so."""
+
     def state(self) -> dict[str, np.ndarray]:
         """Return every array that training changes, live: a copy written into them resumes there."""
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state: it is asked of arrays that were read from a file."""
 
-    def snapshot(self) -> Self:
-        """Return a copy that can be advanced on its own."""
+    def snapshot(self, instead_of: Self | None = None) -> Self:
+        """Return a copy that can be advanced on its own, in the memory of an older one, which is no more."""
 
 
 class Loop:
@@ -100,7 +103,7 @@ class Loop:
         self._keeper.resume()
         run.advance(run.step)  # compiles, or loads the compiled kernel; records the initial loss
         self._epochs.prepare()
-        if not _is_finite(run):
+        if not run.is_finite():
             raise DivergenceError(
                 "before training, a parameter or the loss is not finite; "
                 "check the initial weights, and the size of the inputs and targets",
@@ -120,7 +123,7 @@ class Loop:
             except KeyboardInterrupt:
                 stop_reason = "interrupted"
             finally:
-                sound = stop_reason != "diverged" and _is_finite(run)
+                sound = stop_reason != "diverged" and run.is_finite()
                 network.theta[:] = (run if sound else self._good).theta
                 self._progress.close()
             if not sound:
@@ -174,11 +177,15 @@ class Loop:
             self._step_seconds = elapsed / done
 
     def _keep_good(self) -> bool:
-        """Take a snapshot if all is finite, and return whether it is."""
+        """Take a snapshot if all is finite, and return whether it is.
+
+        It is written over the last one, as fresh memory may cost ten times what the copy does; while that
+        goes on, the run itself is good.
+        """
         started = time.perf_counter()
-        if not _is_finite(self._run):
+        if not self._run.is_finite():
             return False
-        self._good = self._run.snapshot()
+        self._good = self._run.snapshot(self._good)
         ended = time.perf_counter()
         self._snapshot_due = ended + max(SNAPSHOT_SECONDS, (ended - started) / SNAPSHOT_SHARE)
         return True
@@ -225,7 +232,7 @@ class Loop:
     def _raise_divergence(self) -> None:
         """Find the first step after which something was not finite, by halving, and raise.
 
-        A parameter that stopped being finite never is again, and a run repeats itself to the bit; so the
+        What stopped being finite never is again, and a run repeats itself to the bit; so the
         search costs at most the work since the last snapshot twice, and looking for divergence costs
         next to nothing before it happens. No leap is longer than a chunk, for Ctrl-C.
         """
@@ -234,7 +241,7 @@ class Loop:
             self._interrupts.check()
             middle = good.snapshot()
             middle.advance(min((good.step + bad_step) // 2, good.step + self._chunk))
-            if _is_finite(middle) and math.isfinite(middle.epoch_loss) and math.isfinite(middle.loss()):
+            if middle.is_finite() and math.isfinite(middle.loss()):
                 good = middle
             else:
                 bad_step = middle.step
@@ -246,7 +253,3 @@ class Loop:
             "Try a smaller learning rate, or scale the inputs and targets",
             bad_step,
         )
-
-
-def _is_finite(run: Run) -> bool:
-    return bool(np.isfinite(run.theta).all() and np.isfinite(run.recorded).all())

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import re
+import signal
 import sys
 import warnings
 
@@ -172,6 +173,9 @@ def interrupt_at_lines(task, steps, every, folder, monkeypatch):
                 pass
             finally:
                 sys.settrace(previous)
+                signal.signal(
+                    signal.SIGINT, signal.default_int_handler
+                )  # the line may be that of leaving `with`
         assert outcome(*task.train(steps, checkpoint=checkpoint, **options)) == expected
         if next(lines) <= line:
             return line

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import SGD, Adam, DivergenceError, Network
+from fastbp import SGD, Adam, DivergenceError, Network, schedules
 from fastbp.training import fused222, layered, loop
 from tests.processes import start
 
@@ -128,6 +128,7 @@ def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
             result = None
         finally:
             sys.settrace(previous)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the line may be that of leaving `with`
         n_steps = wanted[network.theta.tobytes()]
         if result:
             assert result.n_steps == n_steps == result.loss_steps[-1]
@@ -335,6 +336,23 @@ def test_layered_run_that_diverges_slowly_names_its_first_bad_step():
     assert network.theta.tobytes() == shorter.theta.tobytes()
     assert np.isfinite(network.loss(options["X"], options["Y"]))
     assert abs(network.theta[0]) == pytest.approx(np.sqrt(2) * np.sqrt(np.finfo(float).max), rel=0.06)
+
+
+@pytest.mark.parametrize("kernel", ["online", "layered"])
+def test_a_loss_that_is_infinite_in_one_epoch_is_found_though_nobody_looked_at_that_epoch(kernel):
+    """The output of 10 * 1e38 overflows float32; the step that follows brings the weight to 1, for good."""
+    network = Network(
+        [1, 1], output_activation="identity", loss="mean_absolute_error", bias="none", dtype="float32"
+    )
+    network.theta[:] = 10
+    data, rate = ([[1e38]], [[2e38]]), schedules.ExponentialDecay(9e-38, factor=0.1)
+    one_step, longer = copy.deepcopy(network), copy.deepcopy(network)
+    with pytest.raises(DivergenceError):
+        fastbp.train(one_step, *data, epochs=1, optimizer=SGD(rate), kernel=kernel)
+    with pytest.raises(DivergenceError) as caught:  # of 2,500 epochs, every third is recorded
+        fastbp.train(longer, *data, epochs=2500, optimizer=SGD(rate), kernel=kernel)
+    assert caught.value.step == 1
+    assert longer.theta == one_step.theta == 10
 
 
 @pytest.mark.parametrize("math", ["fast", "exact"])
