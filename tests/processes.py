@@ -24,12 +24,20 @@ print(network.theta.tobytes().hex())
 
 
 def start(
-    code: str, *arguments: str, package: Path = PACKAGE, stderr: int = subprocess.PIPE, **environment: str
+    code: str,
+    *arguments: str,
+    package: Path = PACKAGE,
+    stderr: int = subprocess.PIPE,
+    within: tuple[str, ...] = (),
+    **environment: str,
 ) -> subprocess.Popen:
-    """Start a process on `code` with `package`, in this environment with some variables changed."""
+    """Start a process on `code` with `package`, in this environment with some variables changed.
+
+    `within` is a command that starts the command which follows its arguments, as `nice` does.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     return subprocess.Popen(
-        [sys.executable, "-P", "-W", "error", "-c", code, *arguments],
+        [*within, sys.executable, "-P", "-W", "error", "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -37,9 +45,15 @@ def start(
     )
 
 
-def run(code: str, *arguments: str, package: Path = PACKAGE, **environment: str) -> tuple[str, str]:
+def run(
+    code: str,
+    *arguments: str,
+    package: Path = PACKAGE,
+    within: tuple[str, ...] = (),
+    **environment: str,
+) -> tuple[str, str]:
     """Run `code` to its end, and return what it wrote to standard output and to standard error."""
-    with start(code, *arguments, package=package, **environment) as process:
+    with start(code, *arguments, package=package, within=within, **environment) as process:
         output, errors = process.communicate()
     assert process.returncode == 0, errors
     return output, errors

@@ -20,6 +20,8 @@ from fastbp.simd import at_address, element, shifted
     BATCH,
     TILE,
     N_GROUPS,
+    PIECE,
+    DONE,
     LOSS,
     OPTIMIZER,
     TRAINS_BIASES,
@@ -63,8 +65,12 @@ from fastbp.simd import at_address, element, shifted
     SHARED,
     ITEMS,
     N_FIELDS,
-) = range(50)
-"""Where a job's integers are; addresses are among them, 0 for what there is none of."""
+) = range(52)
+"""Where a job's integers are; addresses are among them, 0 for what there is none of.
+
+A call of the kernel leaves a long step after PIECE rows, of each group if there are groups, and the next call
+goes on: DONE are the rows that the step at hand has behind it.
+"""
 
 (
     SIZE,

@@ -41,6 +41,7 @@ from fastbp.kernels.job import (
     COUNTERS,
     D_AT,
     DIRECT,
+    DONE,
     DROPPED_AT,
     DROPS,
     END,
@@ -75,6 +76,7 @@ from fastbp.kernels.job import (
     NUMBERS,
     OPTIMIZER,
     ORDER,
+    PIECE,
     POSITION,
     PREDICT,
     RATES,
@@ -422,9 +424,10 @@ def prepare_step(job, like):
     counters, totals = integers(job, COUNTERS), doubles(job, TOTALS)
     n_samples, first, step = field(job, N_SAMPLES), element(counters, ROW), element(counters, STEP)
     rows = min(field(job, BATCH), n_samples - first)
-    if field(job, SHUFFLES) != 0:
+    position = element(counters, POSITION)
+    # A run that was stopped in the middle of this step, and resumed, has drawn them already.
+    if field(job, SHUFFLES) != 0 and position != first + rows - 1:
         order, generator = integers(job, ORDER), at_address(field(job, GENERATOR), np.uint64(0))
-        position = element(counters, POSITION)
         for _ in range(rows):
             position = next_position(position, order, n_samples, generator, True)
         put(counters, POSITION, position)
@@ -530,15 +533,15 @@ def sequential_step(job, area, first, rows, like):
 
 
 @routine
-def group_gradients(job, thread, first, rows, like):
-    """Take groups of the batch's rows, and leave the gradient of each in its slot."""
+def group_gradients(job, thread, first, rows, done, end, like):
+    """Take groups of the batch's rows, of each those from `done` to `end`; add up gradients in slots."""
     n_groups, tile, items = field(job, N_GROUPS), field(job, TILE), integers(job, ITEMS)
     area = work_area(job, thread, like)
     share = group_share(rows, n_groups)
     group = take(job, -1)
     while group * share < rows:
-        start, stop = first + group * share, first + min(rows, (group + 1) * share)
-        for sample in range(start, stop, tile):
+        start, stop = first + group * share, first + min(rows, group * share + end)
+        for sample in range(start + done, stop, tile):
             there = min(tile, stop - sample)
             pass_rows(job, area, thread, sample, 0, there, like)
             for k in range(field(job, N_ITEMS)):
@@ -556,16 +559,16 @@ def group_share(rows, n_groups):
 
 
 @routine
-def team_gradients(job, thread, first, rows, fused, like):
-    """Take tile after tile through both phases; `fused` updates, else the gradient is left in the first slot.
+def team_gradients(job, thread, first, rows, done, end, fused, like):
+    """Take the tiles from row `done` to `end` through both phases.
 
-    Returns whether to go on.
+    `fused` updates, else the gradient is added up in the first slot. Returns whether to go on.
     """
     n_threads, shared, tile = field(job, N_THREADS), integers(job, SHARED), field(job, TILE)
     items, n_items = integers(job, ITEMS), field(job, N_ITEMS)
     area, scratch = work_area(job, 0, like), scratch_of(job, thread, like)
     l2 = element(doubles(job, NUMBERS), L2)
-    for start in range(0, rows, tile):
+    for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
         blocks = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER
         # Two shares a thread: a core that is busy with other work takes fewer.
@@ -626,7 +629,10 @@ def update_all(job, like):
 
 @routine
 def train_to(job, thread, until, like):
-    """Train to step `until`, as one of the team; or leave the gradient over all rows in the first slot."""
+    """Train to step `until`, as one of the team, or to the end of a piece of a long step.
+
+    Or leave the gradient over all rows in the first slot.
+    """
     counters, shared, n_threads = integers(job, COUNTERS), integers(job, SHARED), field(job, N_THREADS)
     clips, grouped, sequential = field(job, CLIPS) != 0, field(job, N_GROUPS) > 0, field(job, SEQUENTIAL) != 0
     updates = field(job, MODE) == TRAIN
@@ -634,25 +640,33 @@ def train_to(job, thread, until, like):
     if not barrier(shared, n_threads):
         return
     while element(counters, STEP) < until:
-        if thread == 0:
-            prepare_step(job, like)
-        if not barrier(shared, n_threads):
-            return
+        done = field(job, DONE)
+        if done == 0:
+            if thread == 0:
+                prepare_step(job, like)
+            if not barrier(shared, n_threads):
+                return
         first = element(counters, ROW)
         rows = min(field(job, BATCH), field(job, N_SAMPLES) - first)
+        share = group_share(rows, field(job, N_GROUPS)) if grouped else rows
+        end = min(share, done + field(job, PIECE))
         fused = updates and not grouped and not sequential and not clips and rows <= field(job, TILE)
         if sequential:
             sequential_step(job, work_area(job, 0, like), first, rows, like)
         elif grouped:
-            group_gradients(job, thread, first, rows, like)
+            group_gradients(job, thread, first, rows, done, end, like)
             if not barrier(shared, n_threads):
                 return
-            share = group_share(rows, field(job, N_GROUPS))
+        elif not team_gradients(job, thread, first, rows, done, end, fused, like):
+            return
+        if end < share and not sequential:
+            if thread == 0:
+                put(job, DONE, end)
+            return
+        if grouped:
             add_slots(job, (rows + share - 1) // share, like)
             if not barrier(shared, n_threads):
                 return
-        elif not team_gradients(job, thread, first, rows, fused, like):
-            return
         if fused:
             continue
         if updates and not sequential:
@@ -663,6 +677,7 @@ def train_to(job, thread, until, like):
                     return
             update_all(job, like)
         if thread == 0:
+            put(job, DONE, 0)
             finish_step(job, rows)
         if not barrier(shared, n_threads):
             return

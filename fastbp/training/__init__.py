@@ -104,8 +104,7 @@ def train(
     resume : {"auto", True, False}
         Go on from the newest checkpoint in that folder if there is one; insist on one; or start anew.
     max_seconds : float, optional
-        End the run after this time, within 0.1 s, or after one step if that takes longer. Only this call
-        counts, without compilation.
+        End the run after this time, within 0.1 s. Only this call counts, without compilation.
     progress : {"auto", True, False}
         Whether to show a progress bar on standard error; "auto" does on a terminal.
     threads : int, optional
@@ -122,10 +121,11 @@ def train(
     Returns
     -------
     TrainingResult
-        Ctrl-C ends the run within 0.1 s, or after one step if that takes longer; the result then has
-        ``stop_reason="interrupted"``, and the network holds the parameters of the last whole chunk of steps.
-        That is so in the main thread, as long as Python's own handler answers to Ctrl-C. During compilation
-        and in the search for the first bad step of a run that diverged, Ctrl-C raises KeyboardInterrupt.
+        Ctrl-C ends the run within 0.1 s; the result then has ``stop_reason="interrupted"``, and the network
+        holds the parameters of the last step that was taken. That is so in the main thread, as long as
+        Python's own handler answers to Ctrl-C. During compilation and in the search for the first bad step
+        of a run that diverged, Ctrl-C raises KeyboardInterrupt. A step that takes long is left in the middle,
+        but for ``update="sequential"``.
 
     Raises
     ------

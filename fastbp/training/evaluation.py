@@ -8,13 +8,11 @@ import numpy as np
 from fastbp.network import Network
 from fastbp.training import layered
 from fastbp.training.interrupts import Interrupts
+from fastbp.training.job import row_work
 from fastbp.training.metrics import Metric, check_value
 
 PART_WORK = 2e7
 """Multiplications of one part, some milliseconds: between parts the loop looks at Ctrl-C."""
-
-ACTIVATION_WORK = 16
-"""Multiplications that take as long as a slow activation."""
 
 
 class Evaluation:
@@ -23,9 +21,7 @@ class Evaluation:
     def __init__(self, network: Network, interrupts: Interrupts):
         self._network = copy.deepcopy(network)
         self._interrupts = interrupts
-        sizes = np.array(network.layer_sizes, float)
-        work = float(sizes[:-1] @ sizes[1:]) + ACTIVATION_WORK * float(sizes[1:].sum())
-        self._rows = max(1, int(PART_WORK / work))
+        self._rows = max(1, int(PART_WORK / row_work(network)))
 
     def prepare(self, X: np.ndarray, Y: np.ndarray) -> None:
         """Compile what evaluates such samples, or load it."""

@@ -1,6 +1,7 @@
 """A training run on the fused 2-2-2 kernel: its arrays, and the calls that advance them."""
 
 import copy
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -31,6 +32,7 @@ class Fused222Run:
 
     name = "fused222"
     first_chunk = 4096
+    is_stopped: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
         dtype = network.dtype

@@ -24,6 +24,12 @@ SMALLEST_TILE = 32
 LARGE_TILE = 1024
 """Rows of a tile that a team shares, and that is streamed through the caches anyway."""
 
+LARGE_TILE_WORK, SHORTEST_LARGE_TILE = 5e9, 256
+"""Such a tile has fewer rows where they would take over some 0.1 s: a step is left between tiles only."""
+
+ACTIVATION_WORK = 16
+"""Multiplications that take as long as a slow activation."""
+
 N_GROUPS = 16
 """Groups of rows, whose gradients are added: as many as threads can share."""
 
@@ -38,6 +44,11 @@ CROSS_ENTROPIES = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY
 
 X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fields.X_UINT8}
 """Types of X that kernels convert row by row; others are converted as a whole beforehand."""
+
+
+def row_work(network: Network) -> int:
+    """Return what a row's forward pass costs, in multiplications."""
+    return network.n_multiplications + ACTIVATION_WORK * sum(network.layer_sizes[1:])
 
 
 def up(n: int, multiple: int) -> int:
@@ -254,6 +265,11 @@ class Job:
         self.set(fields.WORK_SIZE, at)
         self.set(fields.WORK, aligned_zeros(at * int(self.integers[fields.N_THREADS]), self.dtype))
 
+    def set_piece(self, rows: float) -> None:
+        """Let one call of the kernel take about so many rows of a step: whole tiles, which change no bit."""
+        tile, groups = int(self.integers[fields.TILE]), max(1, int(self.integers[fields.N_GROUPS]))
+        self.set(fields.PIECE, up(int(rows / groups) + 1, tile))
+
     def row_bytes(self) -> int:
         """Return what a row takes of a cache on its way through forward and backward pass."""
         sizes = [padded(n, self.dtype.itemsize) for n in self.network.layer_sizes]
@@ -291,8 +307,10 @@ class Job:
         elif batch > cached and N_GROUPS * packing.size * self.dtype.itemsize <= GROUP_BYTES:
             groups, tile = N_GROUPS, cached
         else:
-            tile = min(batch, max(LARGE_TILE, cached))
+            large = max(SHORTEST_LARGE_TILE, int(LARGE_TILE_WORK / row_work(self.network)))
+            tile = min(batch, max(min(LARGE_TILE, large), cached))
         slots = max(groups, int(sequential or clips or not update or batch > tile))
+        self.set(fields.PIECE, batch)
         self.set(fields.BATCH, batch)
         self.set(fields.N_GROUPS, groups)
         self.set(fields.TRAINS_BIASES, biases)

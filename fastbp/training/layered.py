@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -13,12 +14,18 @@ from fastbp.memory import aligned_zeros
 from fastbp.network import Network
 from fastbp.optimizers import SGD
 from fastbp.schedules import Constant
-from fastbp.training.job import Job, Packing
+from fastbp.training.job import Job, Packing, row_work
 from fastbp.training.plan import MAX_RECORDS, Plan
 from fastbp.training.team import Pace, Team, threads_for
 
 FIRST_CHUNK_WORK = 2e7
 """Multiplications of the first chunk of a run, some milliseconds; the loop finds its pace from there."""
+
+PIECE_WORK, PIECE_SECONDS = 3e8, 0.03
+"""What one call of the kernel does of a step that takes long: multiplications at first, then seconds.
+
+Between two pieces a run can be stopped.
+"""
 
 RATES_AT_ONCE = 2**14
 """Learning rates that one call of the kernel takes: 128 kB, which stay in the cache. Those of a whole chunk
@@ -29,6 +36,7 @@ class LayeredRun:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "layered"
+    is_stopped: Callable[[], bool] = staticmethod(lambda: False)
     _turned = False
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
@@ -57,6 +65,7 @@ class LayeredRun:
         self.first_chunk = max(1, int(FIRST_CHUNK_WORK / work))
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
         self._pace = Pace(self._team.n_threads, fixed=plan.threads is not None)
+        self._piece = PIECE_WORK / (3 * row_work(network))
         self._job: Job | None = None
 
     @property
@@ -111,7 +120,7 @@ class LayeredRun:
         )
 
     def advance(self, until: int) -> None:
-        """Train to step `until`; to the present step to compile."""
+        """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
         if self._job is None:
             self._job = self._make_job()
         schedule, rate = self._plan.schedule, self.learning_rate
@@ -126,6 +135,8 @@ class LayeredRun:
             self._job.set(fields.N_RATES, len(rates))
             self._job.set(fields.FIRST_STEP, first)
             self._run(self._job, stop)
+            if self.step < stop:
+                return
 
     def loss(self) -> float:
         """Return the loss over all samples, at the present parameters."""
@@ -145,10 +156,21 @@ class LayeredRun:
         return twin
 
     def _run(self, job: Job, until: int) -> None:
-        steps, started = until - self.step, time.perf_counter()
+        before, started = self.step, time.perf_counter()
+        self._run_piece(job, until)
+        while self.step < until:  # in the middle of a step that takes long
+            if self.is_stopped():
+                return
+            self._run_piece(job, until)
+        if until > before:
+            self._pace.record(until - before, time.perf_counter() - started)
+
+    def _run_piece(self, job: Job, until: int) -> None:
+        started = time.perf_counter()
+        job.set_piece(self._piece)
         self._team.run(job, until, self._pace.threads())
-        if steps > 0:
-            self._pace.record(steps, time.perf_counter() - started)
+        if self.step < until:
+            self._piece *= min(4.0, PIECE_SECONDS / max(time.perf_counter() - started, 1e-9))
 
     def _make_job(self) -> Job:
         plan, network = self._plan, self._network

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, Self
 
@@ -39,6 +40,8 @@ class Run(Protocol):
     steps_per_epoch: int
     learning_rate: float | None
     """If not None, it stands in for the schedule from the next call of `advance` on."""
+    is_stopped: Callable[[], bool]
+    """Asked in the middle of a long step: if so, `advance` returns there, and the step is not taken."""
 
     @property
     def step(self) -> int:
@@ -61,7 +64,7 @@ class Run(Protocol):
         """A copy of the parameters, laid out as `Network.theta`."""
 
     def advance(self, until: int) -> None:
-        """Train to step `until`; only ever called in one thread."""
+        """Train to step `until`, or less far if `is_stopped`; only ever called in one thread."""
 
     def loss(self) -> float:
         """Return the loss over all samples, at the present parameters."""
@@ -95,6 +98,8 @@ class Loop:
         self._epochs = Epochs(run, network, data, plan, options, self._interrupts)
         self._keeper = Keeper(run, self._epochs, network, data, plan, options)
         self._chunk = run.first_chunk
+        self._deadline = math.inf
+        run.is_stopped = self._is_stopped
         self._step_seconds = CHUNK_SECONDS / run.first_chunk
 
     def train(self) -> TrainingResult:
@@ -140,7 +145,7 @@ class Loop:
     def _advance_to_end(self) -> str:
         """Return why the run ended: a `stop_reason`, or "diverged"."""
         run, epochs, n_steps = self._run, self._epochs, self._plan.n_steps
-        deadline = self._started + (self._options.max_seconds or math.inf)
+        self._deadline = self._started + (self._options.max_seconds or math.inf)
         while True:
             if self._interrupts.pressed:
                 return "interrupted"
@@ -153,7 +158,7 @@ class Loop:
             if run.step == n_steps:
                 return "completed"
             now = time.perf_counter()
-            if now >= deadline:
+            if now >= self._deadline:
                 return "max_seconds"
             keep = self._keeper.is_due(now)
             if (keep or now >= self._snapshot_due) and not self._keep_good():
@@ -162,6 +167,9 @@ class Loop:
                 self._keeper.write()
             self._advance_a_chunk(self._next_stop())
             self._progress.update(run.step, self._last_loss())
+
+    def _is_stopped(self) -> bool:
+        return self._interrupts.pressed or time.perf_counter() >= self._deadline
 
     def _next_stop(self) -> int:
         """Return the step at which the loop has something to do at the latest."""
@@ -172,7 +180,8 @@ class Loop:
         before, started = self._run.step, time.perf_counter()
         self._run.advance(min(before + self._chunk, limit))
         done, elapsed = self._run.step - before, time.perf_counter() - started
-        if done == self._chunk or elapsed > CHUNK_SECONDS:  # a rest of an epoch tells little about the pace
+        # A rest of an epoch tells little about the pace, and a step that was not taken nothing.
+        if done == self._chunk or (done and elapsed > CHUNK_SECONDS):
             self._chunk = max(1, int(done * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
             self._step_seconds = elapsed / done
 
@@ -237,10 +246,12 @@ class Loop:
         next to nothing before it happens. No leap is longer than a chunk, for Ctrl-C.
         """
         good, bad_step, plan = self._good, self._run.step, self._plan
+        self._deadline = math.inf
         while bad_step - good.step > 1:
             self._interrupts.check()
             middle = good.snapshot()
             middle.advance(min((good.step + bad_step) // 2, good.step + self._chunk))
+            self._interrupts.check()
             if middle.is_finite() and math.isfinite(middle.loss()):
                 good = middle
             else:

@@ -5,6 +5,7 @@ costs milliseconds where a fresh interpreter costs half a second, and never trai
 """
 
 import builtins
+import contextlib
 import itertools
 import json
 import mmap
@@ -15,6 +16,7 @@ import resource
 import select
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -123,8 +125,8 @@ class FailingDisk:
         return File()
 
 
-def fill_disk():
-    """Let files grow to 700 bytes: writing more fails in the middle, as on a disk that is full."""
+def limit_files():
+    """Let files grow to 700 bytes: writing more fails in the middle."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (700, resource.RLIM_INFINITY))
 
 
@@ -202,6 +204,34 @@ def newest(folder):
     return documents[-1] if documents else None
 
 
+class SmallDisk:
+    """A file system of a megabyte, in memory, at a folder; only this mount namespace sees it."""
+
+    PAGE = 4096
+
+    def __init__(self, folder):
+        self._folder, self._filler = folder, Path(folder) / "filler"
+
+    def __enter__(self):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", self._folder], check=True)
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", self._folder], check=True)
+
+    def fill(self, free_pages):
+        """Leave so many pages free."""
+        with open(self._filler, "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(self.PAGE))
+            file.truncate(max(0, file.tell() - free_pages * self.PAGE))
+
+    def clear(self):
+        """Remove what fills it."""
+        self._filler.unlink(missing_ok=True)
+
+
 def undisturbed(kind, steps):
     """Return what a run leaves that nobody disturbs, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +241,7 @@ def undisturbed(kind, steps):
 
 def steps_of(kind, scale):
     name, watched = kind
-    steps = (WATCHED_STEPS if watched else STEPS)[name.split(",")[0]]
+    steps = (WATCHED_STEPS if watched or "adaptive" in name else STEPS)[name.split(",")[0]]
     return int(scale * steps / (3 if "exact" in name else 1))
 
 
@@ -226,16 +256,18 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
         report["runs"] += 1
         steps = steps_of(kind, scale)
         expected, whole = undisturbed(kind, steps)
-        with tempfile.TemporaryDirectory() as name:
+        with contextlib.ExitStack() as stack:
+            name = stack.enter_context(tempfile.TemporaryDirectory())
             folder = Path(name) / "run"
+            disk = stack.enter_context(SmallDisk(name)) if fault == "full disk" else None
 
             def child(k, keep, kind=kind, steps=steps, folder=folder):
                 warnings.simplefilter("ignore", CheckpointWarning)
                 report_steps(shared)
-                if fault == "full disk":
+                if fault == "file size limit":
                     if k == 2:
-                        fill_disk()
-                elif fault and k:
+                        limit_files()
+                elif fault and fault != "full disk" and k:
                     FailingDisk(fault, k)
                 return train(*kind, steps, Checkpoint(folder, every="0.001ms", keep=keep))
 
@@ -245,6 +277,11 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
                 # At first, a disk that fails is an error.
                 k = generator.randint(2, 4) if newest(folder) else 0
                 keep = generator.choice([1, 3])
+                if disk:
+                    disk.clear()
+                    if k == 2:
+                        disk.fill(generator.randint(0, 4))
+                        report["full disks"] = report.get("full disks", 0) + 1
                 process, pipe = fork(lambda k=k, keep=keep, child=child: child(k, keep))
                 if report["kills"] < n_kills:
                     wait(lambda pipe=pipe: started(shared) or is_readable(pipe, 0))

@@ -59,6 +59,13 @@ ADAPTIVE = Task(
     (3, 5, 2),
     layered(SGD(schedules.Adaptive(2.0, factor=1.5, patience=2, tolerance=1e-3, minimum=1e-12))),
 )
+ONLINE = Task("online", (3, 9, 9, 2), {"batch_size": 1, "optimizer": SGD(0.1, weight_decay=0.001)})
+NARROW = Task(
+    "online, narrow, schedule",
+    (2, 4, 1),
+    {"batch_size": 1, "optimizer": SGD(schedules.CosineDecay(0.5, steps=40))},
+)
+TWO_THREADS = Task("layered, two threads", (3, 4, 2), layered(Adam(0.01), threads=2))
 
 TASKS = [
     FAST,
@@ -79,13 +86,9 @@ TASKS = [
     DROPOUT,
     ADAPTIVE,
     Task("layered, weights", (3, 4, 2), layered(Adam(0.01), sample_weight=np.arange(1.0, 8.0))),
-    Task("layered, two threads", (3, 4, 2), layered(Adam(0.01), threads=2)),
-    Task("online", (3, 9, 9, 2), {"batch_size": 1, "optimizer": SGD(0.1, weight_decay=0.001)}),
-    Task(
-        "online, narrow, schedule",
-        (2, 4, 1),
-        {"batch_size": 1, "optimizer": SGD(schedules.CosineDecay(0.5, steps=40))},
-    ),
+    TWO_THREADS,
+    ONLINE,
+    NARROW,
 ]
 """With one epoch in 7, 4 or, of full batches, 1 step."""
 

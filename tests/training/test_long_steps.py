@@ -1,0 +1,119 @@
+"""Steps that take long are taken in pieces, and can be left between two of them: no bit depends on it."""
+
+import signal
+import time
+
+import pytest
+
+import fastbp
+from fastbp import RPROP, SGD, Adam, Checkpoint, DivergenceError
+from fastbp.training import layered
+from tests.training.tasks import Task
+
+STEPS = 5
+
+GROUPS = Task("16 groups of 4 tiles", (3, 5, 2), {"optimizer": RPROP()}, n_samples=20_000)
+TEAM = Task("3 tiles for a team", (40, 200, 60), {"optimizer": Adam(0.01)}, n_samples=2500)
+SHUFFLED = Task(
+    "groups of shuffled rows",
+    (3, 5, 2),
+    {"optimizer": SGD(0.1, momentum=0.9), "batch_size": 24_000, "dropout": 0.3, "l2": 0.01},
+    n_samples=40_000,
+)
+CLIPPED = Task(
+    "a team, shuffled rows, clipped, float32",
+    (40, 250, 120),
+    {"optimizer": Adam(0.01), "batch_size": 2200, "gradient_clip_norm": 0.01, "threads": 3},
+    {"dtype": "float32", "hidden_activation": "gelu"},
+    n_samples=5000,
+)
+TASKS = [GROUPS, TEAM, SHUFFLED, CLIPPED]
+
+
+class Calls(list):
+    """The step after each call of the kernel that made some of it; `then` is called with their number."""
+
+    def then(self, n_calls):
+        """Do nothing, until a test says what."""
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Make pieces of a tile each, and list what the calls of the kernel come to."""
+    monkeypatch.setattr(layered, "PIECE_WORK", 0.0)
+    monkeypatch.setattr(layered, "PIECE_SECONDS", 0.0)
+    listed, run = Calls(), layered.LayeredRun._run_piece
+
+    def watched(self, *arguments):
+        run(self, *arguments)
+        listed.append(self.step)
+        listed.then(len(listed))
+
+    monkeypatch.setattr(layered.LayeredRun, "_run_piece", watched)
+    return listed
+
+
+def outcome(network, result):
+    history = {name: column.tobytes() for name, column in result.history.items()}
+    return network.theta.tobytes(), result.loss_curve.tobytes(), history, result.n_steps
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_no_bit_depends_on_the_pieces(task, calls, monkeypatch):
+    in_pieces = outcome(*task.train(STEPS))
+    assert len(calls) > 2 * STEPS
+    assert calls == sorted(calls)
+    assert calls[-1] == STEPS
+    monkeypatch.undo()
+    assert outcome(*task.train(STEPS)) == in_pieces
+
+
+@pytest.mark.parametrize("n_calls", [2, 3, 5, 6, 8])
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_ctrl_c_in_the_middle_of_a_step_leaves_the_step_before_it(task, n_calls, calls, monkeypatch):
+    def press(n):
+        if n == n_calls:
+            signal.raise_signal(signal.SIGINT)
+
+    calls.then = press
+    network, result = task.train(10**6)
+    assert (result.stop_reason, result.n_steps) == ("interrupted", calls[-1])
+    assert len(calls) == n_calls
+    monkeypatch.undo()
+    expected = task.train(result.n_steps)[0] if result.n_steps else task.make()
+    assert network.theta.tobytes() == expected.theta.tobytes()
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_run_that_is_stopped_in_the_middle_of_steps_resumes_to_the_bit(task, calls, monkeypatch, tmp_path):
+    """Rows that were drawn for a step are not drawn again when it is taken from its start."""
+    checkpoint, reasons = Checkpoint(tmp_path), []
+    for more in range(3, 30):
+        last = len(calls) + more
+        calls.then = lambda n, last=last: signal.raise_signal(signal.SIGINT) if n == last else None
+        network, result = task.train(STEPS, checkpoint=checkpoint)
+        reasons.append(result.stop_reason)
+        if result.stop_reason == "completed":
+            break
+    assert reasons.count("interrupted") >= 2
+    monkeypatch.undo()
+    assert outcome(network, result) == outcome(*task.train(STEPS))
+
+
+def test_time_limit_holds_in_the_middle_of_a_step(calls):
+    calls.then = lambda n: time.sleep(0.2) if n == 5 else None
+    _, result = TEAM.train(10**6, max_seconds=0.1)
+    assert result.stop_reason == "max_seconds"
+    assert len(calls) == 5 or result.n_steps == 0  # on a machine that is busy, it was over before
+
+
+def test_first_bad_step_is_searched_for_though_the_time_is_over(calls):
+    """The first step makes the weight so large that the square of the error overflows."""
+    task = Task("one weight", (1, 1), {"optimizer": SGD(1e200)}, {"output_activation": "identity"}, 10_000)
+    calls.then = lambda n: time.sleep(0.5) if n == 8 else None
+    network = task.make()
+    with pytest.raises(DivergenceError, match=r"^step 1 of ") as caught:
+        fastbp.train(network, *task.data(), steps=10**6, max_seconds=0.4, **task.options)
+    assert caught.value.step == 1
+    assert network.theta.tobytes() == task.make().theta.tobytes()
+    assert len(calls) > 8
