@@ -7,6 +7,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -59,20 +60,20 @@ def run(options: argparse.Namespace) -> int:
     network = load_model(options.model)
     table = read_table(options.data, header=not options.no_header)
     preprocessing = network.preprocessing or _as_they_are(network, table)
-    classes = preprocessing.target.labels if isinstance(preprocessing.target, ClassTarget) else None
-    if options.probabilities and classes is None:
+    if options.probabilities and not isinstance(preprocessing.target, ClassTarget):
         raise fastbp.OptionError("--probabilities is for classes, and this model predicts numbers")
     blocks = data.batches(table, preprocessing, dtype=network.dtype.name, unseen=options.unseen)
-    outputs = np.concatenate([network.predict(X) for X in blocks])
+    outputs: Iterator[np.ndarray] = (network.predict(X) for X in blocks)
 
-    columns: dict[str, Any] = {"prediction": preprocessing.decode(outputs)}
-    if network.preprocessing is None:
-        columns = {f"output{i}": column for i, column in enumerate(outputs.T)}
-    elif classes is not None and options.probabilities:
-        columns |= {f"probability_{label}": outputs[:, i] for i, label in enumerate(classes)}
-    found = _scores(table, network, outputs)
+    suffix = ".csv" if options.out is None else options.out.suffix.lower()
+    prints_all = options.json and options.out is None
+    found: list[Score] = []
+    if prints_all or suffix == ".parquet" or not table.is_streamed:  # else it may be larger than memory
+        whole = np.concatenate(list(outputs))
+        found, outputs = _scores(table, network, whole), iter([whole])
+    columns = (_columns(network, preprocessing, part, options.probabilities) for part in outputs)
     if options.out is not None:
-        write_atomically(options.out, _encoded(columns, options.out.suffix.lower()))
+        write_atomically(options.out, _encoded(columns, suffix))
     if options.json:
         document: dict[str, Any] = {
             "rows": len(table),
@@ -80,14 +81,28 @@ def run(options: argparse.Namespace) -> int:
             "scores": {score.name: score.value for score in found} or None,
             "out": options.out and str(options.out),
         }
-        if options.out is None:
-            document |= {name: np.asarray(column).tolist() for name, column in columns.items()}
+        if prints_all:
+            document |= {name: np.asarray(column).tolist() for name, column in next(columns).items()}
         print(json.dumps(document, indent=2))
     elif options.out is None:
-        sys.stdout.write(_encoded(columns, ".csv").decode())
+        for part in _encoded(columns, suffix):
+            sys.stdout.write(part.decode())
     else:
         print(_summary(options, len(table), preprocessing, found))
     return 0
+
+
+def _columns(
+    network: fastbp.Network, preprocessing: Preprocessing, outputs: np.ndarray, probabilities: bool
+) -> dict[str, Any]:
+    """Return what is written of a network's outputs."""
+    if network.preprocessing is None:
+        return {f"output{i}": column for i, column in enumerate(outputs.T)}
+    columns: dict[str, Any] = {"prediction": preprocessing.decode(outputs)}
+    if probabilities and isinstance(preprocessing.target, ClassTarget):
+        labels = preprocessing.target.labels
+        columns |= {f"probability_{label}": outputs[:, i] for i, label in enumerate(labels)}
+    return columns
 
 
 def _as_they_are(network: fastbp.Network, table: Table) -> Preprocessing:
@@ -113,14 +128,16 @@ def _scores(table: Table, network: fastbp.Network, outputs: np.ndarray) -> list[
         return []
 
 
-def _encoded(columns: dict[str, Any], suffix: str) -> bytes:
-    frame = polars().DataFrame({name: _plain(column) for name, column in columns.items()})
-    file = BytesIO()
-    if suffix == ".parquet":
-        frame.write_parquet(file)
-    else:
-        frame.write_csv(file, separator="\t" if suffix == ".tsv" else ",")
-    return file.getvalue()
+def _encoded(parts: Iterable[dict[str, Any]], suffix: str) -> Iterator[bytes]:
+    """Return the parts of a file, one for each part of its columns; a .parquet file has one."""
+    for i, columns in enumerate(parts):
+        frame = polars().DataFrame({name: _plain(column) for name, column in columns.items()})
+        file = BytesIO()
+        if suffix == ".parquet":
+            frame.write_parquet(file)
+        else:
+            frame.write_csv(file, separator="\t" if suffix == ".tsv" else ",", include_header=i == 0)
+        yield file.getvalue()
 
 
 def _plain(column: np.ndarray) -> Any:

@@ -177,7 +177,7 @@ def _train(
     folder = _checkpoints(options.out)
     if options.restart:
         _forget(folder)
-    network.predict(dataset.X[:1])  # loads BLAS, which would be 0.2 s of the run's time
+    network.predict(dataset.X[:1])  # loads the kernel, which would be 0.2 s of the run's time
     with ExitStack() as stack:
         callbacks = [stack.enter_context(Log(options.log, options.resume))] if options.log else []
         try:

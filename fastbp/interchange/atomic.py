@@ -1,16 +1,18 @@
 """Files that are there whole, or as they were before."""
 
 import contextlib
+import errno
 import os
 import platform
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 Buffer = bytes | bytearray | memoryview
 
 
-def write_atomically(path: str | os.PathLike[str], *parts: Buffer) -> None:
+def write_atomically(path: str | os.PathLike[str], parts: Iterable[Buffer]) -> None:
     """Write the parts, one after the other, to a file that at any instant is either the old or the new one.
 
     They go to a temporary file in the same folder, which is synced and renamed; then the folder is synced,
@@ -23,13 +25,14 @@ def write_atomically(path: str | os.PathLike[str], *parts: Buffer) -> None:
     ----------
     path : path-like
         A link is followed. A file that is there keeps its permissions.
-    *parts : bytes-like
+    parts : iterable of bytes-like
+        An exception that it raises leaves everything as it was.
 
     Raises
     ------
     OSError
         If the folder is missing, the disk full, and so on. What was at `path` is there still, and nothing
-        else.
+        else; but where the sync of the folder fails, at the very end, the new file is there.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -54,13 +57,18 @@ def write_atomically(path: str | os.PathLike[str], *parts: Buffer) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Sync a folder where that can be done: not all file systems do, and it may be closed to readers."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def _remove_leftovers(target: Path) -> None:

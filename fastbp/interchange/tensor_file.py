@@ -80,7 +80,7 @@ def write_tensors(
     ModelFileError
         If the document is too large for a header.
     """
-    write_atomically(path, encode(kind, version, document, tensors))
+    write_atomically(path, [encode(kind, version, document, tensors)])
 
 
 def encode(kind: str, version: int, document: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> bytes:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from fastbp import Network
+from fastbp.data import tables
 
 
 @pytest.fixture
@@ -87,6 +88,21 @@ def test_an_array_is_predicted_by_position(fastbp, iris):
     fastbp("predict iris.safetensors new.npy --out a.csv")
     fastbp("predict iris.safetensors iris.csv --out b.csv")
     assert Path("a.csv").read_text() == Path("b.csv").read_text()
+
+
+@pytest.mark.parametrize("where", ["--out p.csv", "--out p.tsv --probabilities", ""])
+def test_a_long_array_is_predicted_block_by_block(fastbp, iris, where, monkeypatch):
+    np.save("new.npy", np.tile(pl.read_csv("iris.csv")[:, :4].to_numpy(), (7, 1)))
+
+    def predictions():
+        done = fastbp(f"predict iris.safetensors new.npy {where}")
+        assert (done.status, done.err) == (0, "")
+        return Path(where.split()[1]).read_text() if where else done.out
+
+    at_once = predictions()
+    assert at_once.count("\n") == 7 * 150 + 1
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 100 * 4 * 8)
+    assert predictions() == at_once
 
 
 def test_labels_that_the_model_does_not_know_cost_the_score_alone(fastbp, iris):

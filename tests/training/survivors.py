@@ -246,9 +246,13 @@ def steps_of(kind, scale):
 
 
 def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
-    """Kill runs at random moments until there were so many kills; check what is left after each."""
+    """Kill runs at random moments until there were so many kills; check what is left after each.
+
+    Every kind of run has its share of them, as nearly as can be.
+    """
     generator = random.Random(seed)
     report = {"kills": 0, "runs": 0, "kills before the first checkpoint": 0}
+    share = -(-n_kills // len(kinds))
     shared = Shared()
     for kind in itertools.cycle(kinds):
         if report["kills"] >= n_kills:
@@ -256,6 +260,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
         report["runs"] += 1
         steps = steps_of(kind, scale)
         expected, whole = undisturbed(kind, steps)
+        enough = min(n_kills, report["kills"] + share)
         with contextlib.ExitStack() as stack:
             name = stack.enter_context(tempfile.TemporaryDirectory())
             folder = Path(name) / "run"
@@ -283,7 +288,7 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
                         disk.fill(generator.randint(0, 4))
                         report["full disks"] = report.get("full disks", 0) + 1
                 process, pipe = fork(lambda k=k, keep=keep, child=child: child(k, keep))
-                if report["kills"] < n_kills:
+                if report["kills"] < enough:
                     wait(lambda pipe=pipe: started(shared) or is_readable(pipe, 0))
                     if not is_readable(pipe, generator.uniform(0, whole)):
                         os.kill(process, signal.SIGKILL)
