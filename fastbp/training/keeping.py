@@ -150,9 +150,13 @@ class Keeper:
         if run.step != step or not run.is_possible():
             raise ModelFileError("the checkpoint is damaged: its counters are not those of a run")
         best_value, best_epoch, stalled = tensors["watch"]
+        counts = [best_epoch, stalled]
         if ended.adaptive is not None:
             rate, best_loss, n_stalled, exhausted = tensors["adaptive"]
+            counts.append(n_stalled)
             adaptive = AdaptiveState(float(rate), float(best_loss), int(n_stalled), bool(exhausted))
+        if not all(0 <= count <= n_epochs for count in counts):
+            raise ModelFileError("the checkpoint is damaged: it counts more epochs than there were")
         epochs.rows = np.concatenate([tensors["history"], np.empty((16, len(epochs.columns)))])
         epochs.ended = Ended(
             n_epochs,

@@ -108,13 +108,16 @@ class LayeredRun:
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state."""
-        step, row, epoch, position, recorded = self.counters
-        steps, n_samples = self.steps_per_epoch, len(self._data[0])
+        step, row, epoch, position, recorded = self.counters.tolist()
+        steps, n_samples, batch = self.steps_per_epoch, len(self._data[0]), self._plan.batch_size
         due = step // (steps * self._record_every)
+        drawn = (row - 1) % n_samples if step else -1
+        begun = min(row + batch, n_samples) - 1  # a step that was left in the middle has drawn its rows
+        positions = (drawn,) if self._turned else (drawn, begun) if self._shuffles else (-1,)
         return bool(
             0 <= step <= self._plan.n_steps
-            and (epoch, row) == (step // steps, step % steps * self._plan.batch_size)
-            and -1 <= position < n_samples
+            and (epoch, row) == (step // steps, step % steps * batch)
+            and position in positions
             and due <= recorded <= due + (step == self._plan.n_steps)
             and (np.sort(self.order) == np.arange(self.order.size)).all()
         )

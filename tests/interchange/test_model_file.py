@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_tensors
 from fastbp import ModelFileError, Network, OptionError, ShapeError
 from fastbp.interchange import model_file, tensor_file
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing, TextColumn
+from tests.interchange.mutation import mutate
 
 NETWORKS = {
     "worked example": lambda: Network([2, 2, 2], bias="fixed", seed=0),
@@ -441,50 +442,11 @@ def check_survives(path, data: bytes) -> bool:
     return True
 
 
-PIECES = [b"{", b"}", b"[", b"]", b'"', b"\\", b",", b":", b"0", b"-1", b"1e999", b"NaN", b"null", b"\x00"]
-PIECES += [b"9" * 400, b'"__metadata__"', b'"fastbp"', b'"shape"', b"F64", b"U8", b"\xff", b"[[[[" * 99]
-
-
-def mutate(data: bytes, random: random.Random) -> bytes:
-    """Change some bytes of a file, in ways that its parser may trip over."""
-    changed = bytearray(data)
-    for _ in range(random.choice([1, 1, 1, 2, 3, 8])):
-        n = int.from_bytes(changed[:8], "little") if len(changed) > 8 else 0
-        # Most of what can go wrong is in the header.
-        high = min(n + 8, len(changed)) if random.random() < 0.8 else len(changed)
-        at, length = random.randrange(max(1, high)), random.choice([1, 1, 2, 4, 8, 64, 1000])
-        kind = random.randrange(8)
-        if kind == 0 and changed:
-            changed[min(at, len(changed) - 1)] ^= 1 << random.randrange(8)
-        elif kind == 1:
-            changed[at : at + length] = random.randbytes(length)
-        elif kind == 2:
-            del changed[at : at + length]
-        elif kind == 3:
-            changed[at:at] = changed[at : at + length]
-        elif kind == 4:
-            changed[at : at + random.choice([0, 1, length])] = random.choice(PIECES)
-        elif kind == 5:
-            changed[:8] = random.choice([0, 1, 8, abs(n - 1), n + 1, 2**24, 2**63]).to_bytes(8, "little")
-        elif kind == 6:
-            other = random.choice(SEEDS)
-            changed[at:] = other[random.randrange(len(other)) :]
-        else:
-            digits = [i for i in range(high) if chr(changed[i]).isdigit()]
-            if digits:
-                changed[random.choice(digits)] = random.choice(b"0123456789-.e")
-    if random.random() < 0.5:  # a length that is right lets the reader see the header
-        end = bytes(changed).rfind(b"}") + 1
-        if end > 8:
-            changed[:8] = (end - 8).to_bytes(8, "little")
-    return bytes(changed)
-
-
 @given(st.randoms(use_true_random=False), st.sampled_from(SEEDS))
 @settings(max_examples=300, deadline=None)
 def test_mutated_files_are_refused(tmp_path_factory, random, seed):
     folder = tmp_path_factory.getbasetemp()
-    check_survives(folder / "mutated.safetensors", mutate(seed, random))
+    check_survives(folder / "mutated.safetensors", mutate(seed, random, SEEDS))
 
 
 @given(st.binary(max_size=300), st.binary(max_size=100))
@@ -531,7 +493,7 @@ def test_a_hundred_thousand_mutated_files_are_refused_in_little_memory(tmp_path)
     tracemalloc.start()
     try:
         for number in range(100_000):
-            data = mutate(generator.choice(SEEDS), generator)
+            data = mutate(generator.choice(SEEDS), generator, SEEDS)
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
             survived += check_survives(path, data)
