@@ -122,6 +122,21 @@ class Epochs:
             return "early_stopping"
         return "learning_rate_exhausted" if ended.adaptive and ended.adaptive.exhausted else None
 
+    def catch_up(self) -> None:
+        """Count the epochs that nobody looked at: of a run that had no callbacks, and is resumed with some.
+
+        Their losses are not known any more. An epoch that ends at the present step is still to be looked at.
+        """
+        step, length = self._run.step, self._run.steps_per_epoch
+        known, passed = self.ended.n_epochs, step // length - (step % length == 0)
+        if not self.wanted or known >= passed:
+            return
+        rows = np.full((passed - known, len(self.columns)), np.nan)
+        last_steps = np.arange(known + 1, passed + 1) * length - 1
+        rows[:, self.columns.index("learning_rate")] = self._plan.schedule.at(last_steps)
+        self.rows = np.concatenate([self.rows[:known], rows, np.empty((16, len(self.columns)))])
+        self.ended = replace(self.ended, n_epochs=passed)
+
     def end(self) -> str | None:
         """Do what an epoch's end asks for; return why the run stops here, if it does.
 

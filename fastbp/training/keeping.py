@@ -147,7 +147,7 @@ class Keeper:
             raise ModelFileError("the checkpoint has other arrays than this version of the kernel has")
         for name, array in restored.items():
             array[...] = tensors[name]
-        if run.step != step or not run.is_possible():
+        if run.step != step or not run.is_possible() or n_epochs > step // run.steps_per_epoch:
             raise ModelFileError("the checkpoint is damaged: its counters are not those of a run")
         best_value, best_epoch, stalled = tensors["watch"]
         counts = [best_epoch, stalled]
@@ -164,6 +164,7 @@ class Keeper:
             tensors["best_theta"].copy() if "best_theta" in tensors else None,
             adaptive if ended.adaptive is not None else None,
         )
+        epochs.catch_up()
         self.seconds, self.stop_reason = float(document["seconds"]), document["stop_reason"]
         if self.stop_reason not in (None, *FOR_GOOD):
             raise ModelFileError("the checkpoint is damaged: it does not say why the run ended")

@@ -207,7 +207,7 @@ class Loop:
             self._keep_good()
 
     def _last_loss(self) -> float | None:
-        if self._epochs.ended.n_epochs:
+        if self._epochs.wanted and self._epochs.ended.n_epochs:
             return self._epochs.last_loss
         return self._run.recorded[-1] if len(self._run.recorded) else None
 

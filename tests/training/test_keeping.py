@@ -98,6 +98,26 @@ def test_resumed_run_is_the_run_that_never_stopped_at_every_step(task, watching,
         assert outcome(*resumed) == expected
 
 
+@pytest.mark.parametrize("chunks", [0, 1, 14, 15, 22, 28])
+@pytest.mark.parametrize("task", [FAST, DROPOUT], ids=str)
+def test_callbacks_may_be_added_when_a_run_is_resumed(task, chunks, tmp_path, monkeypatch):
+    whole = outcome(*task.train(STEPS, callbacks=[id]))
+    monkeypatch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
+    stopped_after(task, chunks, tmp_path, monkeypatch)
+    seen = []
+    resumed = task.train(
+        STEPS, checkpoint=Checkpoint(tmp_path), callbacks=[lambda state: seen.append((state.step, state.loss))]
+    )
+    history = resumed[1].history
+    unseen = len(history["epoch"]) - len(seen)
+    assert np.isnan(history["loss"][:unseen]).all()
+    history["loss"][:unseen] = whole[3]["loss"][:unseen]
+    assert outcome(*resumed) == whole
+    epochs = list(zip(whole[3]["step"], whole[3]["loss"], strict=True))
+    assert seen == epochs[unseen:]
+    assert all(step < chunks for step, _ in epochs[:unseen])
+
+
 @pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE], ids=str)
 def test_run_that_is_interrupted_again_and_again_is_the_run_that_never_was(task, tmp_path):
     options = {"validation_data": task.validation()} | WATCHING
