@@ -121,7 +121,9 @@ class Folder:
     """The checkpoints of one run."""
 
     def __init__(self, checkpoint: Checkpoint, description: Mapping[str, Any]):
-        self._path, self._keep = Path(checkpoint.path), int(checkpoint.keep)
+        # Absolute: a callback may change the working directory.
+        self._path = Path(os.path.abspath(os.fsdecode(checkpoint.path)))
+        self._keep = int(checkpoint.keep)
         self._description = description
 
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:

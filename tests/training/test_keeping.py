@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import re
 import signal
 import sys
@@ -252,6 +253,16 @@ def test_checkpoint_is_read_by_any_program_that_reads_safetensors(tmp_path):
 
     tensors = load_file(files(tmp_path)[-1])
     assert tensors["state.parameters"].tobytes() == network.theta.tobytes()
+
+
+def test_checkpoints_stay_in_their_folder_when_the_working_directory_changes(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    FAST.train(
+        21, checkpoint=Checkpoint("run", every=1), callbacks=[lambda state: os.chdir(tmp_path / "elsewhere")]
+    )
+    assert read_tensors(files(tmp_path / "run")[-1], KIND, VERSION)[0]["step"] == 21
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_without_checkpoint_nothing_is_written(tmp_path, monkeypatch):
