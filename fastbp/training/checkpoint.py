@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,8 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, np.bool_):
         return bool(value)
+    if isinstance(value, Integral):
+        return int(value)  # a float would make seeds equal that are not
     if isinstance(value, Real):
         return float(value)
     if isinstance(value, tuple | list):

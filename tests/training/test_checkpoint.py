@@ -53,6 +53,8 @@ def test_equal_settings_are_written_the_same():
     assert plain(SGD(0.5)) != plain(Adam(0.5))
     assert plain(SGD(schedules.Constant(0.5))) != plain(SGD(0.5))
     assert plain(np.True_) is True
+    assert plain(SGD(1)) == plain(SGD(1.0))
+    assert plain(np.int64(2**60)) != plain(2**60 + 1)
 
 
 def test_digest_sees_shapes_and_every_number_of_small_data():
