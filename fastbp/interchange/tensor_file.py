@@ -136,15 +136,16 @@ def read_tensors(
         If it is not such a file, or is damaged, or newer.
     """
     try:
-        header, data = _read(path)
-        document, tensors = _decode(header, data, kind, version)
+        document, tensors = _read(path, kind, version)
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from None
     return document, tensors
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[bytes, np.ndarray]:
-    """Return the two parts of a file, after a look at their lengths."""
+def _read(
+    path: str | os.PathLike[str], kind: str, version: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a file, and no tensors before the header says that they are fastbp's: they may fill the memory."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
         raise ModelFileError("is not a file but a folder, a device or a pipe")
     with open(path, "rb", buffering=0) as file:
@@ -160,18 +161,27 @@ def _read(path: str | os.PathLike[str]) -> tuple[bytes, np.ndarray]:
         if length > MAX_HEADER:
             raise ModelFileError(f"has a header of {length:,} bytes, and may have one of {MAX_HEADER:,}")
         header = file.read(length)
-        data = np.empty(size - 8 - length, np.uint8)
+        if len(header) < length:
+            raise ModelFileError("became shorter while it was read")
+        envelope, entries = _envelope(header, kind, version)
+        places = _places(entries, size - 8 - length)
+        try:
+            data = np.empty(size - 8 - length, np.uint8)
+        except MemoryError:
+            raise ModelFileError(f"has {size:,} bytes, and there is no memory for them") from None
         filled = 0
         while filled < data.size and (count := file.readinto(data[filled:].data)):
             filled += count
-        if len(header) < length or filled < data.size:
+        if filled < data.size:
             raise ModelFileError("became shorter while it was read")
-    return header, data
+    tensors = _tensors(places, data)
+    if envelope["sha256"] != _digest(kind, envelope["version"], envelope["document"], tensors):
+        raise ModelFileError("is damaged: its content does not have the digest that it was written with")
+    return envelope["document"], tensors
 
 
-def _decode(
-    header: bytes, data: np.ndarray, kind: str, version: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _envelope(header: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a header says about the file, and its entries of tensors."""
     entries = _json(header, "its header")
     metadata = entries.pop(METADATA, None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(ENVELOPE), str):
@@ -187,13 +197,9 @@ def _decode(
             f"has format version {_short(found)}, and this fastbp reads versions up to {version}; "
             "a newer fastbp may have written it"
         )
-    document = envelope["document"]
-    if not isinstance(document, dict):
+    if not isinstance(envelope["document"], dict):
         raise ModelFileError("is damaged: its document is no JSON object")
-    tensors = _tensors(entries, data)
-    if envelope["sha256"] != _digest(kind, found, document, tensors):
-        raise ModelFileError("is damaged: its content does not have the digest that it was written with")
-    return document, tensors
+    return envelope, entries
 
 
 def _json(text: bytes | str, what: str) -> dict[str, Any]:
@@ -222,29 +228,40 @@ def _json(text: bytes | str, what: str) -> dict[str, Any]:
     return entries
 
 
-def _tensors(entries: dict[str, Any], data: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the tensors as views of the data, which they must fill, each byte once."""
+Place = tuple[int, int, list[int], np.dtype, str]
+
+
+def _places(entries: dict[str, Any], n_bytes: int) -> list[Place]:
+    """Return where the tensors lie, in order: they must fill so many bytes, each once."""
     if len(entries) > MAX_TENSORS:
         raise ModelFileError(f"has {len(entries):,} tensors, and may have {MAX_TENSORS:,}")
     placed = [(*_place(name, entry), name) for name, entry in entries.items()]
-    tensors, filled = {}, 0
-    for begin, end, shape, dtype, name in sorted(placed, key=lambda place: place[:2]):
+    placed.sort(key=lambda place: place[:2])
+    filled = 0
+    for begin, end, _, _, name in placed:
         if begin != filled:
             raise ModelFileError(
                 f"is damaged: tensor {_short(name)} begins at byte {begin}, and not at {filled}"
             )
-        if end > data.size:
+        if end > n_bytes:
             raise ModelFileError(
                 f"is cut short, or damaged: tensor {_short(name)} ends at byte {end:,} of its data, and "
-                f"there are {data.size:,}"
+                f"there are {n_bytes:,}"
             )
+        filled = end
+    if filled != n_bytes:
+        raise ModelFileError(f"is damaged: {n_bytes - filled:,} bytes follow the last tensor")
+    return placed
+
+
+def _tensors(places: list[Place], data: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the tensors as views of the data."""
+    tensors = {}
+    for begin, end, shape, dtype, name in places:
         try:
             tensors[name] = data[begin:end].view(dtype).reshape(shape)
         except ValueError:  # nothing, in a shape that no array may have
             raise ModelFileError(f"is damaged: tensor {_short(name)} has shape {_short(shape)}") from None
-        filled = end
-    if filled != data.size:
-        raise ModelFileError(f"is damaged: {data.size - filled:,} bytes follow the last tensor")
     return tensors
 
 

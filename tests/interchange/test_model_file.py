@@ -198,6 +198,24 @@ def test_a_header_that_is_too_long_is_refused_unread(path):
         tracemalloc.stop()
 
 
+def test_a_file_of_another_program_is_refused_unread_however_large_it_is(path):
+    size = 2**41
+    header = json.dumps({"a": {"dtype": "F64", "shape": [size // 8], "data_offsets": [0, size]}}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)  # sparse
+    assert "is not a file of fastbp's" in refusal(path)
+
+
+def test_tensors_that_no_memory_holds_are_refused(path, monkeypatch):
+    def empty(*_):
+        raise MemoryError
+
+    classifier().save(path)
+    monkeypatch.setattr(np, "empty", empty)
+    assert "there is no memory for them" in refusal(path)
+
+
 def test_too_many_tensors_are_refused(path):
     classifier().save(path)
     header, body = header_of(path.read_bytes())
