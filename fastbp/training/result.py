@@ -32,8 +32,8 @@ class TrainingResult:
         validation data, and the metrics by their names, or as "validation_accuracy" and so on if it is the
         validation data that they were taken of. A row for each epoch, if there are validation data, metrics,
         early stopping, callbacks or an adaptive learning rate; else the epochs of `loss_steps`, as looking at
-        every epoch takes time. The learning rate is that of the last step. The loss is NaN for epochs before a
-        run without callbacks was resumed with some.
+        every epoch takes time. The learning rate is that of the last step. The loss is NaN for the epochs
+        from before a run without callbacks was resumed with some.
     best_epoch : int or None
         The best epoch, with early stopping.
     """

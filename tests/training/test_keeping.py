@@ -107,7 +107,9 @@ def test_callbacks_may_be_added_when_a_run_is_resumed(task, chunks, tmp_path, mo
     stopped_after(task, chunks, tmp_path, monkeypatch)
     seen = []
     resumed = task.train(
-        STEPS, checkpoint=Checkpoint(tmp_path), callbacks=[lambda state: seen.append((state.step, state.loss))]
+        STEPS,
+        checkpoint=Checkpoint(tmp_path),
+        callbacks=[lambda state: seen.append((state.step, state.loss))],
     )
     history = resumed[1].history
     unseen = len(history["epoch"]) - len(seen)
