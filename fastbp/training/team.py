@@ -73,22 +73,30 @@ class Team:
 
     def __init__(self, n_threads: int):
         self.n_threads = n_threads
-        self._others = ThreadPoolExecutor(n_threads - 1, "fastbp") if n_threads > 1 else None
+        self._process = 0
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Return the other threads: in the child of a fork, new ones, as it has none of its parent's."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._others = ThreadPoolExecutor(self.n_threads - 1, "fastbp")
+        return self._others
 
     def run(self, job: Job, until: int = 0, n_threads: int | None = None) -> None:
         """Do the job, or train to step `until`, on all threads or on fewer."""
         n_threads = n_threads or self.n_threads
         job.set(fields.N_THREADS, n_threads)
-        if self._others is None or n_threads == 1:
+        if n_threads == 1:
             kernels.layered(job.address, 0, until, job.empty, job.empty)
             return
+        others = self._pool()
         shared = job.arrays[fields.SHARED]
         shared[:] = 0
         cores = _cores_beside_this()
         started = []
         try:
             for thread in range(1, n_threads):
-                started.append(self._others.submit(_take_part, job, thread, until, cores))
+                started.append(others.submit(_take_part, job, thread, until, cores))
             kernels.layered(job.address, 0, until, job.empty, job.empty)
         except BaseException:
             shared[ABORT] = 1  # nobody waits at the first barrier for who will not come

@@ -1,7 +1,10 @@
 """Runs in many threads and processes, and what a run needs of memory."""
 
 import multiprocessing
+import os
+import signal
 import tracemalloc
+import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -53,6 +56,34 @@ def test_eight_threads_train_at_once(kind):
     with ThreadPoolExecutor(8) as threads:
         trained = list(threads.map(train, [kind] * 24, range(24)))
     assert trained == [train(kind, seed) for seed in range(24)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process is forked")
+def test_run_with_threads_goes_on_in_both_processes_after_a_fork():
+    X = np.linspace(0, 1, 20).reshape(10, 2)
+    children = []
+
+    def fork(state):
+        if state.epoch == 3:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # from Python 3.12 on, of forks beside threads
+                children.append(os.fork())
+            if children == [0]:
+                signal.alarm(60)  # ends a child that hangs
+
+    def run(callbacks):
+        network = Network([2, 5, 2], seed=0)
+        fastbp.train(network, X, X, epochs=9, optimizer=Adam(0.01), threads=2, callbacks=callbacks)
+        return network.theta.tobytes()
+
+    whole, same = run([]), False
+    try:
+        same = run([fork]) == whole
+    finally:
+        if children == [0]:
+            os._exit(not same)
+    assert same
+    assert os.waitpid(children[0], 0)[1] == 0
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
