@@ -1,4 +1,5 @@
 import math
+import time
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(0, 5).map
 
 @given(values=st.lists(NUMBERS, max_size=30), minimum=st.sampled_from([0.0, 0.5, 2.0]))
 @example(values=[math.nan, math.inf, math.inf, 1.0], minimum=0.0)
+@example(values=[math.inf, math.inf], minimum=0.0)
 def test_improvements_are_counted(values, minimum):
     watch = Watch()
     for epoch, value in enumerate(values, 1):
@@ -60,18 +62,29 @@ def test_last_parameters_stay_if_the_best_are_not_wanted():
     assert network.theta.tobytes() == FAST.train(21)[0].theta.tobytes()
 
 
-@pytest.mark.parametrize("stop", ["completed", "callback", "interrupted"])
-def test_best_parameters_are_restored_however_the_run_ends(stop):
+@pytest.mark.parametrize("stop", ["completed", "callback", "interrupted", "max_seconds"])
+def test_best_parameters_are_restored_however_the_run_ends(stop, monkeypatch):
     def end(state):
+        if state.epoch == 5 and stop == "max_seconds":
+            monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
         if state.epoch == 5 and stop == "callback":
             state.stop()
         if state.epoch == 5 and stop == "interrupted":
             raise KeyboardInterrupt
 
     stopping = EarlyStopping(patience=100, monitor=column([2, 3, 1]), higher_is_better=True)
-    network, result = FAST.train(35, early_stopping=stopping, callbacks=[end])
+    steps = 70 if stop == "max_seconds" else 35
+    network, result = FAST.train(steps, early_stopping=stopping, callbacks=[end], max_seconds=1000.0)
     assert (result.stop_reason, result.best_epoch, result.n_steps) == (stop, 2, 35)
     assert network.theta.tobytes() == FAST.train(14)[0].theta.tobytes()
+
+
+def test_early_stopping_is_the_reason_where_a_callback_stops_the_run_too():
+    stopping = EarlyStopping(patience=2, monitor=column([1]), higher_is_better=True)
+    _, result = FAST.train(
+        70, early_stopping=stopping, callbacks=[lambda state: state.epoch == 3 and state.stop()]
+    )
+    assert (result.stop_reason, result.n_steps) == ("early_stopping", 21)
 
 
 def test_minimum_improvement_ends_a_run_that_hardly_improves():

@@ -9,7 +9,7 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Adam, DivergenceError, EarlyStopping, Network, OptionError, schedules
-from fastbp.training import evaluation, fused222, layered, loop
+from fastbp.training import evaluation, fused222, keeping, layered, loop
 from fastbp.training.metrics import accuracy, r2
 from tests.conftest import described
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, TASKS, absolute_error
@@ -306,6 +306,19 @@ def test_time_limit_ends_the_run_at_a_whole_step(task, callbacks):
 def test_time_limit_that_is_not_reached_changes_nothing():
     _, result = FAST.train(STEPS, max_seconds=1000)
     assert result.stop_reason == "completed"
+
+
+def test_first_checkpoint_does_not_count_as_time(tmp_path, monkeypatch):
+    write, now = keeping.Folder.write, [0.0]
+
+    def slow(*arguments):
+        now[0] += 60.0
+        write(*arguments)
+
+    monkeypatch.setattr(keeping.Folder, "write", slow)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    _, result = FAST.train(STEPS, max_seconds=1.0, checkpoint=fastbp.Checkpoint(tmp_path))
+    assert (result.stop_reason, result.seconds) == ("completed", 0.0)
 
 
 # --- the adaptive rate -------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from fastbp import (
     Checkpoint,
     CheckpointError,
     CheckpointWarning,
+    DivergenceError,
     EarlyStopping,
     ModelFileError,
     Network,
@@ -168,6 +169,48 @@ def test_run_that_ran_out_of_time_goes_on(tmp_path):
         assert resumed[1].seconds > 0.02
     assert outcome(*resumed) == outcome(*FAST.train(3_000_000))
     assert resumed[1].seconds > first.seconds
+
+
+def test_time_of_all_parts_is_counted(tmp_path):
+    options = {"max_seconds": 0.01, "checkpoint": Checkpoint(tmp_path)}
+    seconds = [FAST.train(10**9, **options)[1].seconds for _ in range(3)]
+    assert seconds[0] >= 0.01
+    assert seconds[1] - seconds[0] >= 0.01
+    assert seconds[2] - seconds[1] >= 0.01
+
+
+def test_run_that_a_callback_stopped_where_it_was_resumed_is_not_trained_any_further(tmp_path):
+    calls = itertools.count(1)
+
+    def interrupted(Y_true, Y_pred):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return 0.0
+
+    options = {"metrics": [interrupted], "checkpoint": Checkpoint(tmp_path)}
+    FAST.train(STEPS, **options)
+    _, stopped = FAST.train(STEPS, **options, callbacks=[lambda state: state.stop()])
+    _, again = FAST.train(STEPS, **options)
+    assert stopped.stop_reason == again.stop_reason == "callback"
+    assert stopped.n_steps == again.n_steps == 21
+
+
+def test_no_checkpoint_is_of_a_run_that_diverged(tmp_path):
+    network = Network([1, 1], output_activation="identity", bias="none", seed=0)
+    network.theta[:] = 1e150
+    with pytest.raises(DivergenceError):
+        fastbp.train(
+            network,
+            [[1.0]],
+            [[0.0]],
+            steps=100,
+            optimizer=SGD(1e20),
+            checkpoint=Checkpoint(tmp_path, every=1),
+        )
+    for file in files(tmp_path):
+        _, tensors = read_tensors(file, KIND, VERSION)
+        assert np.isfinite(tensors["state.parameters"]).all()
+        assert np.isfinite(tensors["state.totals"]).all()
 
 
 def interrupt_at_lines(task, steps, every, folder, monkeypatch):
@@ -462,6 +505,14 @@ def test_damaged_newest_checkpoint_is_passed_over_with_a_warning(kept, tmp_path)
     with pytest.warns(
         CheckpointWarning, match="the newest checkpoint cannot be read, and .* is taken instead"
     ):
+        network, _ = resume(tmp_path)
+    assert network.theta.tobytes() == DROPOUT.train(STEPS)[0].theta.tobytes()
+
+
+def test_newest_checkpoint_that_cannot_be_opened_is_passed_over_with_a_warning(kept, tmp_path):
+    copied(kept, tmp_path)
+    (tmp_path / "checkpoint-00000099.safetensors").symlink_to("checkpoint-00000099.safetensors")
+    with pytest.warns(CheckpointWarning, match="the newest checkpoint cannot be read"):
         network, _ = resume(tmp_path)
     assert network.theta.tobytes() == DROPOUT.train(STEPS)[0].theta.tobytes()
 

@@ -55,6 +55,22 @@ def press_ctrl_c(monkeypatch):
     return arrange
 
 
+@pytest.fixture
+def slow_steps(monkeypatch):
+    """Let a step take a second of the loop's clock, and return a list of the sizes of all chunks."""
+    now, chunks = [0.0], []
+    advance = layered.LayeredRun.advance
+
+    def slow(run, until):
+        chunks.append(until - run.step)
+        now[0] += chunks[-1]
+        advance(run, until)
+
+    monkeypatch.setattr(layered.LayeredRun, "advance", slow)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    return chunks
+
+
 # --- Ctrl-C ------------------------------------------------------------------------------------------
 
 
@@ -137,6 +153,19 @@ def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
             break
     assert outcomes.count("completed") == 1
     assert outcomes.count("interrupted") > 30
+
+
+def test_chunks_shrink_in_epochs_shorter_than_a_chunk(slow_steps):
+    train(Network([2, 3, 2], seed=0), 12, kernel="layered", callbacks=[id])
+    assert slow_steps == [0, 3, *[1] * 9]
+
+
+def test_loss_that_would_take_too_long_is_not_evaluated_after_ctrl_c(slow_steps, press_ctrl_c):
+    press_ctrl_c(2, "after", layered.LayeredRun)
+    result = train(Network([2, 3, 2], seed=0), 12, kernel="layered")
+    assert result.stop_reason == "interrupted"
+    assert result.n_steps % 3
+    assert np.isnan(result.loss)
 
 
 def test_other_exceptions_leave_the_last_whole_chunk(press_ctrl_c, monkeypatch):
@@ -324,11 +353,55 @@ def test_ctrl_c_while_a_run_diverges_leaves_good_parameters(nth, when, press_ctr
     assert np.isfinite(network.loss(X, Y))
 
 
+GROWS = {"X": [[1.0]], "Y": [[0.0]], "learning_rate": 2.05}
+"""The error of a weight grows by 1.05 a step; its square overflows first, after 7000 steps."""
+
+
+def grows():
+    return Network([1, 1], output_activation="identity", bias="none", seed=0)
+
+
+def test_divergence_names_the_learning_rate_of_its_step():
+    network = grows()
+    network.theta[:] = 1e130
+    schedule = schedules.StepDecay(1e20, every=1, factor=0.5)
+    with pytest.raises(DivergenceError, match=r"step 2 of 100 .* at learning rate 5e\+19;"):
+        train(network, 100, **(GROWS | {"learning_rate": schedule}))
+
+
+def test_no_leap_of_the_search_is_longer_than_a_chunk(monkeypatch):
+    leaps = []
+    advance = layered.LayeredRun.advance
+
+    def recorded(run, until):
+        leaps.append(until - run.step)
+        advance(run, until)
+
+    monkeypatch.setattr(layered.LayeredRun, "advance", recorded)
+    monkeypatch.setattr(layered, "FIRST_CHUNK_WORK", 50.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
+    with pytest.raises(DivergenceError):
+        train(grows(), 10**6, **GROWS, kernel="layered")
+    assert leaps[-1] == 1
+    assert set(leaps[5:]) == {1}
+
+
+def test_ctrl_c_ends_the_search(monkeypatch):
+    calls = []
+
+    def loss(run):
+        calls.append(run.step)
+        signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    monkeypatch.setattr(layered.LayeredRun, "loss", loss)
+    with pytest.raises(KeyboardInterrupt):
+        train(grows(), 10**6, **GROWS)
+    assert len(calls) == 1
+
+
 def test_layered_run_that_diverges_slowly_names_its_first_bad_step():
-    """The error of a weight grows by 1.05 a step; its square overflows first, after 7000 steps."""
-    network = Network([1, 1], output_activation="identity", bias="none", seed=0)
-    shorter = copy.deepcopy(network)
-    options = {"X": [[1.0]], "Y": [[0.0]], "learning_rate": 2.05}
+    network, shorter, options = grows(), grows(), GROWS
     with pytest.raises(DivergenceError) as caught:
         train(network, 10**6, **options)
     assert 7000 < caught.value.step < 7500

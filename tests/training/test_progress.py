@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import fastbp
+from fastbp.training import loop
 from fastbp.training.progress import shows_progress
 from tests.processes import start
 from tests.training.tasks import FAST
@@ -76,6 +77,14 @@ def test_bar_starts_where_a_resumed_run_does(capsys, tmp_path):
     capsys.readouterr()
     FAST.train(70, checkpoint=checkpoint, progress=True)
     assert "50%" in capsys.readouterr().err.split("\r")[1]
+
+
+def test_bar_shows_the_loss_of_the_last_epoch(monkeypatch):
+    shown = []
+    monkeypatch.setattr(loop.ProgressBar, "update", lambda bar, step, loss: shown.append((step, loss)))
+    _, result = FAST.train(60, callbacks=[id])
+    losses = dict(zip(result.history["step"].tolist(), result.history["loss"].tolist(), strict=True))
+    assert [loss for _, loss in shown[1:]] == [losses[7 * ((step - 1) // 7)] for step, _ in shown[1:]]
 
 
 def _interrupt():
