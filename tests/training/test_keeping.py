@@ -449,6 +449,12 @@ def test_what_makes_no_difference_is_not_refused(options, kept, tmp_path):
     assert resume(tmp_path, **options)[0].theta.tobytes() == expected
 
 
+def test_run_without_a_seed_is_not_taken_for_one_with_a_seed(tmp_path):
+    FAST.train(STEPS, seed=None, checkpoint=Checkpoint(tmp_path))
+    with pytest.raises(CheckpointError, match="seed was None, and is 3"):
+        FAST.train(STEPS, seed=3, checkpoint=Checkpoint(tmp_path))
+
+
 def test_another_kernel_is_refused(tmp_path):
     FAST.train(STEPS, checkpoint=Checkpoint(tmp_path))
     with pytest.raises(CheckpointError, match="kernel was fused222, and is layered"):
