@@ -38,6 +38,21 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, 
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be synced")
+def test_folder_is_synced_after_the_file_has_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(descriptor):
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), sorted(os.listdir(tmp_path))))
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    write_atomically(tmp_path / "file", b"new")
+    (is_folder, names), last = synced
+    assert not is_folder
+    assert "file" not in names
+    assert last == (True, ["file"])
+
+
 def test_a_link_is_followed_and_permissions_stay(tmp_path):
     path, link = tmp_path / "file", tmp_path / "link"
     path.write_bytes(b"old")
