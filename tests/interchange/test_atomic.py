@@ -46,7 +46,7 @@ def test_folder_is_synced_after_the_file_has_its_name(tmp_path, monkeypatch):
         synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), sorted(os.listdir(tmp_path))))
 
     monkeypatch.setattr(atomic.os, "fsync", fsync)
-    write_atomically(tmp_path / "file", b"new")
+    write_atomically(tmp_path / "file", [b"new"])
     (is_folder, names), last = synced
     assert not is_folder
     assert "file" not in names
@@ -120,3 +120,15 @@ def test_a_folder_that_cannot_be_synced_is_no_error_and_one_that_fails_is(tmp_pa
 def test_where_no_file_can_be_is_an_os_error(tmp_path, path):
     with pytest.raises(OSError, match=r"such|folder"):
         write_atomically(tmp_path / path, [b"new"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere leftovers stay")
+def test_leftovers_of_other_users_processes_are_not_removed(tmp_path, monkeypatch):
+    def kill(process, number):
+        raise PermissionError
+
+    leftover = tmp_path / f".file.{atomic._host()}.123-01234567.tmp"
+    leftover.touch()
+    monkeypatch.setattr(atomic.os, "kill", kill)
+    write_atomically(tmp_path / "file", [b"new"])
+    assert leftover.exists()

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import pickle
 import random
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,6 +216,21 @@ def test_tensors_that_no_memory_holds_are_refused(path, monkeypatch):
     classifier().save(path)
     monkeypatch.setattr(np, "empty", empty)
     assert "there is no memory for them" in refusal(path)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_refused(path, monkeypatch):
+    classifier().save(path)
+    size = path.stat().st_size
+    os.truncate(path, size - 8)
+    monkeypatch.setattr(tensor_file.os, "fstat", lambda _: SimpleNamespace(st_size=size))
+    assert "became shorter while it was read" in refusal(path)
+
+
+def test_too_many_tensors_are_not_written(path):
+    tensors = {f"{i}": np.zeros(0) for i in range(10_001)}
+    with pytest.raises(ModelFileError, match="10,001 tensors"):
+        tensor_file.write_tensors(path, "model", 1, {}, tensors)
+    assert not path.exists()
 
 
 def test_too_many_tensors_are_refused(path):
