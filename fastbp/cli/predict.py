@@ -57,6 +57,10 @@ def run(options: argparse.Namespace) -> int:
     """Run `fastbp predict`."""
     if options.out is not None:
         check_out("--out", options.out, SUFFIXES)
+        if options.out.exists() and options.data.exists() and options.out.samefile(options.data):
+            raise fastbp.OptionError(
+                f"--out is {str(options.out)!r}, and that is the data, which would be lost"
+            )
     network = load_model(options.model)
     table = read_table(options.data, header=not options.no_header)
     preprocessing = network.preprocessing or _as_they_are(network, table)

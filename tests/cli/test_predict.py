@@ -170,6 +170,16 @@ def test_bad_input_is_one_line_and_status_2(fastbp, iris, line, complaint):
     assert not list(Path().glob("p.*"))
 
 
+@pytest.mark.parametrize("out", ["data.csv", "./data.csv", "link.csv"])
+def test_the_data_is_never_overwritten_with_its_predictions(fastbp, iris, out):
+    Path("data.csv").write_bytes(Path("iris.csv").read_bytes())
+    Path("link.csv").symlink_to("data.csv")
+    done = fastbp(f"predict iris.safetensors data.csv --out {out}")
+    assert (done.status, done.out) == (2, "")
+    assert "which would be lost" in done.err
+    assert Path("data.csv").read_bytes() == Path("iris.csv").read_bytes()
+
+
 def test_without_polars_it_says_what_to_install(fastbp, monkeypatch):
     monkeypatch.setitem(sys.modules, "polars", None)
     for line in ("predict iris.safetensors iris.csv", "train iris.csv --target species"):
