@@ -251,6 +251,15 @@ def test_unseen_categories_are_an_error_or_none_of_the_known():
     assert X[:, 1:].tolist() == [[0, 1, 0], [0, 0, 0]]
 
 
+def test_categories_that_look_like_numbers_are_known_in_a_file_that_has_no_others():
+    dataset = data.load(write("a.csv", "k,a,y\n01,1,u\n1,2,7\nA,3,u\nB,4,7\n"), target="y")
+    for content in ("k,a,y\n01,1,7\n1,2,7\n", "k,a,y\n01,1,7\n1,2,7\nA,1,u\n"):
+        table = tables.read_table(write("b.csv", content))
+        (X,) = data.batches(table, dataset.preprocessing)
+        assert X[:2, :4].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+        assert data.targets(table, dataset.preprocessing)[:2].tolist() == [0, 0]
+
+
 def test_constant_columns_become_zero_and_are_remarked():
     dataset = data.load(write("a.csv", "a,c,y\n1,0.1,0\n2,0.1,1\n5,0.1,0\n"), target="y")
     assert (dataset.X[:, 1] == 0).all()

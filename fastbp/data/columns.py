@@ -177,11 +177,12 @@ def fit_target(table: Table, name: str, task: str | None) -> tuple[ClassTarget |
 
 def encode_target(table: Table, target: ClassTarget | NumberTarget) -> np.ndarray:
     """Return the values of a target that is known already: class codes, or numbers."""
-    column = table.column(target.name)
+    text = isinstance(target, ClassTarget) and isinstance(target.labels[0], str)
+    column = table.column(target.name, as_text=text)
     _complain_of_missing_targets(table, column)
     if isinstance(target, NumberTarget):
         return _numbers(table, 0, column)
-    if isinstance(target.labels[0], str):
+    if text:
         column = _texts(table, column)
     elif column.dtype != polars().Boolean:
         column = polars().Series(target.name, _numbers(table, 0, column))
@@ -200,7 +201,9 @@ def encode(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Go through a table as a network's inputs, a block of rows after the other."""
     names = _columns_of(table, preprocessing)
-    for start, frame in table.blocks(names):
+    pairs = zip(names, preprocessing.columns, strict=True)
+    texts = {name for name, known in pairs if isinstance(known, TextColumn)}
+    for start, frame in table.blocks(names, texts):
         X = np.zeros((len(frame), preprocessing.n_inputs), dtype)
         at = 0
         for known, column in zip(preprocessing.columns, frame, strict=True):

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,12 +48,16 @@ class Table:
     named : bool
         Whether the names are the file's own, and not x0, x1, ...
     source : polars.DataFrame or ndarray, shape (n_rows, n_columns)
+    numeric : frozenset of str
+        Of a file of text: the columns whose values are all numbers. `source` has them as the text that they
+        are, as another file's column may hold other text beside the same "1" or "007".
     """
 
     path: str
     names: list[str]
     named: bool
     source: "pl.DataFrame | np.ndarray"
+    numeric: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.source)
@@ -73,18 +77,24 @@ class Table:
                 return position % len(self.names)
         raise OptionError(f"{argument} is {column!r}, and {self.path} has the columns {listed(self.names)}")
 
-    def column(self, name: str) -> "pl.Series":
-        """Return a whole column."""
+    def column(self, name: str, *, as_text: bool = False) -> "pl.Series":
+        """Return a whole column; numbers in a file of text as they stand there, if `as_text`."""
         pl = polars()
         if isinstance(self.source, np.ndarray):
             return pl.Series(name, _of_polars(self.source[:, self.names.index(name)]))
-        return self.source[name]
+        column = self.source[name]
+        return column.cast(pl.Float64) if name in self.numeric and not as_text else column
 
-    def blocks(self, names: Sequence[str]) -> Iterator[tuple[int, "pl.DataFrame"]]:
-        """Go through some columns, a block of rows after the other, each with the number of its first row."""
+    def blocks(
+        self, names: Sequence[str], texts: Collection[str] = ()
+    ) -> Iterator[tuple[int, "pl.DataFrame"]]:
+        """Go through some columns, a block of rows after the other, each with the number of its first row.
+
+        Those of `texts` come as text also where a file of text has numbers.
+        """
         pl = polars()
         if not isinstance(self.source, np.ndarray):
-            yield 0, self.source.select(names)
+            yield 0, pl.DataFrame([self.column(name, as_text=name in texts) for name in names])
             return
         at = [self.names.index(name) for name in names]
         rows = max(1, BLOCK_BYTES // (8 * self.source.shape[1]))
@@ -184,7 +194,8 @@ def _read_text(path: Path, header: bool) -> Table:
     frame.columns = names
     if len(names) > 1:  # blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    return Table(str(path), names, header, frame.with_columns([_settled(column) for column in frame]))
+    frame = frame.with_columns([_stripped(column) for column in frame])
+    return Table(str(path), names, header, frame, frozenset(c.name for c in frame if _all_numbers(c)))
 
 
 def _separator(path: Path) -> str:
@@ -231,13 +242,14 @@ def _complain_of_a_row(path: Path, separator: str, n_columns: int) -> None:
             raise DataError(f"{path} is broken at line {reader.line_num}: {error}") from None
 
 
-def _settled(column: "pl.Series") -> "pl.Series":
-    """Return a column of text as numbers if all of it are, and else without the blanks around it."""
-    pl = polars()
+def _stripped(column: "pl.Series") -> "pl.Series":
+    """Return a column of text without the blanks around it."""
     text = column.str.strip_chars()
-    text = text.set(text.is_in(list(MISSING_MARKS)), None)
-    numbers = text.cast(pl.Float64, strict=False)
-    return numbers if numbers.null_count() == text.null_count() else text
+    return text.set(text.is_in(list(MISSING_MARKS)), None)
+
+
+def _all_numbers(text: "pl.Series") -> bool:
+    return text.cast(polars().Float64, strict=False).null_count() == text.null_count()
 
 
 def _is_number(text: str) -> bool:
