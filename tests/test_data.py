@@ -260,6 +260,17 @@ def test_categories_that_look_like_numbers_are_known_in_a_file_that_has_no_other
         assert data.targets(table, dataset.preprocessing)[:2].tolist() == [0, 0]
 
 
+def test_a_row_of_missing_values_is_a_row_and_a_blank_line_is_none():
+    table = tables.read_table(write("a.csv", "a,b\n1,2\n\n,\nNA,NA\n   \n3,\n\n"))
+    assert [table.column(name).to_list() for name in "ab"] == [[1, None, None, 3], [2, None, None, None]]
+
+
+@pytest.mark.parametrize("content", ["a,b,y\n1,2,u\n3,4\n5,6,v\n", "a,b,y\r\n1,2,u\r\n3\r\n"])
+def test_a_line_that_lacks_values_is_named(content):
+    with pytest.raises(DataError, match=r"a\.csv has [12] of 3 values in line 3$"):
+        data.load(write("a.csv", content), target="y", missing="mean")
+
+
 def test_constant_columns_become_zero_and_are_remarked():
     dataset = data.load(write("a.csv", "a,c,y\n1,0.1,0\n2,0.1,1\n5,0.1,0\n"), target="y")
     assert (dataset.X[:, 1] == 0).all()
@@ -358,7 +369,7 @@ WRONG_TEXT = {
     "1,2\n3,4\n": "say --no-header",
     "a,b\n1,0\n2,1,3\n": "has 3 values in line 3, and 2 in its first",
     'a,b\n1,"0\n2,1\n': "is broken at line 3",
-    "a,b\n1,0\n2\n": "the target 'b' of a.csv is missing in 1 of 2 rows",
+    "a,b\n1,0\n2\n": "a.csv has 1 of 2 values in line 3",
     "a,b\n1,0\nabc,1\n3,1\n": "holds numbers, and in 1 of 3 rows text: 'abc' in row 2",
     "a,b\n1,0\n2,1\n3,l\n": "holds numbers, and in 1 of 3 rows text: 'l' in row 3",
     "a,b\n1,0\ninf,1\n": "'a' of a.csv is inf in row 2",

@@ -16,7 +16,8 @@ What a file may be:
     Text in UTF-8, with a first line of names (or ``header=False``: then the columns are x0, x1, ...). A
     .csv file whose first line has semicolons and no comma is split at semicolons. A column of which all
     values are numbers is one of numbers; blanks around values and blank lines do not count. Nothing, NA,
-    N/A, NaN, nan, null, NULL and ? are missing values.
+    N/A, NaN, nan, null, NULL and ? are missing values; a line that has too few or too many values is an
+    error.
 .parquet
     Columns of numbers, booleans, text or categories.
 .npy

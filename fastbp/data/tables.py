@@ -192,8 +192,8 @@ def _read_text(path: Path, header: bool) -> Table:
     except pl.exceptions.NoDataError:
         raise DataError(f"{path} has no rows") from None
     frame.columns = names
-    if len(names) > 1:  # blank lines
-        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    if len(names) > 1 and frame.to_series(-1).null_count():
+        frame = _without_blank_lines(path, separator, header, frame)
     frame = frame.with_columns([_stripped(column) for column in frame])
     return Table(str(path), names, header, frame, frozenset(c.name for c in frame if _all_numbers(c)))
 
@@ -225,6 +225,26 @@ def _distinct(path: Path, names: Sequence[str]) -> list[str]:
     if twice:
         raise DataError(f"{path} has the name {listed(twice)} for more than one column")
     return list(names)
+
+
+def _without_blank_lines(path: Path, separator: str, header: bool, frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Return the rows that are in the file: polars fills up blank lines, and short ones, with missing values.
+
+    A row of values that are all missing stays: its prediction has a place among the others.
+    """
+    n_columns = frame.width
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        if header:
+            next(reader)
+        there = []
+        for values in reader:
+            there.append(len(values) > 1 or bool(values and values[0].strip()))
+            if there[-1] and len(values) < n_columns:
+                raise DataError(
+                    f"{path} has {len(values)} of {n_columns} values in line {reader.line_num}"
+                )
+    return frame.filter(there) if len(there) == len(frame) else frame
 
 
 def _complain_of_a_row(path: Path, separator: str, n_columns: int) -> None:
