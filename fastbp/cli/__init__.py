@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from fastbp import __version__
 from fastbp.cli import bench, example, info, predict, train, warmup
@@ -24,9 +25,17 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, as all errors are said; the usage is in --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help shows how\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(
+    _mend_streams()
+    parser = _Parser(
         prog="fastbp", description="Train small neural networks on a CPU, as fast as it allows."
     )
     parser.add_argument("--version", action="version", version=f"fastbp {__version__}")
@@ -57,9 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"fastbp {options.command}: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        reason = (str(error).splitlines() or [""])[0]
+        print(f"fastbp {options.command}: not enough memory{reason and ': '}{reason}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"fastbp {options.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _mend_streams() -> None:
+    """Let no command fail for the sake of its words: a stream may be closed, or lack the letters of a name."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from fastbp.network import Network
 
 def check_out(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
     """Complain, before any work, of a file that could not be written."""
+    if "\0" in str(path):
+        raise OptionError(f"{option} is {str(path)!r}, and no file name may have a zero byte")
     if path.suffix.lower() not in suffixes:
         raise OptionError(f"{option} is {str(path)!r}, and must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():

@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2))
     elif options.out is None:
         for part in _encoded(columns, suffix):
-            sys.stdout.write(part.decode())
+            sys.stdout.buffer.write(part)  # in UTF-8, whatever the terminal has
     else:
         print(_summary(options, len(table), preprocessing, found))
     return 0

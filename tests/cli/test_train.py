@@ -416,6 +416,7 @@ def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
         (f"{IRIS} --out no/such/model.safetensors", "there is no folder 'no/such'"),
         (f"{IRIS} --plot curve.jpg", "must end in .png or .svg"),
         (f"{IRIS} --log run.txt", "must end in .jsonl"),
+        (f"{IRIS} --plot a\0.png", "no file name may have a zero byte"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(fastbp, line, complaint):

@@ -1,0 +1,77 @@
+"""What all commands have in common: how they fail, and where they write to."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fastbp import cli
+from tests.processes import PACKAGE
+
+COMMAND = [sys.executable, "-c", "import sys; from fastbp.cli import main; sys.exit(main())"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("", "arguments are required: command"),
+        ("learn", "invalid choice: 'learn'"),
+        ("train iris.csv --target 4 --hidden 1e9", "'1e9' is not a list of sizes such as 16,16"),
+        ("train iris.csv --target 4 --seed one", "invalid int value: 'one'"),
+        ("train iris.csv --target 4 --speed 3", "unrecognized arguments: --speed 3"),
+        ("predict", "arguments are required: model, data"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(fastbp, line, complaint):
+    done = fastbp(line)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("fastbp")
+    assert done.err.count("\n") == 1
+    assert complaint in done.err
+
+
+def test_a_network_that_memory_cannot_hold_is_one_line(fastbp, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError("Unable to allocate 59.6 GiB")
+
+    monkeypatch.setattr(cli.train.fastbp, "Network", full)
+    done = fastbp("train iris.csv --target species")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "fastbp train: not enough memory: Unable to allocate 59.6 GiB\n"
+
+
+@pytest.fixture
+def words(tmp_path, fastbp):
+    """Write a file whose names and classes ASCII does not have."""
+    text = "größe,y\n" + "".join(f"{i},{'ж' if i % 2 else 'b'}\n" for i in range(20))
+    (tmp_path / "words.csv").write_text(text, encoding="utf-8")
+    assert fastbp("train words.csv --target y --epochs 2").status == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", ["train words.csv --target y --epochs 2", "info words.safetensors"])
+def test_a_terminal_without_the_letters_of_a_name_is_written_to(words, line):
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, *line.split()], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"\\u0436" in done.stdout
+
+
+def test_predictions_are_utf_8_on_any_terminal(words):
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "PYTHONIOENCODING": "ascii"}
+    line = ["predict", "words.safetensors", "words.csv", "--probabilities"]
+    done = subprocess.run([*COMMAND, *line], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines()[0] == "prediction,probability_b,probability_ж"
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    "line", ["train words.csv --target y --epochs 2", "predict words.safetensors words.csv", "info"]
+)
+def test_closed_streams_are_no_failure(words, line, streams):
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "PYTHON": sys.executable, "CODE": COMMAND[2]}
+    shell = f'exec "$PYTHON" -c "$CODE" {line} {streams}'
+    done = subprocess.run(["bash", "-c", shell], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
