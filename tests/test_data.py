@@ -275,6 +275,10 @@ def test_constant_columns_become_zero_and_are_remarked():
     dataset = data.load(write("a.csv", "a,c,y\n1,0.1,0\n2,0.1,1\n5,0.1,0\n"), target="y")
     assert (dataset.X[:, 1] == 0).all()
     assert dataset.remarks == ["column 'c' has the same value in every training row, which tells nothing"]
+    rows = "".join(f"{i},{'0,' * 30}{i % 2}\n" for i in range(5))
+    dataset = data.load(write("a.csv", f"a,{''.join(f'c{i},' for i in range(30))}y\n{rows}"), target="y")
+    (remark,) = dataset.remarks
+    assert remark.startswith("the columns 'c0', 'c1', ") and "and 18 more have the same value" in remark
 
 
 # --- what a model asks of a new file -----------------------------------------------------------------

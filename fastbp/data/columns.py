@@ -53,11 +53,11 @@ def fit_columns(
             "--missing mean (missing='mean')"
         )
     columns = [known.settle(table) for known in seen.values()]
-    remarks = [
-        f"column {known.name!r} has the same value in every training row, which tells nothing"
-        for known in seen.values()
-        if known.is_constant
-    ]
+    constant = [known.name for known in seen.values() if known.is_constant]
+    remarks = []
+    if constant:
+        have = f"column {constant[0]!r} has" if len(constant) == 1 else f"the columns {listed(constant)} have"
+        remarks.append(f"{have} the same value in every training row, which tells nothing")
     if absent:
         total = sum(absent.values())
         values = "1 missing value was" if total == 1 else f"{total:,} missing values were"
