@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,7 +124,7 @@ def _model_text(path: Path, network: fastbp.Network) -> str:
         parts.append(_columns(network))
     if network.notes:
         parts.append(_facts({name: _note(note) for name, note in network.notes.items()}))
-    parts.append(f"Next: fastbp predict {path} FILE --out predictions.csv")
+    parts.append(f"Next: fastbp predict {shlex.quote(str(path))} FILE --out predictions.csv")
     return "\n\n".join(parts)
 
 

@@ -483,6 +483,8 @@ class Report:
 
     def _next(self) -> str:
         if self.result.stop_reason in UNFINISHED:
-            return "Next: the same command with --resume goes on"
+            instead = " instead of --restart" if self.options.restart else ""
+            return f"Next: the same command with --resume{instead} goes on"
         command = ["fastbp", "predict", str(self.options.out), str(self.options.data)]
+        command += ["--no-header"] if self.options.no_header else []
         return f"Next: {shlex.join([*command, '--out', 'predictions.csv'])}"

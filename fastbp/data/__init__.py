@@ -194,7 +194,8 @@ def batches(
     ndarray, shape (some rows, n_inputs)
     """
     check_choice("unseen", unseen, UNSEEN)
-    for _, X in encode(table, preprocessing, np.dtype(check_choice("dtype", dtype, DTYPES)), unseen):
+    hint = "; --unseen zeros (unseen='zeros') takes it for none of these"
+    for _, X in encode(table, preprocessing, np.dtype(check_choice("dtype", dtype, DTYPES)), unseen, hint):
         yield X
 
 

@@ -197,9 +197,12 @@ def encode_target(table: Table, target: ClassTarget | NumberTarget) -> np.ndarra
 
 
 def encode(
-    table: Table, preprocessing: Preprocessing, dtype: np.dtype, unseen: str
+    table: Table, preprocessing: Preprocessing, dtype: np.dtype, unseen: str, hint: str = ""
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Go through a table as a network's inputs, a block of rows after the other."""
+    """Go through a table as a network's inputs, a block of rows after the other.
+
+    The hint stands at the end of the complaint of an unseen category.
+    """
     names = _columns_of(table, preprocessing)
     pairs = zip(names, preprocessing.columns, strict=True)
     texts = {name for name, known in pairs if isinstance(known, TextColumn)}
@@ -212,7 +215,7 @@ def encode(
                 at += 1
             else:
                 width = len(known.categories)
-                _encode_text(table, start, column, known, preprocessing, unseen, X[:, at : at + width])
+                _encode_text(table, start, column, known, preprocessing, unseen, hint, X[:, at : at + width])
                 at += width
         yield start, X
 
@@ -255,6 +258,7 @@ def _encode_text(
     known: TextColumn,
     preprocessing: Preprocessing,
     unseen: str,
+    hint: str,
     out: np.ndarray,
 ) -> None:
     text = _texts(table, column)
@@ -267,8 +271,7 @@ def _encode_text(
         row = int(np.argmax(new))
         raise DataError(
             f"column {column.name!r} of {table.path} is {text[row]!r} in row {start + row + 1}, and the "
-            f"model knows {listed(known.categories)}; --unseen zeros (unseen='zeros') takes it for none of "
-            "these"
+            f"model knows {listed(known.categories)}{hint}"
         )
     rows = np.flatnonzero(codes >= 0)
     out[rows, codes[rows]] = 1

@@ -160,6 +160,27 @@ def test_validation_may_be_another_file(fastbp):
     assert result["rows"] == {"training": 75, "validation": 50}
 
 
+def test_unseen_categories_of_a_validation_file_have_no_hint_that_training_lacks(fastbp):
+    Path("a.csv").write_text("k,y\nu,0\nv,1\n")
+    Path("b.csv").write_text("k,y\nw,0\n")
+    done = fastbp("train a.csv --target y --validation b.csv")
+    assert done.status == 2
+    assert done.err == "fastbp train: column 'k' of b.csv is 'w' in row 1, and the model knows 'u', 'v'\n"
+
+
+def test_the_next_command_is_one_that_works(fastbp):
+    lines = Path("iris.csv").read_text().splitlines(keepends=True)
+    Path("no names.csv").write_text("".join(lines[1:]))
+    done = fastbp("train 'no names.csv' --no-header --target -1 --epochs 2 --out 'a model.safetensors'")
+    done = fastbp(re.search(r"^Next: fastbp (.*)$", done.out, re.MULTILINE)[1])
+    assert (done.status, done.err) == (0, "")
+    done = fastbp(re.search(r"^Next: fastbp (.*)$", done.out, re.MULTILINE)[1])
+    assert (done.status, done.err) == (0, "")
+    following = re.search(r"^Next: fastbp (.*)$", done.out, re.MULTILINE)[1]
+    done = fastbp(following.replace("FILE", "iris.npy") + " --no-header")
+    assert "there is no file iris.npy" in done.err
+
+
 def test_a_npy_file_is_learned_from(fastbp):
     frame = pl.read_csv("wine.csv")
     np.save("wine.npy", frame.to_numpy())
