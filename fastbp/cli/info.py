@@ -15,7 +15,7 @@ import fastbp
 from fastbp import _jit
 from fastbp.benchmark.machine import describe_machine
 from fastbp.cli.files import load_model, size
-from fastbp.cli.tables import WIDTH, table
+from fastbp.cli.tables import WIDTH, shown, table
 from fastbp.preprocessing import ClassTarget, NumberColumn
 
 VECTOR_BITS = {"avx512f": 512, "avx": 256, "sse2": 128, "neon": 128}
@@ -95,7 +95,7 @@ def _blas() -> str:
 
 def _facts(facts: Mapping[str, object]) -> str:
     width = max(len(name) for name in facts)
-    return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts.items())
+    return "\n".join(f"{name:<{width}}  {shown(str(fact))}" for name, fact in facts.items())
 
 
 # --- a model -----------------------------------------------------------------------------------------
@@ -133,9 +133,9 @@ def _purpose(network: fastbp.Network) -> str:
         return "a network, without a word on what its inputs and outputs mean"
     target = network.preprocessing.target
     if isinstance(target, ClassTarget):
-        labels = [str(label) for label in target.labels]
-        shown = labels if len(labels) <= 10 else [*labels[:9], f"and {len(labels) - 9} more"]
-        return f"predicts the class {target.name!r}: {', '.join(shown)}"
+        labels = [shown(str(label)) for label in target.labels]
+        listed = labels if len(labels) <= 10 else [*labels[:9], f"and {len(labels) - 9} more"]
+        return f"predicts the class {target.name!r}: {', '.join(listed)}"
     return f"predicts the number {target.name!r}, mean {target.mean:.4g}, scale {target.scale:.4g}"
 
 

@@ -30,7 +30,7 @@ class Score:
     def __str__(self) -> str:
         if self.name == "accuracy":
             return f"{100 * self.value:.1f} %"
-        return f"{self.value:.4g}" if self.name != "r2" else f"{self.value:.3f}"
+        return f"{self.value:#.4g}".rstrip(".") if self.name != "r2" else f"{self.value:.3f}"
 
 
 def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> list[Score]:

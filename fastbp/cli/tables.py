@@ -11,9 +11,20 @@ WIDTH = 80
 """Columns that prose is wrapped to."""
 
 
+def shown(text: str) -> str:
+    r"""Return text that stays in its line: a name may hold a line break, or command the terminal.
+
+    Examples
+    --------
+    >>> print(shown("größe\n\x1b[31m"))
+    größe\n\x1b[31m
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def table(header: Sequence[str], sections: Mapping[str, list[list[str]]], align: Sequence[str]) -> str:
     """Lay out aligned columns, with a heading above each section that has a name."""
-    cells = [row for rows in sections.values() for row in rows]
+    cells = [[shown(cell) for cell in row] for rows in sections.values() for row in rows]
     lines = tabulate(
         cells, headers=header, tablefmt="simple", disable_numparse=True, colalign=align
     ).splitlines()

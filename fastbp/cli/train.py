@@ -25,7 +25,7 @@ from fastbp.cli.curve import draw_curve
 from fastbp.cli.files import check_out, size
 from fastbp.cli.picture import SUFFIXES, check_matplotlib
 from fastbp.cli.scores import Score, evaluate
-from fastbp.cli.tables import WIDTH, rounded, table
+from fastbp.cli.tables import WIDTH, rounded, shown, table
 from fastbp.errors import check_integer
 from fastbp.interchange import model_file
 from fastbp.preprocessing import MISSING, ClassTarget
@@ -198,8 +198,11 @@ def _train(
                 resume=options.resume,
                 max_seconds=options.max_seconds,
             )
-        except fastbp.CheckpointError as error:
-            raise fastbp.CheckpointError(f"{error} (here: --restart)") from None
+        except (fastbp.CheckpointError, fastbp.ModelFileError) as error:
+            raise type(error)(f"{error} (here: --restart)") from None
+        except fastbp.DivergenceError as error:
+            rate = "--restart --learning-rate RATE"
+            raise fastbp.DivergenceError(f"{error} (here: {rate})", error.step) from None
     return result
 
 
@@ -443,9 +446,9 @@ class Report:
         inputs = "1 input" if n_inputs == 1 else f"{n_inputs} inputs"
         what = f"a number, {target.name!r}"
         if isinstance(target, ClassTarget):
-            labels = [str(label) for label in target.labels]
-            shown = labels if len(labels) <= 10 else [*labels[:9], f"and {len(labels) - 9} more"]
-            what = f"{len(labels)} classes of {target.name!r}: {', '.join(shown)}"
+            labels = [shown(str(label)) for label in target.labels]
+            listed = labels if len(labels) <= 10 else [*labels[:9], f"and {len(labels) - 9} more"]
+            what = f"{len(labels)} classes of {target.name!r}: {', '.join(listed)}"
         text = f"{self.options.data}: {sum(self.n_rows.values()):,} rows, {inputs}, {what}"
         return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
@@ -459,6 +462,7 @@ class Report:
     def _run(self) -> str:
         network, result = self.network, self.result
         activations = [*dict.fromkeys(network.hidden_activations), network.output_activation]
+        seconds = rounded(result.seconds)
         pace = rounded(result.n_steps / result.seconds)
         reasons = {
             "completed": "all epochs done",
@@ -469,7 +473,7 @@ class Report:
         rows = [
             ["network", "-".join(map(str, network.layer_sizes)) + f", {', '.join(activations)}"],
             ["", f"{network.theta.size:,} parameters, {network.dtype}, loss {network.loss_name}"],
-            ["training", f"{self.epochs:,} epochs, {result.n_steps:,} steps in {rounded(result.seconds)} s"],
+            ["training", f"{_many(self.epochs, 'epoch')}, {_many(result.n_steps, 'step')} in {seconds} s"],
             ["", f"{pace} steps a second, kernel {result.kernel}"],
             ["ended", reasons.get(result.stop_reason, result.stop_reason)],
             ["model", f"{self.options.out} ({size(self.options.out)})"],
@@ -488,3 +492,7 @@ class Report:
         command = ["fastbp", "predict", str(self.options.out), str(self.options.data)]
         command += ["--no-header"] if self.options.no_header else []
         return f"Next: {shlex.join([*command, '--out', 'predictions.csv'])}"
+
+
+def _many(n: int, what: str) -> str:
+    return f"1 {what}" if n == 1 else f"{n:,} {what}s"

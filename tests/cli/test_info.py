@@ -44,6 +44,17 @@ def test_a_regression_and_text_columns_are_described(fastbp):
     assert re.search(r"^colour +green, red, yellow$", out, re.MULTILINE)
 
 
+def test_a_name_stays_in_its_line(fastbp):
+    rows = "".join(f'{i},{i % 3},{i % 5},"cl\nass {i % 2}"\n' for i in range(20))
+    Path("a.csv").write_text('a,"two\nlines","\x1b[31mred",y\n' + rows)
+    trained = fastbp("train a.csv --target y --epochs 1")
+    assert "2 classes of 'y': cl\\nass 0, cl\\nass 1" in trained.out
+    assert "1 epoch, 1 step in" in trained.out
+    lines = fastbp("info a.safetensors").out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("column "))
+    assert [line.split()[0] for line in lines[start + 2 : start + 5]] == ["a", "two\\nlines", "\\x1b[31mred"]
+
+
 def test_json_has_the_whole_model_but_its_weights(fastbp):
     fastbp("train iris.csv --target species --epochs 2")
     document = json.loads(fastbp("info iris.safetensors --json").out)

@@ -369,6 +369,8 @@ def test_a_diverging_run_fails_and_leaves_no_model(fastbp):
     assert (done.status, done.out) == (1, "")
     assert re.fullmatch(r"fastbp train: step \d+ of .* smaller learning rate.*\n", done.err)
     assert not Path("diabetes.safetensors").exists()
+    assert done.err.endswith(" (here: --restart --learning-rate RATE)\n")
+    assert fastbp(f"{line} --restart --learning-rate 0.001").status == 0
 
 
 # --- what is wrong -----------------------------------------------------------------------------------
