@@ -9,11 +9,12 @@ import argparse
 import itertools
 import json
 import math
+import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +30,11 @@ from fastbp.cli.tables import WIDTH, rounded, shown, table
 from fastbp.errors import check_integer
 from fastbp.interchange import model_file
 from fastbp.preprocessing import MISSING, ClassTarget
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 OPTIMIZERS = {
     "adam": fastbp.Adam,
@@ -139,6 +145,12 @@ def run(options: argparse.Namespace) -> int:
     options = argparse.Namespace(**(DEFAULTS | vars(with_config(options, add_arguments))))
     _check(options)
     optimizer = _optimizer(options)
+    with _alone(options.out):
+        return _run(options, optimizer)
+
+
+def _run(options: argparse.Namespace, optimizer: Any) -> int:
+    _check_resume(options)
     dataset = data.load(
         options.data,
         target=options.target,
@@ -215,11 +227,42 @@ def _checkpoints(out: Path) -> Path:
 
 
 def _forget(folder: Path) -> None:
-    """Remove the checkpoints of a run, and their folder if nothing else is in it."""
+    """Remove the checkpoints of a run."""
     for path in [*folder.glob("checkpoint-*.safetensors"), *folder.glob(".checkpoint-*.tmp")]:
         path.unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder of a run, so that no other process takes it, or writes the same model."""
+    folder = _checkpoints(out)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise fastbp.OptionError(
+            f"--out is {str(out)!r}, and the folder {str(folder)!r} cannot be made: {error.strerror}"
+        ) from None
+    descriptor = os.open(folder, os.O_RDONLY) if fcntl else None  # elsewhere a folder cannot be opened
+    try:
+        if descriptor is not None:
+            _lock(descriptor, out)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+        with suppress(OSError):  # something is in it
+            folder.rmdir()
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise fastbp.OptionError(
+            f"--out is {str(out)!r}, and another fastbp train is at work on it; wait, or name another file"
+        ) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _check_resume(options: argparse.Namespace) -> None:
@@ -283,7 +326,6 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("seed", 0), ("epochs", 1), ("patience", 1)):
         if getattr(options, name) is not None:
             check_integer(f"--{name}", getattr(options, name), least)
-    _check_resume(options)
 
 
 def _optimizer(options: argparse.Namespace) -> Any:

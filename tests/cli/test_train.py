@@ -363,6 +363,26 @@ def test_a_process_that_is_stopped_can_be_resumed(fastbp, how):
     assert epochs == list(range(1, resumed["epochs"] + 1))
 
 
+@pytest.mark.parametrize("options", ["", "--restart", "--resume"])
+def test_one_process_at_a_time_writes_a_model(fastbp, options):
+    with start(f"{IRIS} --epochs 2000000 --log run.jsonl") as process:
+        wait_for_lines(process, Path("run.jsonl"))
+        done = fastbp(f"{IRIS} --epochs 2 {options}")
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert (done.status, done.out) == (2, "")
+    assert "another fastbp train is at work on it" in done.err
+    assert process.returncode == 130
+    assert fastbp(f"{IRIS} --epochs 2 --restart").status == 0
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input(fastbp):
+    Path("iris.checkpoints").touch()
+    done = fastbp(IRIS)
+    assert (done.status, done.out) == (2, "")
+    assert "the folder 'iris.checkpoints' cannot be made: File exists" in done.err
+
+
 def test_a_diverging_run_fails_and_leaves_no_model(fastbp):
     line = "train diabetes.csv --target progression --optimizer sgd --learning-rate 1e6 --activation identity"
     done = fastbp(line)
