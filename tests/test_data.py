@@ -1,6 +1,8 @@
 """Files become what a network can be trained on, or an error says where they are wrong."""
 
+import gzip
 import itertools
+import os
 import sys
 import tracemalloc
 
@@ -278,7 +280,8 @@ def test_constant_columns_become_zero_and_are_remarked():
     rows = "".join(f"{i},{'0,' * 30}{i % 2}\n" for i in range(5))
     dataset = data.load(write("a.csv", f"a,{''.join(f'c{i},' for i in range(30))}y\n{rows}"), target="y")
     (remark,) = dataset.remarks
-    assert remark.startswith("the columns 'c0', 'c1', ") and "and 18 more have the same value" in remark
+    assert remark.startswith("the columns 'c0', 'c1', ")
+    assert "and 18 more have the same value" in remark
 
 
 # --- what a model asks of a new file -----------------------------------------------------------------
@@ -395,6 +398,27 @@ def test_a_wrong_text_file_is_explained(content):
         data.load(write("a.csv", content), target=-1)
     assert WRONG_TEXT[content] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ((FRUIT * 500 + "1,é,apple\n").encode("latin-1"), "line 2001 has the byte 0xe9; save it as UTF-8"),
+        (FRUIT.encode("utf-16"), "is text in UTF-16; save it as UTF-8"),
+        (gzip.compress(FRUIT.encode()), "is compressed; unpack it"),
+        (FRUIT.replace("\n", "\r").encode(), "lines that end as on old Macs"),
+    ],
+)
+def test_text_in_other_letters_is_named(content, complaint):
+    with pytest.raises(DataError) as caught:
+        data.load(write("fruit.csv", content), target="kind")
+    assert complaint in str(caught.value)
+
+
+def test_a_pipe_is_refused():
+    os.mkfifo("fruit.csv")
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        data.load("fruit.csv", target="kind")
 
 
 BROKEN = {

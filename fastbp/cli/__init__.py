@@ -35,9 +35,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     _mend_streams()
-    parser = _Parser(
-        prog="fastbp", description="Train small neural networks on a CPU, as fast as it allows."
-    )
+    parser = _Parser(prog="fastbp", description="Train small neural networks on a CPU, as fast as it allows.")
     parser.add_argument("--version", action="version", version=f"fastbp {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, module in COMMANDS.items():
@@ -76,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _mend_streams() -> None:
-    """Let no command fail for the sake of its words: a stream may be closed, or lack the letters of a name."""
+    """Let no command fail for its words: a stream may be closed, or lack the letters of a name."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

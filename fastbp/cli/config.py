@@ -1,7 +1,9 @@
 """Options from a TOML file, under what is typed."""
 
 import argparse
+import csv
 import difflib
+import io
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise OptionError(f"--config {path} is no TOML: {error}") from None
 
 
+def _joined(values: list[Any]) -> str:
+    """Return values with commas between, and in quotes what has one itself."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue() if values else ""
+
+
 def _typed(action: argparse.Action, key: str, value: Any) -> list[str]:
     """Return a key and its value as they would be typed."""
     if action.nargs == 0:
@@ -79,5 +88,5 @@ def _typed(action: argparse.Action, key: str, value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in values):
         raise OptionError(f"{key} is {value!r}, and may be a number, a text or a list of them")
-    text = ",".join(str(item) for item in values)
+    text = _joined(values) if isinstance(value, list) else str(value)
     return [f"{action.option_strings[0]}={text}"] if action.option_strings else ["--", text]

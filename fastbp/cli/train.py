@@ -6,6 +6,8 @@ While it runs, the folder iris.checkpoints keeps it: a run that was killed goes 
 """
 
 import argparse
+import csv
+import io
 import itertools
 import json
 import math
@@ -99,7 +101,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to learn")
     add(group, "--target", "the column to learn, by name or position; -1 is the last", metavar="COLUMN")
     add(group, "--task", "by default, text and a few whole numbers are classes", choices=data.TASKS)
-    add(group, "--ignore", "columns to leave out, with commas between", type=_names, metavar="COLUMNS")
+    add(
+        group,
+        "--ignore",
+        'columns to leave out, with commas between; "a,b" is one column',
+        type=_names,
+        metavar="COLUMNS",
+    )
     add(group, "--missing", "what a missing input is: an error, or the column's mean", choices=MISSING)
     add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
     add(group, "--no-header", "the first line holds no names; columns are x0, x1, ...", action="store_true")
@@ -283,7 +291,8 @@ def _check_resume(options: argparse.Namespace) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = next(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True), [])
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -121,6 +121,8 @@ def read_table(path: PathLike, *, header: bool = True) -> Table:
     polars()
     with _readable(path):
         if not path.is_file():
+            if path.is_fifo() or path.is_char_device():
+                raise DataError(f"{path} is a pipe or a device, and must be a file")
             raise DataError(f"{path} is a folder" if path.is_dir() else f"there is no file {path}")
         size = path.stat().st_size
         if size == 0:
@@ -155,9 +157,33 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise DataError(f"{path} does not fit into memory") from None
+    except UnicodeDecodeError:
+        _complain_of_letters(path)
+        raise
     except (Exception, polars().exceptions.PanicException) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} is not a {path.suffix} file that can be read: {reason}") from None
+
+
+def _complain_of_letters(path: Path) -> None:
+    """Say what a file is that is not in UTF-8, or where it is not."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        if start[:2] == b"\x1f\x8b":
+            raise DataError(f"{path} is compressed; unpack it, with gunzip for example")
+        if start[:4] == b"PAR1":
+            raise DataError(f"{path} is a Parquet file, and must be named so: .parquet")
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{path} is text in UTF-16; save it as UTF-8")
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path} is not text in UTF-8: line {number} has the byte 0x{line[error.start]:02x}; "
+                    "save it as UTF-8; if it is in Latin-1: iconv -f latin1 -t utf-8"
+                ) from None
 
 
 def _check_memory(path: Path, size: int) -> None:
@@ -199,10 +225,12 @@ def _read_text(path: Path, header: bool) -> Table:
 
 
 def _separator(path: Path) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
     with open(path, "rb") as file:
         first = file.readline(2**20)
+    if b"\r" in first and b"\n" not in first:
+        raise DataError(f"{path} has lines that end as on old Macs, in CR alone; save it with LF or CR LF")
+    if path.suffix.lower() == ".tsv":
+        return "\t"
     return ";" if b";" in first and b"," not in first else ","
 
 
@@ -241,9 +269,7 @@ def _without_blank_lines(path: Path, separator: str, header: bool, frame: "pl.Da
         for values in reader:
             there.append(len(values) > 1 or bool(values and values[0].strip()))
             if there[-1] and len(values) < n_columns:
-                raise DataError(
-                    f"{path} has {len(values)} of {n_columns} values in line {reader.line_num}"
-                )
+                raise DataError(f"{path} has {len(values)} of {n_columns} values in line {reader.line_num}")
     return frame.filter(there) if len(there) == len(frame) else frame
 
 

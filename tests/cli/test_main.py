@@ -71,7 +71,12 @@ def test_predictions_are_utf_8_on_any_terminal(words):
     "line", ["train words.csv --target y --epochs 2", "predict words.safetensors words.csv", "info"]
 )
 def test_closed_streams_are_no_failure(words, line, streams):
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "PYTHON": sys.executable, "CODE": COMMAND[2]}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PACKAGE.parent),
+        "PYTHON": sys.executable,
+        "CODE": COMMAND[2],
+    }
     shell = f'exec "$PYTHON" -c "$CODE" {line} {streams}'
     done = subprocess.run(["bash", "-c", shell], env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

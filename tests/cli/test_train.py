@@ -249,6 +249,14 @@ def test_options_come_from_a_file_and_what_is_typed_wins(fastbp):
     assert Network.load("wine.safetensors").layer_sizes == (12, 7, 6, 3)
 
 
+def test_a_column_with_a_comma_in_its_name_can_be_left_out(fastbp):
+    Path("a.csv").write_text('"u, v",w,y\n1,2,p\n2,1,q\n')
+    Path("run.toml").write_text('data = "a.csv"\ntarget = "y"\nepochs = 1\nignore = ["u, v"]\n')
+    for line in ("train --config run.toml", """train a.csv --target y --epochs 1 --ignore '"u, v"'"""):
+        assert fastbp(line).status == 0
+        assert Network.load("a.safetensors").preprocessing.input_names == ["w"]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
