@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 import fastbp
 from fastbp import activations, data, losses
 from fastbp.cli.config import with_config
@@ -199,7 +201,7 @@ def _train(
         _forget(folder)
     network.predict(dataset.X[:1])  # loads the kernel, which would be 0.2 s of the run's time
     with ExitStack() as stack:
-        callbacks = [stack.enter_context(Log(options.log, options.resume))] if options.log else []
+        log = stack.enter_context(Log(options.log, options.resume)) if options.log else None
         try:
             result = fastbp.train(
                 network,
@@ -213,7 +215,7 @@ def _train(
                 dropout=options.dropout,
                 validation_data=dataset.validation_data,
                 early_stopping=fastbp.EarlyStopping(options.patience) if options.patience else None,
-                callbacks=callbacks,
+                callbacks=[log] if log else [],
                 checkpoint=fastbp.Checkpoint(folder),
                 resume=options.resume,
                 max_seconds=options.max_seconds,
@@ -223,6 +225,8 @@ def _train(
         except fastbp.DivergenceError as error:
             rate = "--restart --learning-rate RATE"
             raise fastbp.DivergenceError(f"{error} (here: {rate})", error.step) from None
+        if log:
+            log.finish(result.history)
     return result
 
 
@@ -372,8 +376,10 @@ class Log:
 
     def __init__(self, path: Path, resumed: bool):
         self._resumed, self._begun = resumed, False
+        self._epoch = 0
+        """The last whose line is surely written."""
         try:
-            self._file = open(path, "r+" if resumed and path.exists() else "w", encoding="utf-8")  # noqa: SIM115
+            self._file = open(path, "r+" if resumed and path.exists() else "w+", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise fastbp.OptionError(
                 f"--log is {str(path)!r}, and cannot be written: {error.strerror}"
@@ -390,15 +396,29 @@ class Log:
         if self._resumed and not self._begun:
             self._drop_from(state.epoch)
         self._begun = True
-        row = {
-            "epoch": state.epoch,
-            "step": state.step,
-            "loss": state.loss,
-            "validation_loss": state.validation_loss,
-            "learning_rate": state.learning_rate,
-        }
+        self._write(
+            {
+                "epoch": state.epoch,
+                "step": state.step,
+                "loss": state.loss,
+                "validation_loss": state.validation_loss,
+                "learning_rate": state.learning_rate,
+            }
+        )
+
+    def finish(self, history: Mapping[str, np.ndarray]) -> None:
+        """Write the last line if Ctrl-C came where it was due: the run will not come to this epoch again."""
+        if len(history["epoch"]) and self._epoch < (epoch := int(history["epoch"][-1])):
+            self._file.seek(0)
+            self._drop_from(epoch)
+            last = {name: column[-1].item() for name, column in history.items()}
+            names = ("epoch", "step", "loss", "validation_loss", "learning_rate")
+            self._write({name: last.get(name) for name in names})
+
+    def _write(self, row: Mapping[str, float | None]) -> None:
         self._file.write(json.dumps({name: value for name, value in row.items() if value is not None}) + "\n")
         self._file.flush()
+        self._epoch = int(row["epoch"] or 0)
 
     def _drop_from(self, epoch: int) -> None:
         """Remove the lines of epochs that the run came to after its last checkpoint, and takes again now."""

@@ -220,6 +220,30 @@ def test_a_log_has_a_line_an_epoch(fastbp):
     assert rows[-1]["validation_loss"] == pytest.approx(result["scores"]["validation"]["loss"])
 
 
+@pytest.mark.parametrize("where", ["before", "within", "after"])
+def test_an_epoch_that_ctrl_c_ended_has_its_line(fastbp, monkeypatch, where):
+    whole = train.Log._write
+
+    def pressed(log, row):
+        if row["epoch"] == 3 and not done:
+            done.append(row)
+            if where == "within":
+                log._file.write('{"epo')
+            if where == "after":
+                whole(log, row)
+            signal.raise_signal(signal.SIGINT)
+        whole(log, row)
+
+    done: list = []
+    monkeypatch.setattr(train.Log, "_write", pressed)
+    line = f"{IRIS} --epochs 6 --validation 0.2 --log run.jsonl"
+    assert fastbp(line).status == 130
+    assert fastbp(f"{line} --resume").status == 0
+    stopped = Path("run.jsonl").read_text()
+    assert fastbp(line).status == 0
+    assert stopped == Path("run.jsonl").read_text()
+
+
 CONFIG = """
 data = "iris.csv"
 target = "species"
