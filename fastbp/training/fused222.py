@@ -32,6 +32,7 @@ class Fused222Run:
 
     name = "fused222"
     first_chunk = 4096
+    records_means = False
     is_stopped: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):

@@ -1,6 +1,7 @@
 """A training run on the layered kernel, and evaluation on the same kernel."""
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from typing import Self
@@ -10,11 +11,11 @@ import numpy as np
 from fastbp.kernels import job as fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.online import online
-from fastbp.memory import aligned_zeros
+from fastbp.memory import LINE, aligned_zeros
 from fastbp.network import Network
 from fastbp.optimizers import SGD
 from fastbp.schedules import Constant
-from fastbp.training.job import Job, Packing, row_work
+from fastbp.training.job import Job, Packing, row_work, up
 from fastbp.training.plan import MAX_RECORDS, Plan
 from fastbp.training.team import Pace, Team, threads_for
 
@@ -36,6 +37,7 @@ class LayeredRun:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "layered"
+    records_means = True
     is_stopped: Callable[[], bool] = staticmethod(lambda: False)
     _turned = False
 
@@ -142,9 +144,16 @@ class LayeredRun:
                 return
 
     def loss(self) -> float:
-        """Return the loss over all samples, at the present parameters."""
+        """Return the loss over all samples, at the present parameters; NaN if `is_stopped` meanwhile."""
         plan = self._plan
-        return loss(self._network, *self._data, plan.sample_weight, theta=self.theta, threads=plan.threads)
+        return loss(
+            self._network,
+            *self._data,
+            plan.sample_weight,
+            theta=self.theta,
+            threads=plan.threads,
+            is_stopped=self.is_stopped,
+        )
 
     def snapshot(self, instead_of: Self | None = None) -> Self:
         """Return a copy that can be advanced on its own, in the memory of an older one if there is one."""
@@ -227,6 +236,9 @@ def online_supports(plan: Plan) -> bool:
 
 # --- evaluation ------------------------------------------------------------------------------------------
 
+LOSS_WORK = 3e8
+"""Multiplications between two looks at whether a loss is still wanted."""
+
 
 def loss(
     network: Network,
@@ -236,15 +248,26 @@ def loss(
     *,
     theta: np.ndarray | None = None,
     threads: int | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> float:
-    """Return the loss over checked samples, at the network's or other parameters, laid out as its theta."""
-    team = Team(threads_for(len(X) * network.n_multiplications, threads))
-    job = Job(network, fields.LOSS_ONLY, team.n_threads)
-    job.use_theta(network.theta if theta is None else with_room(theta))
-    job.set_data(X, Y, weights, shuffles=False)
-    job.set(fields.ROW_LOSSES, losses := aligned_zeros(len(X), np.float64))
-    job.lay_out(job.cached_rows(), backward=True)
-    team.run(job)
+    """Return the loss over checked samples, at the network's or other parameters, laid out as its theta.
+
+    NaN if `is_stopped`, which is asked between parts of some milliseconds.
+    """
+    theta = network.theta if theta is None else with_room(theta)
+    losses = aligned_zeros(len(X), np.float64)
+    rows = up(int(LOSS_WORK / row_work(network)) + 1, LINE)
+    team = Team(threads_for(min(rows, len(X)) * network.n_multiplications, threads))
+    for first in range(0, len(X), rows):
+        if first and is_stopped():
+            return math.nan
+        part = slice(first, first + rows)
+        job = Job(network, fields.LOSS_ONLY, team.n_threads)
+        job.use_theta(theta)
+        job.set_data(X[part], Y[part], None if weights is None else weights[part], shuffles=False)
+        job.set(fields.ROW_LOSSES, losses[part])
+        job.lay_out(job.cached_rows(), backward=True)
+        team.run(job)
     return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
 
 

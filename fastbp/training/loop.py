@@ -28,7 +28,13 @@ SNAPSHOT_SECONDS = 1.0
 """Work between two snapshots at least: what a search for the step of a divergence repeats."""
 
 SNAPSHOT_SHARE = 0.005
-"""The share of the time that looking for divergence and taking snapshots may cost."""
+"""The share of the time that looking for divergence and taking snapshots may cost; and proving them, too."""
+
+EPOCHS_WORTH_A_LOOK = 34
+"""Epochs of a run after which the loss is evaluated once more, to see that the last steps left it finite.
+
+That takes the third of an epoch, and so 1 % of such a run.
+"""
 
 
 class Run(Protocol):
@@ -38,6 +44,8 @@ class Run(Protocol):
     first_chunk: int
     """Steps that surely take less than `CHUNK_SECONDS`."""
     steps_per_epoch: int
+    records_means: bool
+    """Whether a recorded loss is the mean over an epoch's steps, and not that of all samples after it."""
     learning_rate: float | None
     """If not None, it stands in for the schedule from the next call of `advance` on."""
     is_stopped: Callable[[], bool]
@@ -109,33 +117,40 @@ class Loop:
         run.advance(run.step)  # compiles, or loads the compiled kernel; records the initial loss
         self._epochs.prepare()
         if not run.is_finite():
-            raise DivergenceError(
-                "before training, a parameter or the loss is not finite; "
-                "check the initial weights, and the size of the inputs and targets",
-                0,
-            )
-        self._good = run.snapshot()
+            raise _diverged_before(0)
+        self._first_step = run.step
+        started = time.perf_counter()
+        self._good = self._proven = run.snapshot()
+        self._spare: Run | None = None
+        self._rates: list[tuple[int, float | None]] = [(run.step, run.learning_rate)]
+        cost = time.perf_counter() - started
         self._progress = ProgressBar(shows_progress(self._options.progress), run.step, self._plan.n_steps)
-        self._started = self._snapshot_due = time.perf_counter()
+        self._started = self._proved = time.perf_counter()
+        self._snapshot_due = self._started + max(SNAPSHOT_SECONDS, cost / SNAPSHOT_SHARE)
         with self._interrupts:
-            stop_reason = "failed"
+            stop_reason, last_loss = "failed", None
             try:
                 self._keeper.start()
                 self._started = time.perf_counter()  # a sync of the disk may take longer than a run
                 # A callback may have interrupted a run just where it ended.
                 ended = self._keeper.stop_reason or self._epochs.stop_reason
                 stop_reason = ended or self._advance_to_end()
+                seconds = self._keeper.seconds + time.perf_counter() - self._started
+                self._deadline = math.inf
+                last_loss = self._loss_at_end(stop_reason)
+                if last_loss is not None and not math.isfinite(last_loss):
+                    stop_reason = "diverged"
             except KeyboardInterrupt:
                 stop_reason = "interrupted"
+                seconds = self._keeper.seconds + time.perf_counter() - self._started
             finally:
                 sound = stop_reason != "diverged" and run.is_finite()
                 network.theta[:] = (run if sound else self._good).theta
                 self._progress.close()
             if not sound:
                 self._raise_divergence()
-            seconds = self._keeper.seconds + time.perf_counter() - self._started
             self._keeper.write(stop_reason)
-            result = self._result(stop_reason, seconds)
+            result = self._result(stop_reason, seconds, last_loss)
             if self._epochs.ended.best_theta is not None:
                 network.theta[:] = self._epochs.ended.best_theta
         if self._interrupts.pressed:  # be it after the last step: whoever called is to know
@@ -160,9 +175,11 @@ class Loop:
             now = time.perf_counter()
             if now >= self._deadline:
                 return "max_seconds"
-            keep = self._keeper.is_due(now)
-            if (keep or now >= self._snapshot_due) and not self._keep_good():
+            keep, take = self._keeper.is_due(now), now >= self._snapshot_due
+            if (keep or take) and not run.is_finite():
                 return "diverged"
+            if take:
+                self._take_snapshot()
             if keep:
                 self._keeper.write()
             self._advance_a_chunk(self._next_stop())
@@ -185,37 +202,48 @@ class Loop:
             self._chunk = max(1, int(done * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
             self._step_seconds = elapsed / done
 
-    def _keep_good(self) -> bool:
-        """Take a snapshot if all is finite, and return whether it is.
+    def _take_snapshot(self) -> None:
+        """Take a snapshot of a run of which all is finite that the kernel saw, and prove it now and then.
 
-        It is written over the last one, as fresh memory may cost ten times what the copy does; while that
-        goes on, the run itself is good.
+        That the loss of some sample became infinite, the kernel sees when it comes to that sample, up to two
+        epochs later. So there are two snapshots: the newest, and one of which the loss over all samples was
+        finite, to go back to if that of the newest is not. They are written over older ones, as fresh memory
+        may cost ten times what the copy does.
         """
         started = time.perf_counter()
-        if not self._run.is_finite():
-            return False
-        self._good = self._run.snapshot(self._good)
+        room = self._spare if self._good is self._proven else self._good
+        self._good = self._run.snapshot(room)
         ended = time.perf_counter()
         self._snapshot_due = ended + max(SNAPSHOT_SECONDS, (ended - started) / SNAPSHOT_SHARE)
-        return True
+        if ended - self._proved > self._loss_seconds() / SNAPSHOT_SHARE:
+            if math.isfinite(self._run.loss()):
+                self._spare, self._proven = self._proven, self._good
+                self._rates = [rate for rate in self._rates if rate[0] > self._good.step]
+                self._rates.insert(0, (self._good.step, self._good.learning_rate))
+            self._proved = time.perf_counter()
+
+    def _loss_seconds(self) -> float:
+        """Return what evaluating the loss over all samples takes, roughly."""
+        return self._run.steps_per_epoch * self._step_seconds / 3
 
     def _set_rate(self) -> None:
-        """Give the run its adaptive rate; with a snapshot, as the search repeats steps at one rate."""
+        """Give the run its adaptive rate."""
         adaptive = self._epochs.ended.adaptive
         if adaptive and adaptive.rate != self._run.learning_rate:
             self._run.learning_rate = adaptive.rate
-            self._keep_good()
+            self._rates.append((self._run.step, adaptive.rate))
 
     def _last_loss(self) -> float | None:
         if self._epochs.wanted and self._epochs.ended.n_epochs:
             return self._epochs.last_loss
         return self._run.recorded[-1] if len(self._run.recorded) else None
 
-    def _result(self, stop_reason: str, seconds: float) -> TrainingResult:
+    def _result(self, stop_reason: str, seconds: float, last_loss: float | None) -> TrainingResult:
         run, epochs = self._run, self._epochs
         losses, steps = run.recorded.copy(), run.recorded_steps
-        if len(steps) == 0 or steps[-1] != run.step:
-            losses, steps = np.append(losses, self._loss_at_end(stop_reason)), np.append(steps, run.step)
+        if not self._is_recorded():
+            losses = np.append(losses, math.nan if last_loss is None else last_loss)
+            steps = np.append(steps, run.step)
         if epochs.wanted:
             history = epochs.history()
         else:
@@ -233,10 +261,25 @@ class Loop:
             epochs.ended.watch.best_epoch or None,
         )
 
-    def _loss_at_end(self, stop_reason: str) -> float:
-        """Return the loss; NaN after Ctrl-C if an epoch takes longer than anybody wants to wait now."""
-        at_once = self._run.steps_per_epoch * self._step_seconds < ANSWER_SECONDS
-        return self._run.loss() if at_once or stop_reason != "interrupted" else math.nan
+    def _is_recorded(self) -> bool:
+        """Whether there is a loss of the present step."""
+        steps = self._run.recorded_steps
+        return len(steps) > 0 and steps[-1] == self._run.step
+
+    def _loss_at_end(self, stop_reason: str) -> float | None:
+        """Return the loss at the present parameters, if it is wanted.
+
+        It is not if an epoch's is recorded and the run was short, and not after Ctrl-C if it takes longer
+        than anybody wants to wait now.
+        """
+        run = self._run
+        short = run.step < EPOCHS_WORTH_A_LOOK * run.steps_per_epoch
+        if self._is_recorded() and (short or not run.records_means):
+            return None
+        if stop_reason == "interrupted" and 3 * self._loss_seconds() >= ANSWER_SECONDS:
+            return None
+        loss = run.loss()
+        return None if self._interrupts.pressed and math.isnan(loss) else loss
 
     def _raise_divergence(self) -> None:
         """Find the first step after which something was not finite, by halving, and raise.
@@ -247,20 +290,51 @@ class Loop:
         """
         good, bad_step, plan = self._good, self._run.step, self._plan
         self._deadline = math.inf
+        if not self._is_sound(good):
+            good = self._proven
+            if good.step == self._first_step and not self._is_sound(good):
+                self._network.theta[:] = good.theta
+                raise _diverged_before(good.step)
         while bad_step - good.step > 1:
-            self._interrupts.check()
             middle = good.snapshot()
-            middle.advance(min((good.step + bad_step) // 2, good.step + self._chunk))
-            self._interrupts.check()
-            if middle.is_finite() and math.isfinite(middle.loss()):
+            middle.learning_rate, change = self._rate_after(good.step)
+            middle.advance(int(min((good.step + bad_step) // 2, good.step + self._chunk, change)))
+            if self._is_sound(middle):
                 good = middle
             else:
                 bad_step = middle.step
         self._network.theta[:] = good.theta
-        rate = plan.schedule.rate(bad_step - 1) if good.learning_rate is None else good.learning_rate
+        adaptive, _ = self._rate_after(good.step)
+        rate = plan.schedule.rate(bad_step - 1) if adaptive is None else adaptive
         raise DivergenceError(
             f"step {bad_step} of {plan.n_steps} made a parameter or the loss infinite or NaN, "
             f"at learning rate {rate:g}; the network holds the parameters from after step {good.step}. "
             "Try a smaller learning rate, or scale the inputs and targets",
             bad_step,
         )
+
+    def _is_sound(self, run: Run) -> bool:
+        """Whether all is finite, the loss over all samples included."""
+        self._interrupts.check()
+        sound = run.is_finite() and math.isfinite(run.loss())
+        self._interrupts.check()  # which would have made the loss NaN
+        return sound
+
+    def _rate_after(self, step: int) -> tuple[float | None, float]:
+        """Return the adaptive rate after a step, if there is one, and the step of its next change."""
+        passed = [rate for at, rate in self._rates if at <= step]
+        return passed[-1], min((at for at, _ in self._rates if at > step), default=math.inf)
+
+
+def _diverged_before(step: int) -> DivergenceError:
+    if step == 0:
+        return DivergenceError(
+            "before training, a parameter or the loss is not finite; "
+            "check the initial weights, and the size of the inputs and targets",
+            0,
+        )
+    return DivergenceError(
+        f"the loss was infinite or NaN already at step {step}, from which the run was resumed; "
+        "resume=False starts anew. Try a smaller learning rate, or scale the inputs and targets",
+        step,
+    )

@@ -411,21 +411,97 @@ def test_layered_run_that_diverges_slowly_names_its_first_bad_step():
     assert abs(network.theta[0]) == pytest.approx(np.sqrt(2) * np.sqrt(np.finfo(float).max), rel=0.06)
 
 
+def test_first_bad_step_is_the_same_whenever_checkpoints_are_written(tmp_path):
+    """A batch's loss shows one step later than that of all samples that a step made it infinite."""
+
+    def diverge(**options):
+        network = grows()
+        with pytest.raises(DivergenceError) as caught:
+            train(network, 10**5, **GROWS, **options)
+        assert np.isfinite(network.loss(GROWS["X"], GROWS["Y"]))
+        return caught.value.step
+
+    assert diverge(checkpoint=fastbp.Checkpoint(tmp_path, every=1)) == diverge()
+
+
+@pytest.mark.parametrize("proves", [True, False])
+def test_first_bad_step_is_found_from_an_older_snapshot_where_the_newest_has_an_infinite_loss(
+    proves, monkeypatch
+):
+    """With a snapshot at every chunk of one step, the newest is often one that the loss is infinite of."""
+    X = np.ones((40, 1))
+    X[7] = 1e140  # whose loss is infinite thirty steps before that of the others
+    Y = np.zeros((40, 1))
+    options = {"X": X, "Y": Y, "learning_rate": 1e-130, "shuffle": False}
+    expected = grows()
+    with pytest.raises(DivergenceError) as by_search:
+        train(expected, 10**5, **options)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "SNAPSHOT_SHARE", 1e9 if proves else 1.0)
+    monkeypatch.setattr(layered, "FIRST_CHUNK_WORK", 0.0)
+    network = grows()
+    with pytest.raises(DivergenceError) as caught:
+        train(network, 10**5, **options)
+    assert caught.value.step == by_search.value.step
+    assert network.theta.tobytes() == expected.theta.tobytes()
+    assert np.isfinite(network.loss(X, Y))
+
+
+@pytest.mark.parametrize("kernel", ["online", "layered"])
+@pytest.mark.parametrize("stops", [False, True])
+def test_last_step_that_makes_the_loss_infinite_is_found(kernel, stops):
+    """The error is multiplied by -1e4 at every step, and its square overflows after the fortieth."""
+    network = Network([1, 1], output_activation="identity", bias="none")
+    network.theta[:] = 1e-4
+    data, callbacks = ([[1.0]], [[0.0]]), [lambda state: state.epoch == 40 and state.stop()] if stops else []
+    options = {"optimizer": SGD(10_001.0), "kernel": kernel, "callbacks": callbacks}
+    with pytest.raises(DivergenceError) as caught:
+        fastbp.train(network, *data, epochs=1000 if stops else 40, **options)
+    assert caught.value.step == 40
+    assert np.isfinite(network.loss(*data))
+
+
+@pytest.mark.parametrize("kernel", ["online", "layered"])
+def test_loss_that_is_infinite_before_training_is_named_so(kernel):
+    network = grows()
+    network.theta[:] = 1e200
+    with pytest.raises(DivergenceError, match="before training") as caught:
+        train(network, 5, **(GROWS | {"learning_rate": 1e-300}), kernel=kernel)
+    assert caught.value.step == 0
+
+
+def test_loss_that_was_infinite_where_a_run_was_resumed_is_named_so(tmp_path):
+    """The batch that would have shown it comes only after the checkpoint."""
+    network = Network([1, 1], output_activation="identity", bias="none")
+    network.theta[:] = 1e-4
+    options = {"epochs": 100, "optimizer": SGD(10_001.0), "kernel": "layered"}
+    options["checkpoint"] = fastbp.Checkpoint(tmp_path, every=40)
+
+    def stop(state):
+        if state.epoch == 40:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fastbp.train(network, [[1.0]], [[0.0]], callbacks=[stop], **options)
+    network.theta[:] = 1e-4
+    with pytest.raises(DivergenceError, match=r"^step 40 of|already at step 40, from which") as caught:
+        fastbp.train(network, [[1.0]], [[0.0]], **options)
+    assert caught.value.step == 40
+
+
 @pytest.mark.parametrize("kernel", ["online", "layered"])
 def test_a_loss_that_is_infinite_in_one_epoch_is_found_though_nobody_looked_at_that_epoch(kernel):
-    """The output of 10 * 1e38 overflows float32; the step that follows brings the weight to 1, for good."""
+    """The first step makes the weight 10, and 10 * 1e38 overflow float32; the second makes it 1, for good."""
     network = Network(
         [1, 1], output_activation="identity", loss="mean_absolute_error", bias="none", dtype="float32"
     )
-    network.theta[:] = 10
-    data, rate = ([[1e38]], [[2e38]]), schedules.ExponentialDecay(9e-38, factor=0.1)
-    one_step, longer = copy.deepcopy(network), copy.deepcopy(network)
-    with pytest.raises(DivergenceError):
-        fastbp.train(one_step, *data, epochs=1, optimizer=SGD(rate), kernel=kernel)
+    network.theta[:] = 1
+    data, rate = ([[1e38]], [[2e38]]), schedules.StepDecay(9e-38, every=2, factor=1e-3)
     with pytest.raises(DivergenceError) as caught:  # of 2,500 epochs, every third is recorded
-        fastbp.train(longer, *data, epochs=2500, optimizer=SGD(rate), kernel=kernel)
+        fastbp.train(network, *data, epochs=2500, optimizer=SGD(rate), kernel=kernel)
     assert caught.value.step == 1
-    assert longer.theta == one_step.theta == 10
+    assert network.theta == 1
 
 
 @pytest.mark.parametrize("math", ["fast", "exact"])
