@@ -93,16 +93,21 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
     """The loop with all that it does, with the look-out for divergence, and the kernel alone."""
     new_run, new_loop, steps = prepare(case)
     ratios, outside, lookouts = [], [], []
-    keep_good = loop.Loop._keep_good
     spent = [0.0]
 
-    def timed_keep_good(self):
-        started = time.perf_counter()
-        good = keep_good(self)
-        spent[0] += time.perf_counter() - started
-        return good
+    def timed(function):
+        def call(*arguments):
+            started = time.perf_counter()
+            found = function(*arguments)
+            spent[0] += time.perf_counter() - started
+            return found
 
-    monkeypatch.setattr(loop.Loop, "_keep_good", timed_keep_good)
+        return call
+
+    for name in ("_take_snapshot", "_loss_at_end"):
+        monkeypatch.setattr(loop.Loop, name, timed(getattr(loop.Loop, name)))
+    kind = CASES[case][0]
+    monkeypatch.setattr(kind, "is_finite", timed(kind.is_finite))
 
     def both():
         alone, watched = new_run(), Timed(new_run())

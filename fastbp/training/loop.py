@@ -30,10 +30,10 @@ SNAPSHOT_SECONDS = 1.0
 SNAPSHOT_SHARE = 0.005
 """The share of the time that looking for divergence and taking snapshots may cost; and proving them, too."""
 
-EPOCHS_WORTH_A_LOOK = 34
+EPOCHS_WORTH_A_LOOK = 50
 """Epochs of a run after which the loss is evaluated once more, to see that the last steps left it finite.
 
-That takes the third of an epoch, and so 1 % of such a run.
+That takes the third of an epoch, and so 0.7 % of such a run.
 """
 
 
