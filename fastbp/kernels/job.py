@@ -22,6 +22,7 @@ from fastbp.simd import at_address, element, shifted
     N_GROUPS,
     PIECE,
     DONE,
+    HAS_TRANSPOSES,
     LOSS,
     OPTIMIZER,
     TRAINS_BIASES,
@@ -65,11 +66,11 @@ from fastbp.simd import at_address, element, shifted
     SHARED,
     ITEMS,
     N_FIELDS,
-) = range(52)
+) = range(53)
 """Where a job's integers are; addresses are among them, 0 for what there is none of.
 
 A call of the kernel leaves a long step after PIECE rows, of each group if there are groups, and the next call
-goes on: DONE are the rows that the step at hand has behind it.
+goes on: DONE are the rows that the step at hand has behind it. HAS_TRANSPOSES is 1 once W^T are those of W.
 """
 
 (

@@ -51,6 +51,7 @@ from fastbp.kernels.job import (
     GENERATOR,
     GRADIENT,
     GRADIENT_ONLY,
+    HAS_TRANSPOSES,
     HYPER,
     ITEM_FIRST,
     ITEM_LAYER,
@@ -374,7 +375,7 @@ def transpose(job, layer, first, rows, like):
 
 @routine
 def renew_transposes(job, like):
-    """Copy all W to W^T: Python may have changed them since the last call."""
+    """Copy all W to W^T: once for a job, as every update renews its part."""
     items = integers(job, ITEMS)
     k = take(job, -1)
     while k < field(job, N_ITEMS):
@@ -636,9 +637,12 @@ def train_to(job, thread, until, like):
     counters, shared, n_threads = integers(job, COUNTERS), integers(job, SHARED), field(job, N_THREADS)
     clips, grouped, sequential = field(job, CLIPS) != 0, field(job, N_GROUPS) > 0, field(job, SEQUENTIAL) != 0
     updates = field(job, MODE) == TRAIN
-    renew_transposes(job, like)
+    if field(job, HAS_TRANSPOSES) == 0:
+        renew_transposes(job, like)
     if not barrier(shared, n_threads):
         return
+    if thread == 0:
+        put(job, HAS_TRANSPOSES, 1)
     while element(counters, STEP) < until:
         done = field(job, DONE)
         if done == 0:

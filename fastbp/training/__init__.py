@@ -139,7 +139,7 @@ def train(
     DivergenceError
         If a parameter or the loss stops being finite. It names the first bad step; the network holds the
         parameters from before that step. Looked at are all parameters and the losses of all batches, each at
-        the parameters from before its step; and after 50 epochs or more, where that takes less than 1 % of
+        the parameters from before its step; and after 200 epochs or more, where that takes less than 1 % of
         the time, the loss over all samples at the end.
 
     Examples

@@ -195,7 +195,7 @@ class Job:
         self.arrays[fields.THETA] = theta
 
     def use_packed(self, packing: Packing, packed: np.ndarray) -> None:
-        """Compute with packed parameters, and their transposes."""
+        """Compute with packed parameters, which nobody else changes from then on, and their transposes."""
         itemsize = self.dtype.itemsize
         turned_rows = [padded(n_in, itemsize) for n_in, _ in packing.shapes]
         turned_sizes = [

@@ -1,6 +1,7 @@
 """Threads that run one job together: Python's, since kernels hold no lock of the interpreter."""
 
 import ctypes
+import functools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,11 @@ def _take_part(job: Job, thread: int, until: int, cores: set[int]) -> None:
 def _cores_beside_this() -> set[int]:
     """Return the cores that this process may use without the one that this thread is on; empty if unknown."""
     try:
-        return os.sched_getaffinity(0) - {ctypes.CDLL(None).sched_getcpu()}
+        return os.sched_getaffinity(0) - {_library().sched_getcpu()}
     except (AttributeError, OSError, TypeError):  # not Linux
         return set()
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)

@@ -451,14 +451,14 @@ def test_first_bad_step_is_found_from_an_older_snapshot_where_the_newest_has_an_
 @pytest.mark.parametrize("kernel", ["online", "layered"])
 @pytest.mark.parametrize("stops", [False, True])
 def test_last_step_that_makes_the_loss_infinite_is_found(kernel, stops):
-    """The error is multiplied by -1e3 at every step, and its square overflows after the sixtieth."""
+    """The error is multiplied by -10 at every step, and its square overflows after 220."""
     network = Network([1, 1], output_activation="identity", bias="none")
-    network.theta[:] = 1e-25
-    data, callbacks = ([[1.0]], [[0.0]]), [lambda state: state.epoch == 60 and state.stop()] if stops else []
-    options = {"optimizer": SGD(1001.0), "kernel": kernel, "callbacks": callbacks}
+    network.theta[:] = 3e-66
+    data, callbacks = ([[1.0]], [[0.0]]), [lambda state: state.epoch == 220 and state.stop()] if stops else []
+    options = {"optimizer": SGD(11.0), "kernel": kernel, "callbacks": callbacks}
     with pytest.raises(DivergenceError) as caught:
-        fastbp.train(network, *data, epochs=1000 if stops else 60, **options)
-    assert caught.value.step == 60
+        fastbp.train(network, *data, epochs=1000 if stops else 220, **options)
+    assert caught.value.step == 220
     assert np.isfinite(network.loss(*data))
 
 
