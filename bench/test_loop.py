@@ -2,7 +2,8 @@
 
 In each round both train the same number of steps from the same state, one after the other, by turns first and
 second, on one thread, whose processor time counts; the share is the median of the rounds' ratios, less 1.
-Besides, the time that the loop spends outside the kernel is added up, which tells shares that noise hides.
+Besides, the time that the loop spends outside the kernel is added up, which tells shares that noise hides;
+and what a call costs before and after the loop, however long it is.
 """
 
 import copy
@@ -94,8 +95,17 @@ def prepare(case):
 def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
     """The loop with all that it does, with the look-out for divergence, and the kernel alone."""
     new_run, new_loop, steps = prepare(case)
-    ratios, outside, lookouts = [], [], []
-    spent = [0.0]
+    ratios, outside, lookouts, besides = [], [], [], []
+    spent, looping = [0.0], [0.0]
+    advance_to_end = loop.Loop._advance_to_end
+
+    def timed_loop(self):
+        started = time.thread_time()
+        reason = advance_to_end(self)
+        looping[0] = time.thread_time() - started
+        return reason
+
+    monkeypatch.setattr(loop.Loop, "_advance_to_end", timed_loop)
 
     def timed(function):
         def call(*arguments):
@@ -123,10 +133,11 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
         started = time.thread_time()
         if watched:
             result = new_loop(run).train()
+            besides.append(time.thread_time() - started - looping[0])
             outside.append(1 - run.seconds / result.seconds)
             lookouts.append(spent[0] / result.seconds)
-        else:
-            run.advance(steps)
+            return looping[0], run.theta.tobytes()
+        run.advance(steps)
         return time.thread_time() - started, run.theta.tobytes()
 
     def both():
@@ -140,6 +151,7 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
         "the loop against one kernel call": statistics.median(ratios) - 1,
         "outside the kernel": statistics.median(outside),
         "looking out for divergence": statistics.median(lookouts),
+        "a call's copies of the network, before and after": statistics.median(besides) / looping[0],
     }
     benchmark.extra_info |= shares
     record_property("shares", shares)
