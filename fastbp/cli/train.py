@@ -131,7 +131,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         group,
         "--patience",
-        "end when the validation loss has not improved for N epochs, and keep the best network",
+        "end when the validation loss, or without --validation the training loss, has not improved for N "
+        "epochs, and keep the best network",
         type=int,
         metavar="N",
     )
