@@ -32,6 +32,7 @@ class Fused222Run:
 
     name = "fused222"
     first_chunk = 4096
+    haste = 1.0
     records_means = False
     is_stopped: Callable[[], bool] = staticmethod(lambda: False)
 

@@ -66,6 +66,9 @@ class LayeredRun:
         work = 3 * plan.batch_size * network.n_multiplications
         self.first_chunk = max(1, int(FIRST_CHUNK_WORK / work))
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
+        # Threads that were asked for where they do not pay wait at a barrier every microsecond, and a chunk
+        # takes six times as long whenever one of them has to wait for its core.
+        self.haste = 8.0 if self._team.n_threads > threads_for(work, None) else 1.0
         self._pace = Pace(self._team.n_threads, fixed=plan.threads is not None)
         self._piece = PIECE_WORK / (3 * row_work(network))
         self._job: Job | None = None

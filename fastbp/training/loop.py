@@ -44,6 +44,8 @@ class Run(Protocol):
     first_chunk: int
     """Steps that surely take less than `CHUNK_SECONDS`."""
     steps_per_epoch: int
+    haste: float
+    """How many times shorter than `CHUNK_SECONDS` chunks are to be: their pace may suddenly drop."""
     records_means: bool
     """Whether a recorded loss is the mean over an epoch's steps, and not that of all samples after it."""
     learning_rate: float | None
@@ -200,7 +202,8 @@ class Loop:
         done, elapsed = self._run.step - before, time.perf_counter() - started
         # A rest of an epoch tells little about the pace, and a step that was not taken nothing.
         if done == self._chunk or (done and elapsed > CHUNK_SECONDS):
-            self._chunk = max(1, int(done * min(16.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
+            wanted = CHUNK_SECONDS / self._run.haste
+            self._chunk = max(1, int(done * min(16.0, wanted / max(elapsed, 1e-9))))
             self._step_seconds = elapsed / done
 
     def _take_snapshot(self) -> None:
