@@ -1,8 +1,22 @@
-"""The exceptions that fastbp raises, and the helpers that word a wrong choice and a wrong number."""
+"""The exceptions that fastbp raises, and the helpers that check what a user passes: choices, numbers, flags.
+
+A number leaves them as Python's own `float` or `int`, of whatever type it came: whatever is computed with it
+later, or handed to a kernel, is of one type. (An array made of a NumPy integer would hold other bytes.)
+"""
 
 import difflib
+import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+LARGEST_COUNT = 2**62
+"""What a count may be at most: kernels count in int64, and may add two counts."""
+
+LARGEST_INTEGER = 2**1024
+"""What an integer may be at most that nothing counts with, as a seed: Python reads and writes its digits."""
 
 
 class FastbpError(Exception):
@@ -67,12 +81,139 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     raise OptionError(f"{argument} is {value!r}, and must be a string: {listed}")
 
 
-def check_integer(argument: str, value: object, least: int) -> int:
-    """Return `value` as an int if it is an integer of at least `least`, and otherwise say so."""
+def check_integer(argument: str, value: object, least: int, most: int = LARGEST_COUNT) -> int:
+    """Return `value` as an int if it is an integer from `least` to `most`, and otherwise say so."""
     try:
-        integer = operator.index(value)  # type: ignore[arg-type]
+        integer = int(operator.index(value))  # type: ignore[arg-type]
     except TypeError:
         integer = least - 1
     if integer < least or isinstance(value, bool):
-        raise OptionError(f"{argument} is {value!r}, and must be an integer of at least {least}")
+        raise OptionError(f"{argument} is {shown(value)}, and must be an integer of at least {least}")
+    if integer > most:
+        raise OptionError(f"{argument} is {shown(value)}, and may be at most 2^{most.bit_length() - 1}")
     return integer
+
+
+def check_seed(seed: object) -> int | None:
+    """Return `seed` as an int, or None for none, or say what it may be."""
+    return None if seed is None else check_integer("seed", seed, 0, LARGEST_INTEGER)
+
+
+def check_flag(argument: str, value: object, others: tuple[str | None, ...] = ()) -> bool:
+    """Return `value` as a bool if it is Python's or NumPy's, and otherwise say what it may be."""
+    if is_flag(value):
+        return bool(value)
+    may_be = ", ".join(repr(choice) for choice in (*others, True, False))
+    raise OptionError(f"{argument} is {shown(value)}, and may be {may_be}")
+
+
+def is_flag(value: object) -> bool:
+    """Whether it is a bool, of Python's or of NumPy's."""
+    return isinstance(value, bool) or (_is_scalar(value) and value.dtype == bool)  # type: ignore[attr-defined]
+
+
+def check_number(
+    argument: str,
+    value: object,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    alternative: str = "",
+) -> float:
+    """Return `value` as a float if it is a finite number from `low` to `high`, and otherwise say so.
+
+    Parameters
+    ----------
+    argument : str
+        What the user calls it.
+    value : object
+        A number of any type: see `as_float`.
+    low, high : float
+    above, below : bool
+        Whether it must lie strictly above `low`, strictly below `high`, as a float.
+    alternative : str
+        What else it may be, in words.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> check_number("momentum", Fraction(1, 2), high=1.0, below=True)
+    0.5
+    >>> check_number("momentum", 1, high=1.0, below=True)
+    Traceback (most recent call last):
+    ...
+    fastbp.errors.OptionError: momentum is 1, and must be a finite number of at least 0 and below 1
+    """
+    number = as_float(value)
+    if (
+        number is not None
+        and math.isfinite(number)
+        and (low < number if above else low <= number)
+        and (number < high if below else number <= high)
+    ):
+        return number
+    bounds = f"above {low:g}" if above else f"of at least {low:g}"
+    if high < math.inf:
+        bounds += f" and below {high:g}" if below else f" and at most {high:g}"
+    if number is not None and number != value and not math.isnan(number):
+        bounds += f"; as a float64 it is {number:g}"
+    raise OptionError(f"{argument} is {shown(value)}, and must be a finite number {bounds}{alternative}")
+
+
+def as_float(value: object) -> float | None:
+    """Return a number of any type as a float, or None for what is no number.
+
+    Taken are Python's int, float, Fraction and Decimal, NumPy's numbers, and arrays of no dimensions that
+    hold one; a bool is no number. What is too large for a float becomes an infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [as_float(value) for value in (1, np.float32(0.5), np.array(2), 10**400, True, "1")]
+    [1.0, 0.5, 2.0, inf, None, None]
+    """
+    if _is_scalar(value):
+        value = value[()]  # type: ignore[index]
+    if not isinstance(value, Real | Decimal) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
+    except (TypeError, ValueError):  # a time span of NumPy's, which calls itself an integer; Decimal("sNaN")
+        return None
+
+
+def settle(owner: object, check: Callable[..., object], *fields: str, **bounds: Any) -> None:
+    """Replace fields of a frozen dataclass by what a check of theirs returns.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Rate:
+    ...     initial: float
+    ...
+    ...     def __post_init__(self):
+    ...         settle(self, check_number, "initial", high=1.0)
+    >>> Rate(1)
+    Rate(initial=1.0)
+    """
+    for field in fields:
+        object.__setattr__(owner, field, check(field, getattr(owner, field), **bounds))
+
+
+def _is_scalar(value: object) -> bool:
+    """Whether it is a scalar of NumPy's, or an array of no dimensions."""
+    return hasattr(value, "dtype") and getattr(value, "shape", None) == ()
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: shortened, and Python writes no integer of over 4300 digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:180]} ... {text[-15:]}"

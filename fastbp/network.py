@@ -1,6 +1,5 @@
 """Network: the specification of an MLP, and its one flat parameter vector."""
 
-import operator
 import os
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.activations import check_activation
-from fastbp.errors import DataError, OptionError, ShapeError, check_choice, check_integer
+from fastbp.errors import (
+    LARGEST_INTEGER,
+    DataError,
+    OptionError,
+    ShapeError,
+    check_choice,
+    check_integer,
+    check_seed,
+    shown,
+)
 from fastbp.initializers import check_initializer, initial_weights
 from fastbp.losses import check_loss, check_output, check_targets
 from fastbp.memory import aligned_zeros
@@ -112,7 +120,7 @@ class Network:
         self.notes: dict[str, str | int | float | bool | None] = {}
         self._theta = aligned_zeros(n_parameters, self.dtype)
         self._predictors: list[Any] = []
-        generator = np.random.default_rng(None if seed is None else check_integer("seed", seed, 0))
+        generator = np.random.default_rng(check_seed(seed))
         for W in self.weights:
             W[:] = initial_weights(self.initializer, W.shape[0], W.shape[1], generator)
 
@@ -431,13 +439,14 @@ def check_weights(sample_weight: ArrayLike | None, n_samples: int, dtype: np.dty
 
 def _check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     try:
-        sizes = tuple(operator.index(size) for size in layer_sizes)
-    except TypeError:
+        sizes = tuple(check_integer("a size", size, 1, LARGEST_INTEGER) for size in layer_sizes)
+    except (TypeError, OptionError):
         raise OptionError(
-            f"layer_sizes is {layer_sizes!r}, and must be a sequence of integers, such as [2, 2, 2]"
+            f"layer_sizes is {shown(layer_sizes)}, and must be a sequence of integers of at least 1, "
+            "such as [2, 2, 2]"
         ) from None
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise OptionError(f"layer_sizes is {layer_sizes!r}, and needs two or more sizes of at least 1")
+    if len(sizes) < 2:
+        raise OptionError(f"layer_sizes is {shown(layer_sizes)}, and needs two or more sizes")
     return sizes
 
 

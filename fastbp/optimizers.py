@@ -29,8 +29,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastbp.errors import OptionError
-from fastbp.schedules import Adaptive, Constant, Schedule, check_number
+from fastbp.errors import OptionError, check_flag, check_number, settle
+from fastbp.schedules import Adaptive, Constant, Schedule
 
 SGD_CODE, RMSPROP_CODE, ADAM_CODE, ADAMW_CODE, RPROP_CODE = range(5)
 """The codes. Compiled code compares with these names, never with a number."""
@@ -80,9 +80,7 @@ class Optimizer:
 
     def _check_learning_rate(self) -> None:
         if not isinstance(self.learning_rate, Schedule | Adaptive):
-            check_number(
-                "learning_rate", self.learning_rate, alternative=", or a schedule of fastbp.schedules"
-            )
+            settle(self, check_number, "learning_rate", alternative=", or a schedule of fastbp.schedules")
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,9 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         self._check_learning_rate()
-        check_number("momentum", self.momentum, high=1.0, below=True)
-        check_number("weight_decay", self.weight_decay)
-        if not isinstance(self.nesterov, bool | np.bool_):
-            raise OptionError(f"nesterov is {self.nesterov!r}, and may be True, False")
+        settle(self, check_number, "momentum", high=1.0, below=True)
+        settle(self, check_number, "weight_decay")
+        settle(self, check_flag, "nesterov")
         if self.nesterov and self.momentum == 0:
             raise OptionError("nesterov=True needs a momentum above 0, such as momentum=0.9")
 
@@ -192,10 +189,10 @@ class RMSprop(Optimizer):
 
     def __post_init__(self) -> None:
         self._check_learning_rate()
-        check_number("alpha", self.alpha, high=1.0, below=True)
-        check_number("epsilon", self.epsilon, above=True)
-        check_number("momentum", self.momentum, high=1.0, below=True)
-        check_number("weight_decay", self.weight_decay)
+        settle(self, check_number, "alpha", high=1.0, below=True)
+        settle(self, check_number, "epsilon", above=True)
+        settle(self, check_number, "momentum", high=1.0, below=True)
+        settle(self, check_number, "weight_decay")
 
     @property
     def n_state_vectors(self) -> int:
@@ -245,10 +242,10 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         self._check_learning_rate()
-        check_number("beta1", self.beta1, high=1.0, below=True)
-        check_number("beta2", self.beta2, high=1.0, below=True)
-        check_number("epsilon", self.epsilon, above=True)
-        check_number("weight_decay", self.weight_decay)
+        settle(self, check_number, "beta1", high=1.0, below=True)
+        settle(self, check_number, "beta2", high=1.0, below=True)
+        settle(self, check_number, "epsilon", above=True)
+        settle(self, check_number, "weight_decay")
 
     @property
     def n_state_vectors(self) -> int:
@@ -338,11 +335,11 @@ class RPROP(Optimizer):
     largest_step: float = 50.0
 
     def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, alternative="; RPROP takes no schedule")
-        check_number("eta_minus", self.eta_minus, high=1.0, above=True, below=True)
-        check_number("eta_plus", self.eta_plus, low=1.0, above=True)
-        check_number("smallest_step", self.smallest_step, above=True)
-        check_number("largest_step", self.largest_step, low=self.smallest_step)
+        settle(self, check_number, "learning_rate", alternative="; RPROP takes no schedule")
+        settle(self, check_number, "eta_minus", high=1.0, above=True, below=True)
+        settle(self, check_number, "eta_plus", low=1.0, above=True)
+        settle(self, check_number, "smallest_step", above=True)
+        settle(self, check_number, "largest_step", low=self.smallest_step)
 
     @property
     def n_state_vectors(self) -> int:

@@ -11,11 +11,10 @@ that stops and resumes, in whatever chunks, has the same rates.
 
 import math
 from dataclasses import dataclass, replace
-from numbers import Real
 
 import numpy as np
 
-from fastbp.errors import OptionError
+from fastbp.errors import check_integer, check_number, settle
 
 BLOCK = 1024
 """Rates are computed this many at a time, from a multiple of it on.
@@ -23,43 +22,6 @@ BLOCK = 1024
 NumPy's vector loops may round the last elements of an array differently from the others; whole blocks put
 every step at the same place whichever range is asked for, so that its rate always has the same bits.
 """
-
-
-def check_number(
-    argument: str,
-    value: object,
-    low: float = 0.0,
-    high: float = math.inf,
-    *,
-    above: bool = False,
-    below: bool = False,
-    alternative: str = "",
-) -> None:
-    """Raise `OptionError` unless `value` is a finite number from `low` to `high`.
-
-    Parameters
-    ----------
-    argument : str
-        What the user calls it.
-    value : object
-    low, high : float
-    above, below : bool
-        Whether it must lie strictly above `low`, strictly below `high`.
-    alternative : str
-        What else it may be, in words.
-    """
-    number = isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
-    if number and (low < value if above else low <= value) and (value < high if below else value <= high):  # type: ignore[operator]
-        return
-    bounds = f"above {low:g}" if above else f"of at least {low:g}"
-    if high < math.inf:
-        bounds += f" and below {high:g}" if below else f" and at most {high:g}"
-    raise OptionError(f"{argument} is {value!r}, and must be a finite number {bounds}{alternative}")
-
-
-def _check_count(argument: str, value: object) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise OptionError(f"{argument} is {value!r}, and must be an integer of at least 1")
 
 
 class Schedule:
@@ -78,6 +40,7 @@ class Schedule:
         -------
         float64[count]
         """
+        first, count = check_integer("first", first, 0), check_integer("count", count, 0)
         start = first - first % BLOCK
         stop = -(-(first + count) // BLOCK) * BLOCK
         with np.errstate(over="ignore"):  # a divisor that overflows gives a rate of 0
@@ -111,10 +74,10 @@ class Constant(Schedule):
     initial: float
 
     def __post_init__(self) -> None:
-        check_number("initial", self.initial)
+        settle(self, check_number, "initial")
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
-        return np.full(step.shape, float(self.initial))
+        return np.full(step.shape, self.initial)
 
 
 @dataclass(frozen=True)
@@ -152,10 +115,10 @@ class InverseScaling(Schedule):
     every: int = 1
 
     def __post_init__(self) -> None:
-        check_number("initial", self.initial)
-        check_number("power", self.power)
-        check_number("decay_steps", self.decay_steps, above=True)
-        _check_count("every", self.every)
+        settle(self, check_number, "initial")
+        settle(self, check_number, "power")
+        settle(self, check_number, "decay_steps", above=True)
+        settle(self, check_integer, "every", least=1)
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         held = step - step % self.every
@@ -189,9 +152,9 @@ class StepDecay(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number("initial", self.initial)
-        _check_count("every", self.every)
-        check_number("factor", self.factor, high=1.0, above=True)
+        settle(self, check_number, "initial")
+        settle(self, check_integer, "every", least=1)
+        settle(self, check_number, "factor", high=1.0, above=True)
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         return self.initial * self.factor ** np.floor(step / self.every)
@@ -224,9 +187,9 @@ class ExponentialDecay(Schedule):
     decay_steps: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number("initial", self.initial)
-        check_number("factor", self.factor, high=1.0, above=True)
-        check_number("decay_steps", self.decay_steps, above=True)
+        settle(self, check_number, "initial")
+        settle(self, check_number, "factor", high=1.0, above=True)
+        settle(self, check_number, "decay_steps", above=True)
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         return self.initial * self.factor ** (step / self.decay_steps)
@@ -260,9 +223,9 @@ class CosineDecay(Schedule):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("initial", self.initial)
-        _check_count("steps", self.steps)
-        check_number("final", self.final)
+        settle(self, check_number, "initial")
+        settle(self, check_integer, "steps", least=1)
+        settle(self, check_number, "final")
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         cosine = np.cos(np.pi * np.minimum(step / self.steps, 1.0))
@@ -296,8 +259,8 @@ class LinearWarmup(Schedule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.schedule, Schedule):
-            check_number("schedule", self.schedule, alternative=", or a schedule by step such as CosineDecay")
-        _check_count("steps", self.steps)
+            settle(self, check_number, "schedule", alternative=", or a schedule by step such as CosineDecay")
+        settle(self, check_integer, "steps", least=1)
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         schedule = self.schedule if isinstance(self.schedule, Schedule) else Constant(self.schedule)
@@ -348,18 +311,19 @@ class Adaptive:
     minimum: float = 1e-6
 
     def __post_init__(self) -> None:
-        check_number("initial", self.initial)
-        check_number("factor", self.factor, low=1.0, above=True)
-        _check_count("patience", self.patience)
-        check_number("tolerance", self.tolerance)
-        check_number("minimum", self.minimum)
+        settle(self, check_number, "initial")
+        settle(self, check_number, "factor", low=1.0, above=True)
+        settle(self, check_integer, "patience", least=1)
+        settle(self, check_number, "tolerance")
+        settle(self, check_number, "minimum")
 
     def start(self) -> "AdaptiveState":
         """Return the state before the first epoch."""
-        return AdaptiveState(float(self.initial))
+        return AdaptiveState(self.initial)
 
     def after_epoch(self, state: "AdaptiveState", loss: float) -> "AdaptiveState":
         """Return the state after an epoch that had this loss."""
+        loss = float(loss)
         stalled = state.stalled + 1 if loss > state.best_loss - self.tolerance else 0
         state = replace(state, best_loss=min(state.best_loss, loss), stalled=stalled)
         if stalled <= self.patience:

@@ -41,10 +41,9 @@ import numpy as np
 
 from fastbp.data.columns import encode, encode_target, fit_columns, fit_target
 from fastbp.data.tables import Table, read_table
-from fastbp.errors import DataError, OptionError, check_choice, check_integer
+from fastbp.errors import DataError, OptionError, check_choice, check_number, check_seed
 from fastbp.network import DTYPES
 from fastbp.preprocessing import MISSING, ClassTarget, NumberTarget, Preprocessing
-from fastbp.schedules import check_number
 
 __all__ = ["Dataset", "batches", "load", "targets"]
 
@@ -155,7 +154,7 @@ def load(
     if not names:
         raise DataError(f"{table.path} has no column beside the target {name!r} to learn it from")
     learned, values = fit_target(table, name, task)
-    share = validation if isinstance(validation, float | int) else None
+    share = None if validation is None or isinstance(validation, str | os.PathLike) else validation
     training = _training_rows(values, isinstance(learned, ClassTarget), share, seed)
     if isinstance(learned, NumberTarget):
         learned = _fit_numbers(table, learned, values[training], standardize)
@@ -211,14 +210,14 @@ def _training_rows(values: np.ndarray, by_class: bool, share: float | None, seed
     training = np.ones(len(values), bool)
     if share is None:
         return training
-    check_number("validation", share, high=1.0, above=True, below=True, alternative=", or a file")
+    share = check_number("validation", share, high=1.0, above=True, below=True, alternative=", or a file")
     n_aside = round(len(values) * share)
     if not 1 <= n_aside < len(values):
         raise OptionError(
             f"validation is {share:g}, which of {len(values)} rows is {n_aside}; at least one row must be on "
             "either side"
         )
-    generator = np.random.default_rng(None if seed is None else check_integer("seed", seed, 0))
+    generator = np.random.default_rng(check_seed(seed))
     order = generator.permutation(len(values))
     if by_class:
         order = order[np.argsort(values[order], kind="stable")]

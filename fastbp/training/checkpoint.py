@@ -24,7 +24,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,15 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastbp.errors import CheckpointError, CheckpointWarning, ModelFileError, OptionError, check_integer
+from fastbp.errors import (
+    CheckpointError,
+    CheckpointWarning,
+    ModelFileError,
+    OptionError,
+    check_integer,
+    settle,
+    shown,
+)
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
 
 KIND, VERSION = "checkpoint", 1
@@ -94,16 +101,21 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike) or not os.fspath(self.path):
             raise OptionError(f"path is {self.path!r}, and must be the name of a folder")
-        check_integer("keep", self.keep, 1)
-        epochs = isinstance(self.every, int | np.integer) and not isinstance(self.every, bool)
-        if not (epochs and self.every >= 1) and not self._seconds():  # type: ignore[operator]
+        settle(self, check_integer, "keep", least=1)
+        if self._seconds():
+            return
+        try:
+            settle(self, check_integer, "every", least=1)
+        except OptionError:
             raise OptionError(
-                f"every is {self.every!r}, and must be a time such as '30s', '5min' or '2h', "
+                f"every is {shown(self.every)}, and must be a time such as '30s', '5min' or '2h', "
                 "or a number of epochs"
-            )
+            ) from None
 
     def _seconds(self) -> float:
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)\s*", str(self.every), re.ASCII)
+        match = isinstance(self.every, str) and re.fullmatch(
+            r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)\s*", self.every, re.ASCII
+        )
         return float(match[1]) * UNITS[match[2]] if match else 0.0
 
     @property
@@ -114,7 +126,7 @@ class Checkpoint:
     @property
     def epochs(self) -> int | None:
         """The epochs between two checkpoints, if they are counted in epochs."""
-        return None if self._seconds() else int(self.every)
+        return None if isinstance(self.every, str) else self.every
 
 
 class Folder:
@@ -123,7 +135,7 @@ class Folder:
     def __init__(self, checkpoint: Checkpoint, description: Mapping[str, Any]):
         # Absolute: a callback may change the working directory.
         self._path = Path(os.path.abspath(os.fsdecode(checkpoint.path)))
-        self._keep = int(checkpoint.keep)
+        self._keep = checkpoint.keep
         self._description = description
 
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
@@ -221,14 +233,8 @@ def made_with_now() -> dict[str, str]:
 
 def plain(value: Any) -> Any:
     """Return a setting as JSON has it, the same for equal settings: a schedule as its name and fields."""
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, Integral):
-        return int(value)  # a float would make seeds equal that are not
-    if isinstance(value, Real):
-        return float(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value):

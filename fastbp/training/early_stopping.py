@@ -3,10 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from fastbp.errors import OptionError, check_choice, check_integer
-from fastbp.schedules import check_number
+from fastbp.errors import OptionError, check_choice, check_flag, check_integer, check_number, settle
 from fastbp.training.metrics import NAMED, Metric, check_metric
 
 
@@ -57,14 +54,13 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        check_integer("patience", self.patience, 1)
-        check_number("minimum_improvement", self.minimum_improvement)
+        settle(self, check_integer, "patience", least=1)
+        settle(self, check_number, "minimum_improvement")
+        settle(self, check_flag, "restore_best")
+        if self.higher_is_better is not None:
+            settle(self, check_flag, "higher_is_better")
         if self.monitor is not None and not isinstance(self.monitor, str):
             check_metric("monitor", self.monitor)
-        for name in ("higher_is_better", "restore_best"):
-            value = getattr(self, name)
-            if not isinstance(value, bool | np.bool_) and not (value is None and name == "higher_is_better"):
-                raise OptionError(f"{name} is {value!r}, and may be True, False")
 
 
 @dataclass(frozen=True)

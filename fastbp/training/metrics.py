@@ -1,12 +1,11 @@
 """Metrics: functions of the targets and the network's outputs that `train` evaluates after every epoch."""
 
 from collections.abc import Callable, Iterable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from fastbp.errors import OptionError, check_choice
+from fastbp.errors import OptionError, as_float, check_choice, is_flag, shown
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -93,6 +92,7 @@ def check_metric(argument: str, metric: str | Metric) -> tuple[str, Metric]:
 
 def check_value(name: str, value: Any) -> float:
     """Return what a metric returned as a float, or say that it is no number."""
-    if isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return float(value)
-    raise OptionError(f"metric {name!r} returned {value!r}, and must return one number")
+    number = float(value) if is_flag(value) else as_float(value)
+    if number is None:
+        raise OptionError(f"metric {name!r} returned {shown(value)}, and must return one number")
+    return number

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import FastbpError, OptionError
+from fastbp.errors import FastbpError, OptionError, check_flag, check_number
 from fastbp.network import Network
-from fastbp.schedules import check_number
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping, Monitor, find_monitor
 from fastbp.training.metrics import Metric, check_metrics
@@ -54,13 +53,11 @@ def check_options(
             raise OptionError(f"early_stopping is {early_stopping!r}, and must be a fastbp.EarlyStopping")
         monitor, checked = find_monitor(early_stopping, checked, validation is not None)
     if max_seconds is not None:
-        check_number("max_seconds", max_seconds, above=True)
+        max_seconds = check_number("max_seconds", max_seconds, above=True)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, and must be a fastbp.Checkpoint")
-    for name, value in (("resume", resume), ("progress", progress)):
-        if not isinstance(value, bool | np.bool_) and not (isinstance(value, str) and value == "auto"):
-            raise OptionError(f"{name} is {value!r}, and may be 'auto', True, False")
-    if not isinstance(resume, str) and resume and checkpoint is None:
+    resume, progress = _check_auto("resume", resume), _check_auto("progress", progress)
+    if resume is True and checkpoint is None:
         raise OptionError("resume is True, and there is no checkpoint to resume from; give checkpoint, too")
     return LoopOptions(
         validation_data=validation,
@@ -69,10 +66,14 @@ def check_options(
         monitor=monitor,
         callbacks=_check_callbacks(callbacks),
         checkpoint=checkpoint,
-        resume=resume if isinstance(resume, str) else bool(resume),
+        resume=resume,
         max_seconds=max_seconds,
         progress=progress,
     )
+
+
+def _check_auto(argument: str, value: bool | str) -> bool | str:
+    return value if isinstance(value, str) and value == "auto" else check_flag(argument, value, ("auto",))
 
 
 def _check_validation(network: Network, validation_data: Any) -> tuple[np.ndarray, np.ndarray]:

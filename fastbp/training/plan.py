@@ -1,16 +1,23 @@
 """What a run is to do, checked and settled before it starts."""
 
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.errors import OptionError, check_choice, check_integer
+from fastbp.errors import (
+    LARGEST_COUNT,
+    LARGEST_INTEGER,
+    OptionError,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_seed,
+)
 from fastbp.network import check_threads, check_weights
 from fastbp.optimizers import SGD, Optimizer
-from fastbp.schedules import Adaptive, Constant, Schedule, check_number
+from fastbp.schedules import Adaptive, Constant, Schedule
 
 UPDATES = ("simultaneous", "sequential")
 MATHS = ("fast", "exact")
@@ -46,7 +53,7 @@ class Plan:
         rate = self.optimizer.learning_rate
         return (
             self.batch_size == 1
-            and isinstance(rate, Real | Adaptive)
+            and isinstance(rate, float | Adaptive)
             and self.optimizer == SGD(rate)
             and self.sample_weight is None
             and self.l2 == self.dropout == self.gradient_clip_norm == 0
@@ -72,6 +79,7 @@ def make_plan(
     threads: int | None = None,
 ) -> Plan:
     """Check the arguments of `fastbp.train` and settle what they leave open."""
+    seed = check_seed(seed)
     if (epochs is None) == (steps is None):
         raise OptionError(
             f"give exactly one of epochs and steps; epochs is {epochs!r} and steps is {steps!r}"
@@ -86,14 +94,12 @@ def make_plan(
         raise OptionError(
             "gradient_clip_norm needs all gradients at once; update='sequential' never has them"
         )
-    if not isinstance(shuffle, bool | np.bool_):
-        raise OptionError(f"shuffle is {shuffle!r}, and may be True, False")
     if steps is None:
-        n_steps = check_integer("epochs", epochs, 1) * -(-n_samples // batch_size)
+        n_steps = check_integer("epochs", epochs, 1, LARGEST_INTEGER) * -(-n_samples // batch_size)
     else:
-        n_steps = check_integer("steps", steps, 1)
-    if n_steps > 2**62:
-        raise OptionError(f"the run would take {n_steps} steps, and may take at most {2**62}")
+        n_steps = check_integer("steps", steps, 1, LARGEST_INTEGER)
+    if n_steps > LARGEST_COUNT:
+        raise OptionError(f"the run would take {n_steps} steps, and may take at most {LARGEST_COUNT}")
     return Plan(
         n_steps=n_steps,
         batch_size=batch_size,
@@ -101,26 +107,19 @@ def make_plan(
         schedule=Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule,
         adaptive=schedule if isinstance(schedule, Adaptive) else None,
         update=check_choice("update", update, UPDATES),
-        shuffle=bool(shuffle),
+        shuffle=check_flag("shuffle", shuffle),
         generator_state=_generator_state(seed),
         math=check_choice("math", math, MATHS),
         sample_weight=check_weights(sample_weight, n_samples, dtype),
-        l2=_number("l2", l2),
-        dropout=_number("dropout", dropout, high=1.0, below=True),
+        l2=check_number("l2", l2),
+        dropout=check_number("dropout", dropout, high=1.0, below=True),
         gradient_clip_norm=0.0
         if gradient_clip_norm is None
-        else _number("gradient_clip_norm", gradient_clip_norm, above=True),
+        else check_number("gradient_clip_norm", gradient_clip_norm, above=True),
         threads=check_threads(threads),
-        seed=None if seed is None else int(seed),
+        seed=seed,
     )
 
 
-def _number(argument: str, value: float, **bounds: Any) -> float:
-    check_number(argument, value, **bounds)
-    return float(value)
-
-
 def _generator_state(seed: int | None) -> int:
-    if seed is not None:
-        seed = check_integer("seed", seed, 0)
     return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])

@@ -43,6 +43,6 @@ def test_r2_of_labels_is_refused():
         r2(np.array([0, 1]), np.eye(2))
 
 
-@pytest.mark.parametrize("value", [1, 0.5, True, np.float32(0.5), np.array(0.5), np.int64(3)])
+@pytest.mark.parametrize("value", [1, 0.5, True, np.True_, np.float32(0.5), np.array(0.5), np.int64(3)])
 def test_one_number_of_any_type_is_a_number(value):
     assert check_value("m", value) == float(value)
