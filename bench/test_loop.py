@@ -63,7 +63,6 @@ def prepare(case):
     math = "exact" if "exact" in case else "fast"
     plan = make_plan(
         n_samples,
-        network.dtype,
         epochs=None,
         steps=steps,
         batch_size=batch_size,

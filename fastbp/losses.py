@@ -5,8 +5,8 @@ outputs. A definition is that of *one sample*; the loss of many is their mean, w
 sample weights: ``sum_i w_i L_i / sum_i w_i``. So is the gradient.
 
 What half_squared_error sums over the outputs, the others average over them, as PyTorch and Keras do:
-mean_squared_error is 2 / K times half_squared_error. The two cross-entropies are computed from ``z``
-together with their activation, which is stable for every ``z`` and makes dL/dz a difference.
+mean_squared_error is 2 / K times half_squared_error. The two cross-entropies and poisson are computed from
+``z`` together with their activation. That is stable for every ``z``, where 1 / a may be infinite.
 `TABLE` has one row for each loss; `fastbp.reference` computes them in plain Python.
 """
 
@@ -103,7 +103,10 @@ TABLE = (
         "poisson",
         POISSON,
         "1/K sum_j (a_j - t_j log a_j), with 0 log 0 = 0",
-        "dL/da_j = (1 - t_j / a_j) / K",
+        (
+            "dL/dz_j = (a_j - t_j) (1 - a_j) / K with sigmoid, (s(z_j) - t_j s(z_j) / a_j) / K with "
+            "softplus, (a_j sum_k t_k - t_j) / K with softmax"
+        ),
         targets="at least 0",
         outputs=("softplus", "sigmoid", "softmax"),
         source=(

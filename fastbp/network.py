@@ -237,7 +237,7 @@ class Network:
         from fastbp.training import layered
 
         X, Y = self.check_data(X, Y)
-        weights = check_weights(sample_weight, len(X), self.dtype)
+        weights = check_weights(sample_weight, len(X))
         return layered.loss(self, X, Y, weights, threads=check_threads(threads))
 
     def gradient(
@@ -268,7 +268,7 @@ class Network:
         from fastbp.training import layered
 
         X, Y = self.check_data(X, Y)
-        weights = check_weights(sample_weight, len(X), self.dtype)
+        weights = check_weights(sample_weight, len(X))
         return layered.gradient(self, X, Y, weights, threads=check_threads(threads))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -416,8 +416,16 @@ def check_threads(threads: int | None) -> int | None:
     return None if threads is None else check_integer("threads", threads, 1)
 
 
-def check_weights(sample_weight: ArrayLike | None, n_samples: int, dtype: np.dtype) -> np.ndarray | None:
-    """Return sample weights as a C-contiguous array of `dtype`, or say what is wrong."""
+WEIGHT_RATIO = 2.0**1000
+"""What the largest sample weight may be of the smallest one above 0."""
+
+
+def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray | None:
+    """Return sample weights as a C-contiguous float64 array, or say what is wrong.
+
+    Only the ratios of weights count. All are multiplied by a power of 2 that brings the largest to between
+    1/2 and 1, so that no sum of theirs leaves float64's range; that changes no bit of a result.
+    """
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight)
@@ -425,16 +433,25 @@ def check_weights(sample_weight: ArrayLike | None, n_samples: int, dtype: np.dty
         raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
     if weights.dtype.kind not in "fiub":
         raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
-    with np.errstate(over="ignore", under="ignore"):
-        converted = np.require(weights, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    with np.errstate(all="ignore"):
+        converted = weights.astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(converted) & (converted >= 0)))
     if len(wrong):
         raise DataError(
-            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite {dtype} of at least 0"
+            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite float64 of at least 0"
         )
     if not converted.any():
         raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
-    return converted
+    largest = converted.max()
+    with np.errstate(all="ignore"):
+        scaled = np.ldexp(converted, -np.frexp(largest)[1])
+    lost = np.flatnonzero((scaled < 1 / WEIGHT_RATIO) & (converted > 0))
+    if len(lost):
+        raise DataError(
+            f"sample_weight[{lost[0]}] is {weights[lost[0]]}, and the largest is {largest}; "
+            f"that may be at most {WEIGHT_RATIO:.1e} times the smallest one above 0"
+        )
+    return scaled
 
 
 def _check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:

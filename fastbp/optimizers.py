@@ -8,7 +8,8 @@ PyTorch's. `fastbp.reference` has every update in plain Python.
 A learning rate is a number, or a schedule from `fastbp.schedules`. ``weight_decay`` pulls every trained
 parameter towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
 
-What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta:
+What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta. What depends
+on hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.
 
 ========  ====  ===============================================================  =============================
 name      code  hyperparameters()                                                state vectors
@@ -166,7 +167,8 @@ class RMSprop(Optimizer):
     alpha : float, default 0.99
         The mean square's memory, from 0 to below 1.
     epsilon : float, default 1e-8
-        Above 0: keeps the division finite.
+        Above 0: keeps the division finite. It counts as the smallest normal number of the network's type
+        (1.2e-38 in float32) if it is below that.
     momentum : float, default 0.0
         From 0 to below 1.
     weight_decay : float, default 0.0
@@ -221,7 +223,8 @@ class Adam(Optimizer):
     beta1, beta2 : float, default 0.9 and 0.999
         The memories of the two moments, from 0 to below 1.
     epsilon : float, default 1e-8
-        Above 0: keeps the division finite.
+        Above 0: keeps the division finite. It counts as the smallest normal number of the network's type
+        (1.2e-38 in float32) if it is below that.
     weight_decay : float, default 0.0
         At least 0. It joins the gradient, and so is divided as the gradient is: see `AdamW`.
 
@@ -274,7 +277,8 @@ class AdamW(Adam):
     beta1, beta2 : float, default 0.9 and 0.999
         The memories of the two moments, from 0 to below 1.
     epsilon : float, default 1e-8
-        Above 0: keeps the division finite.
+        Above 0: keeps the division finite. It counts as the smallest normal number of the network's type
+        (1.2e-38 in float32) if it is below that.
     weight_decay : float, default 0.01
         At least 0.
 

@@ -140,36 +140,96 @@ LOSSES: dict[str, tuple[Callable[..., Number], Callable[[Number, Number, int], N
         mean_over(lambda y, t, f: huber(y - t)),
         lambda y, t, K: (y - t if abs(y - t) <= 1 else sign(y - t)) / K,
     ),
-    "poisson": (
-        mean_over(lambda y, t, f: y - t * f.log(y) if t != 0 else y),
-        lambda y, t, K: (1.0 - t / y) / K,
-    ),
 }
 """The formulas of `fastbp.losses`; the derivative is that by one output of K."""
 
 
-def binary_cross_entropy(z: Vector, t: Vector, f: Any) -> Number:
-    """Return -1/K sum_j [t_j log y_j + (1 - t_j) log(1 - y_j)], with y = s(z), from z."""
+# These are computed together with the output's activation, from z as well: 1 / y and log y are infinite
+# where y underflows, and the loss and its derivative by z are not.
+
+
+def binary_cross_entropy(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Number:
+    """Return -1/K sum_j [t_j log y_j + (1 - t_j) log(1 - y_j)], with y = s(z)."""
     return mean_over(lambda z, t, f: softplus(z, f) - t * z)(z, t, f)
 
 
-def categorical_cross_entropy(z: Vector, t: Vector, f: Any) -> Number:
-    """Return -sum_j t_j log y_j, with y = softmax(z), from z."""
+def binary_cross_entropy_delta(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Vector:
+    """Return dL/dz_j = (y_j - t_j) / K."""
+    return [(y_j - t_j) / len(y) for y_j, t_j in zip(y, t, strict=True)]
+
+
+def categorical_cross_entropy(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Number:
+    """Return -sum_j t_j log y_j, with y = softmax(z)."""
+    return total([t_j * -log_y for t_j, log_y in zip(t, log_softmax(z, f), strict=True)])
+
+
+def categorical_cross_entropy_delta(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Vector:
+    """Return dL/dz_j = y_j - t_j."""
+    return [y_j - t_j for y_j, t_j in zip(y, t, strict=True)]
+
+
+def log_softmax(z: Vector, f: Any) -> Vector:
+    """Return log y_j = z_j - (m + log sum_k e^(z_k - m)), with m = max_k z_k."""
     m = max(z)
     log_sum = f.log(total([f.exp(z_j - m) for z_j in z]))
-    return total([t_j * (m - z_j + log_sum) for z_j, t_j in zip(z, t, strict=True)])
+    return [-(m - z_j + log_sum) for z_j in z]
+
+
+def softplus_over_exp(z: Number, f: Any) -> Number:
+    """Return log(1 + e^z) / e^z, which is 1 where e^z underflows."""
+    u = f.exp(z)
+    return f.log1p(u) / u if u > 0 else 1.0
+
+
+def log_softplus(z: Number, f: Any) -> Number:
+    """Return log log(1 + e^z), below 0 as z + log(log(1 + e^z) / e^z)."""
+    return f.log(softplus(z, f)) if z > 0 else z + f.log(softplus_over_exp(z, f))
+
+
+def softplus_slope_over_value(z: Number, f: Any) -> Number:
+    """Return s(z) / log(1 + e^z), below 0 as (1 - s(z)) / (log(1 + e^z) / e^z)."""
+    return sigmoid(z, f) / softplus(z, f) if z > 0 else sigmoid(-z, f) / softplus_over_exp(z, f)
+
+
+def poisson(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Number:
+    """Return 1/K sum_j (y_j - t_j log y_j), with 0 log 0 = 0."""
+    log_y = {
+        "sigmoid": lambda: [-softplus(-z_j, f) for z_j in z],
+        "softplus": lambda: [log_softplus(z_j, f) for z_j in z],
+        "softmax": lambda: log_softmax(z, f),
+    }[activation]()
+    costs = [y_j - t_j * log_j if t_j != 0 else y_j for y_j, t_j, log_j in zip(y, t, log_y, strict=True)]
+    return total(costs) / len(y)
+
+
+def poisson_delta(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Vector:
+    """Return dL/dz_j, with K the number of outputs.
+
+    - sigmoid: (y_j - t_j) (1 - y_j) / K
+    - softplus: (s(z_j) - t_j s(z_j) / y_j) / K
+    - softmax: (y_j sum_k t_k - t_j) / K
+    """
+    if activation == "softmax":
+        all_t = total(t)
+        d = [y_j * all_t - t_j for y_j, t_j in zip(y, t, strict=True)]
+    elif activation == "softplus":
+        d = [sigmoid(z_j, f) - t_j * softplus_slope_over_value(z_j, f) for z_j, t_j in zip(z, t, strict=True)]
+    else:
+        d = [(y_j - t_j) * sigmoid(-z_j, f) for y_j, t_j, z_j in zip(y, t, z, strict=True)]
+    return [d_j / len(y) for d_j in d]
 
 
 FUSED = {
-    "binary_cross_entropy": (binary_cross_entropy, lambda y, t, K: (y - t) / K),
-    "categorical_cross_entropy": (categorical_cross_entropy, lambda y, t, K: y - t),
+    "binary_cross_entropy": (binary_cross_entropy, binary_cross_entropy_delta),
+    "categorical_cross_entropy": (categorical_cross_entropy, categorical_cross_entropy_delta),
+    "poisson": (poisson, poisson_delta),
 }
-"""The losses computed together with the output's activation: L from z, and dL/dz."""
+"""The losses computed together with the output's activation: L, and dL/dz, from y, t and z."""
 
 
-def sample_loss(y: Vector, t: Vector, z: Vector, loss: str, f: Any) -> Number:
+def sample_loss(y: Vector, t: Vector, z: Vector, activation: str, loss: str, f: Any) -> Number:
     """Return the loss of one sample."""
-    return FUSED[loss][0](z, t, f) if loss in FUSED else LOSSES[loss][0](y, t, f)
+    return FUSED[loss][0](y, t, z, activation, f) if loss in FUSED else LOSSES[loss][0](y, t, f)
 
 
 def output_delta(
@@ -180,10 +240,11 @@ def output_delta(
     loss: str = "half_squared_error",
     f: Any = FLOAT64,
 ) -> Vector:
-    """Return dL/dz of the output layer; only gelu and silu need its z."""
-    derivative = FUSED[loss][1] if loss in FUSED else LOSSES[loss][1]
-    d_y = [derivative(y_j, t_j, len(y)) for y_j, t_j in zip(y, t, strict=True)]
-    return d_y if loss in FUSED else activate_backward(activation, z or y, y, d_y, f)
+    """Return dL/dz of the output layer; only gelu, silu and poisson need its z."""
+    if loss in FUSED:
+        return FUSED[loss][1](y, t, z, activation, f)
+    d_y = [LOSSES[loss][1](y_j, t_j, len(y)) for y_j, t_j in zip(y, t, strict=True)]
+    return activate_backward(activation, z or y, y, d_y, f)
 
 
 # --- one layer, one sample ---------------------------------------------------------------------------
@@ -303,13 +364,17 @@ def clipped(gradients: list[Layer], norm: Number, train_biases: bool, functions:
     """Return the gradients, scaled to the Euclidean norm `norm` all together if theirs is larger.
 
     Pascanu, Mikolov & Bengio (2013), algorithm 1, https://arxiv.org/abs/1211.5063. Fixed biases do not count.
+    The squares are those of numbers divided by the largest, so that none overflows or vanishes.
     """
-    rows = [row for g in gradients for row in (*g.W, *([g.b] if train_biases else []))]
-    length = functions.sqrt(total([g * g for row in rows for g in row]))
-    if length <= norm:
+    numbers = [g for G in gradients for row in (*G.W, *([G.b] if train_biases else [])) for g in row]
+    m = max(abs(g) for g in numbers)
+    length = functions.sqrt(total([(g / m) * (g / m) for g in numbers])) if m > 0 else m
+    if m * length <= norm:
         return gradients
     scale = norm / length
-    return [Layer([[scale * g for g in row] for row in g.W], [scale * g for g in g.b]) for g in gradients]
+    return [
+        Layer([[g / m * scale for g in row] for row in G.W], [g / m * scale for g in G.b]) for G in gradients
+    ]
 
 
 def gradients(
@@ -335,7 +400,7 @@ def loss(
     losses = []
     for x, t in zip(X, Y, strict=True):
         zs, activations = forward_pass(network, x, functions)
-        losses.append(sample_loss(activations[-1], t, zs[-1], loss, functions))
+        losses.append(sample_loss(activations[-1], t, zs[-1], network[-1].activation, loss, functions))
     return mean(losses, sample_weight)
 
 

@@ -176,7 +176,7 @@ def test_cross_entropies_are_finite_however_sure_the_network_is(loss):
     z, t = [900.0, -900.0, 0.0], [0.0, 1.0, 0.0]
     activation = "sigmoid" if loss == "binary_cross_entropy" else "softmax"
     y = reference.activate(activation, z, reference.FLOAT64)
-    error = reference.sample_loss(y, t, z, loss, reference.FLOAT64)
+    error = reference.sample_loss(y, t, z, activation, loss, reference.FLOAT64)
     expected = (900.0 + 900.0 + math.log(2)) / 3 if loss == "binary_cross_entropy" else 1800.0
     assert error == pytest.approx(expected, rel=1e-15)
 

@@ -49,6 +49,12 @@ measured, and with all work beside the chain removed, 43.
 import numpy as np
 
 from fastbp._jit import helper, kernel, routine
+from fastbp.kernels.floating_point import (
+    FLUSHING,
+    NEAREST,
+    floating_point_state,
+    set_floating_point_state,
+)
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.sigmoid_table import (
     CENTRE,
@@ -134,6 +140,8 @@ def fused222_exact(
     until,
 ):
     """Train to step `until` with the bits of `fastbp.reference`; see the module's legend."""
+    state = floating_point_state()
+    set_floating_point_state(NEAREST)
     n_samples = order.size
     order_at, generator_at = address(order), address(generator)
     loss_arguments = address(parameters), address(X), address(T), n_samples, address(parameters), False
@@ -199,6 +207,7 @@ def fused222_exact(
         if stop % record_every == 0 or stop == counters[END]:
             losses[counters[RECORDED]] = mean_loss(*loss_arguments)
             counters[RECORDED] += 1
+    set_floating_point_state(state)
 
 
 # --- the fast kernel ---------------------------------------------------------------------------------
@@ -381,6 +390,8 @@ def fused222_fast(
     next chunk; `slots` [SLOT * n_samples], NaN at first, or empty if rows are not to be guessed; and the
     tables, `guess_table` and `lookup_table`.
     """
+    state = floating_point_state()
+    set_floating_point_state(FLUSHING)
     n_samples = order.size
     guess = slots.size > 0
     X_at, T_at, order_at, generator_at = address(X), address(T), address(order), address(generator)
@@ -480,3 +491,4 @@ def fused222_fast(
         if stop % record_every == 0 or stop == counters[END]:
             losses[counters[RECORDED]] = mean_loss(*loss_arguments)
             counters[RECORDED] += 1
+    set_floating_point_state(state)

@@ -20,6 +20,7 @@ from fastbp.simd import at_address, element, shifted
     BATCH,
     TILE,
     N_GROUPS,
+    N_SLOTS,
     PIECE,
     DONE,
     HAS_TRANSPOSES,
@@ -66,7 +67,7 @@ from fastbp.simd import at_address, element, shifted
     SHARED,
     ITEMS,
     N_FIELDS,
-) = range(53)
+) = range(54)
 """Where a job's integers are; addresses are among them, 0 for what there is none of.
 
 A call of the kernel leaves a long step after PIECE rows, of each group if there are groups, and the next call
@@ -109,8 +110,8 @@ LOSS_SUM, WEIGHT_SUM, EPOCH_LOSS, BATCH_WEIGHT, NOT_FINITE, N_TOTALS = range(6)
 loss of the last epoch that ended, the sum of weights of the batch at hand, and NaN once an epoch ended whose
 loss was not finite, else 0."""
 
-L2, CLIP_NORM, KEEP_PROBABILITY, CLIP_FACTOR, N_NUMBERS = range(5)
-"""Where `NUMBERS` holds options, and the factor that clips this step's gradient."""
+L2, CLIP_NORM, KEEP_PROBABILITY, CLIP_SCALE, CLIP_FACTOR, N_NUMBERS = range(6)
+"""Where `NUMBERS` holds options, and the two factors, one after the other, that clip this step's gradient."""
 
 ITEM_LAYER, ITEM_FIRST, ITEM_ROWS, N_ITEM_FIELDS = range(4)
 """An item of `ITEMS` is rows of a layer's W, or its biases: ITEM_FIRST is -1 then."""

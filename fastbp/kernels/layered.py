@@ -18,6 +18,11 @@ are added, from the first to the last.
 
 How rows are divided into tiles and groups depends on the sizes alone, and an element of a product is the same
 chain of operations wherever it is computed; so any number of threads gives the same bits.
+
+Gradients of tiles are added in pairs, pairs of pairs, and so on, so that rounding errors grow with the
+logarithm of the number of tiles. (Added one after the other, a million rows of float32 that agree were 0.7 %
+off.) Sums of 1, 2, 4, ... tiles that wait for their like are in *slots*, like the ones of a binary number:
+after i tiles as many slots are in use as i has binary ones.
 """
 
 import math
@@ -26,7 +31,16 @@ import numpy as np
 
 from fastbp._jit import helper, kernel, routine
 from fastbp.activations import SOFTMAX
-from fastbp.kernels.elementwise import activate, apply_slope
+from fastbp.kernels.elementwise import (
+    SMALLEST_NORMAL,
+    activate,
+    apply_slope,
+    at_least,
+    at_most,
+    constant,
+    minus,
+)
+from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.job import (
     A_AT,
     A_ROW,
@@ -35,6 +49,7 @@ from fastbp.kernels.job import (
     BATCH_WEIGHT,
     CLIP_FACTOR,
     CLIP_NORM,
+    CLIP_SCALE,
     CLIPS,
     CODE,
     CONSTANTS,
@@ -72,6 +87,7 @@ from fastbp.kernels.job import (
     N_PACKED,
     N_RATES,
     N_SAMPLES,
+    N_SLOTS,
     N_THREADS,
     NOT_FINITE,
     NUMBERS,
@@ -136,13 +152,19 @@ from fastbp.simd import (
     at_address,
     cast,
     element,
+    exponent,
     fma,
+    lane_max,
     lane_sum,
+    magnitude,
     number_of,
     put,
+    scaled,
     shifted,
+    splat,
     store,
     transpose_block,
+    where_less,
     wide,
     wide_load,
     wide_splat,
@@ -151,6 +173,12 @@ from fastbp.simd import (
 
 ROWS_TOGETHER = 16
 """Threads share rows in multiples of this: whole vectors of every type."""
+
+SUMMED_ROWS = 1024
+"""Rows of a sequential step whose gradients are added one after the other: it has no tiles."""
+
+HIGHEST_EXPONENT = constant(126.0, 1022.0)
+"""The power of 2 of which the reciprocal is a normal number."""
 
 
 # --- rows: forward and backward --------------------------------------------------------------------------
@@ -297,16 +325,16 @@ def sum_rows(d, distance, rows, n, init, out):
 
 
 @routine
-def item_gradient(job, area, item, sample, rows, add, out, out_row, like):
-    """Write an item's gradient, from the rows of a tile, to `out`; with `add`, add it."""
+def item_gradient(job, area, item, sample, row, rows, add, out, out_row, like):
+    """Write an item's gradient, from rows of the tile that begins at `sample`, to `out`, or add it."""
     layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
-    d, d_row = outputs_of(job, area, layer + 1, D_AT, 0), of(job, layer + 1, A_ROW)
+    d, d_row = outputs_of(job, area, layer + 1, D_AT, row), of(job, layer + 1, A_ROW)
     n = whole_vectors(of(job, layer + 1, SIZE), d)
     init = out if add else floats(job, ZEROS, like)
     if first < 0:
         sum_rows(d, d_row, rows, n, init, out)
     else:
-        x, x_row = input_at(job, area, layer, sample, 0, like), of(job, layer, A_ROW)
+        x, x_row = input_at(job, area, layer, sample, row, like), of(job, layer, A_ROW)
         init_row = out_row if add else 0
         product(
             element(item, ITEM_ROWS),
@@ -335,6 +363,34 @@ def item_at(job, item):
 def item_size(job, item):
     """Return how many numbers an item is, from its first row to the end of its last."""
     return element(item, ITEM_ROWS) * of(job, element(item, ITEM_LAYER), W_ROW)
+
+
+@helper
+def ones(i):
+    """Return how many binary ones a number has."""
+    count = 0
+    while i > 0:
+        i &= i - 1
+        count += 1
+    return count
+
+
+@routine
+def add_item_gradient(job, area, item, sample, row, rows, i, first_slot, like):
+    """Add an item's gradient, from the rows of tile number i, to those of the tiles before, in pairs.
+
+    `first_slot` is the number of the first of these tiles' slots.
+    """
+    distance, row_distance = field(job, N_PACKED), of(job, element(item, ITEM_LAYER), W_ROW)
+    waiting = ones(i)
+    slot = waiting - 1 if i % 2 == 1 else waiting  # the second of two tiles is added at once
+    gradient = in_packed(job, GRADIENT, (first_slot + slot) * distance + item_at(job, item), like)
+    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, gradient, row_distance, like)
+    after = ones(i + 1)
+    if slot >= after:
+        n_slots = slot - after + 2
+        gradient = in_packed(job, GRADIENT, (first_slot + after - 1) * distance + item_at(job, item), like)
+        sum_slots(gradient, distance, n_slots, item_size(job, item))
 
 
 @routine
@@ -396,24 +452,40 @@ def take(job, previous):
 
 @routine
 def clip(job, like):
-    """Write the factor that brings the gradient of all trained parameters to CLIP_NORM where it is larger."""
+    """Add l2's part to the gradient, and write what brings it to CLIP_NORM if its norm is larger.
+
+    All trained parameters count. The gradient is first scaled by a power of 2 to numbers of about 1, whose
+    squares neither overflow nor vanish.
+    """
     numbers, items = doubles(job, NUMBERS), integers(job, ITEMS)
     l2 = element(numbers, L2)
-    squares = 0.0
+    largest = wide_splat(0.0, floats(job, ZEROS, like))
     for k in range(field(job, N_ITEMS)):
         item = shifted(items, k * N_ITEM_FIELDS)
         at = item_at(job, item)
         g, w = in_packed(job, GRADIENT, at, like), in_packed(job, THETA, at, like)
         decay = wide_splat(0.0 if element(item, ITEM_FIRST) < 0 else l2, g)
-        total = wide_splat(0.0, g)
         for o in range(0, item_size(job, item), wide(g)):
             v = wide_load(g, o) + decay * wide_load(w, o)
             store(g, o, v)
-            total = total + v * v
+            size = magnitude(v)
+            largest = where_less(size, largest, largest, size)  # NaN stays
+    top = at_least(splat(lane_max(largest), largest), SMALLEST_NORMAL(largest))
+    scale = scaled(splat(1.0, largest), minus(at_most(exponent(top), HIGHEST_EXPONENT(largest))))
+    squares = 0.0
+    for k in range(field(job, N_ITEMS)):
+        item = shifted(items, k * N_ITEM_FIELDS)
+        g = in_packed(job, GRADIENT, item_at(job, item), like)
+        total = wide_splat(0.0, g)
+        for o in range(0, item_size(job, item), wide(g)):
+            v = scale * wide_load(g, o)
+            total = fma(v, v, total)
         squares += np.float64(lane_sum(total))
-    norm = math.sqrt(squares)
+    norm, power = math.sqrt(squares), np.float64(lane_max(scale))
     limit = element(numbers, CLIP_NORM)
-    put(numbers, CLIP_FACTOR, limit / norm if norm > limit else 1.0)
+    is_larger = norm > limit * power
+    put(numbers, CLIP_SCALE, power if is_larger else 1.0)
+    put(numbers, CLIP_FACTOR, limit / norm if is_larger else 1.0)
 
 
 # --- a step ----------------------------------------------------------------------------------------------
@@ -436,7 +508,7 @@ def prepare_step(job, like):
     if field(job, WEIGHTS) != 0:
         weight = 0.0
         for r in range(rows):
-            weight += weight_of(job, sample_at(job, first + r), like)
+            weight += weight_of(job, sample_at(job, first + r))
     put(totals, BATCH_WEIGHT, weight)
     rate = element(doubles(job, RATES), min(step - field(job, FIRST_STEP), field(job, N_RATES) - 1))
     step_constants(field(job, OPTIMIZER), doubles(job, HYPER), rate, step + 1, doubles(job, CONSTANTS))
@@ -526,8 +598,13 @@ def sequential_step(job, area, first, rows, like):
         for k in range(field(job, N_ITEMS)):
             item = shifted(items, k * N_ITEM_FIELDS)
             if element(item, ITEM_LAYER) == layer:
+                n_tiles = 0
+                for row in range(0, rows, SUMMED_ROWS):
+                    there = min(SUMMED_ROWS, rows - row)
+                    add_item_gradient(job, area, item, first, row, there, n_tiles, 0, like)
+                    n_tiles += 1
                 gradient = in_packed(job, GRADIENT, item_at(job, item), like)
-                item_gradient(job, area, item, first, rows, False, gradient, of(job, layer, W_ROW), like)
+                sum_slots(gradient, field(job, N_PACKED), ones(n_tiles), item_size(job, item))
                 update_item(job, item, gradient, l2, like)
         if layer > 0:
             propagate(job, area, layer, 0, rows, like)
@@ -535,7 +612,7 @@ def sequential_step(job, area, first, rows, like):
 
 @routine
 def group_gradients(job, thread, first, rows, done, end, like):
-    """Take groups of the batch's rows, of each those from `done` to `end`; add up gradients in slots."""
+    """Take groups of the batch's rows, of each those from `done` to `end`; each adds up its gradients."""
     n_groups, tile, items = field(job, N_GROUPS), field(job, TILE), integers(job, ITEMS)
     area = work_area(job, thread, like)
     share = group_share(rows, n_groups)
@@ -546,10 +623,8 @@ def group_gradients(job, thread, first, rows, done, end, like):
             there = min(tile, stop - sample)
             pass_rows(job, area, thread, sample, 0, there, like)
             for k in range(field(job, N_ITEMS)):
-                item = shifted(items, k * N_ITEM_FIELDS)
-                slot = in_packed(job, GRADIENT, group * field(job, N_PACKED) + item_at(job, item), like)
-                distance = of(job, element(item, ITEM_LAYER), W_ROW)
-                item_gradient(job, area, item, sample, there, sample > start, slot, distance, like)
+                item, i = shifted(items, k * N_ITEM_FIELDS), (sample - start) // tile
+                add_item_gradient(job, area, item, sample, 0, there, i, group * field(job, N_SLOTS), like)
         group = take(job, group)
 
 
@@ -563,7 +638,7 @@ def group_share(rows, n_groups):
 def team_gradients(job, thread, first, rows, done, end, fused, like):
     """Take the tiles from row `done` to `end` through both phases.
 
-    `fused` updates, else the gradient is added up in the first slot. Returns whether to go on.
+    `fused` updates, else the gradients of tiles are added up. Returns whether to go on.
     """
     n_threads, shared, tile = field(job, N_THREADS), integers(job, SHARED), field(job, TILE)
     items, n_items = integers(job, ITEMS), field(job, N_ITEMS)
@@ -585,13 +660,12 @@ def team_gradients(job, thread, first, rows, done, end, fused, like):
         k = take(job, -1)
         while k < n_items:
             item = shifted(items, k * N_ITEM_FIELDS)
-            distance = of(job, element(item, ITEM_LAYER), W_ROW)
             if fused:
-                item_gradient(job, area, item, sample, there, False, scratch, distance, like)
+                distance = of(job, element(item, ITEM_LAYER), W_ROW)
+                item_gradient(job, area, item, sample, 0, there, False, scratch, distance, like)
                 update_item(job, item, scratch, l2, like)
             else:
-                gradient = in_packed(job, GRADIENT, item_at(job, item), like)
-                item_gradient(job, area, item, sample, there, start > 0, gradient, distance, like)
+                add_item_gradient(job, area, item, sample, 0, there, start // tile, 0, like)
             k = take(job, k)
         if not barrier(shared, n_threads):
             return False
@@ -599,14 +673,19 @@ def team_gradients(job, thread, first, rows, done, end, fused, like):
 
 
 @routine
-def add_slots(job, n_slots, like):
-    """Add the groups' gradients, item by item."""
-    items = integers(job, ITEMS)
+def add_slots(job, rows, share, like):
+    """Add what is in slots, item by item, to the first slot: of groups of `share` rows each, one or more."""
+    items, tile, n_groups = integers(job, ITEMS), field(job, TILE), (rows + share - 1) // share
+    distance = field(job, N_PACKED)
     k = take(job, -1)
     while k < field(job, N_ITEMS):
         item = shifted(items, k * N_ITEM_FIELDS)
-        gradient = in_packed(job, GRADIENT, item_at(job, item), like)
-        sum_slots(gradient, field(job, N_PACKED), n_slots, item_size(job, item))
+        for group in range(n_groups):
+            at = group * field(job, N_SLOTS) * distance + item_at(job, item)
+            n_tiles = (min(share, rows - group * share) + tile - 1) // tile
+            sum_slots(in_packed(job, GRADIENT, at, like), distance, ones(n_tiles), item_size(job, item))
+        first = in_packed(job, GRADIENT, item_at(job, item), like)
+        sum_slots(first, field(job, N_SLOTS) * distance, n_groups, item_size(job, item))
         k = take(job, k)
 
 
@@ -621,9 +700,10 @@ def update_all(job, like):
         item = shifted(items, k * N_ITEM_FIELDS)
         gradient = in_packed(job, GRADIENT, item_at(job, item), like)
         if clips:
+            scale = wide_splat(element(numbers, CLIP_SCALE), gradient)
             factor = wide_splat(element(numbers, CLIP_FACTOR), gradient)
             for o in range(0, item_size(job, item), wide(gradient)):
-                store(gradient, o, factor * wide_load(gradient, o))
+                store(gradient, o, factor * (scale * wide_load(gradient, o)))
         update_item(job, item, gradient, l2, like)
         k = take(job, k)
 
@@ -667,8 +747,8 @@ def train_to(job, thread, until, like):
             if thread == 0:
                 put(job, DONE, end)
             return
-        if grouped:
-            add_slots(job, (rows + share - 1) // share, like)
+        if not sequential and (grouped or rows > field(job, TILE)):
+            add_slots(job, rows, share, like)
             if not barrier(shared, n_threads):
                 return
         if fused:
@@ -755,8 +835,12 @@ def layered(job_address, thread, until, inputs, outputs):
         put(job, T, number_of(address(outputs)))
         put(job, X, number_of(address(inputs)))
         put(job, N_SAMPLES, inputs.shape[0])
-    mode = field(job, MODE)
-    if mode in (TRAIN, GRADIENT_ONLY):
+    state = floating_point_state()
+    set_floating_point_state(FLUSHING)
+    finite = True
+    if field(job, MODE) in (TRAIN, GRADIENT_ONLY):
         train_to(job, thread, until, like)
-        return True
-    return evaluate_rows(job, thread, like)
+    else:
+        finite = evaluate_rows(job, thread, like)
+    set_floating_point_state(state)
+    return finite

@@ -27,6 +27,7 @@ from fastbp.kernels.elementwise import (
     tanh,
     tanh_slope,
 )
+from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.job import (
     A_AT,
     A_ROW,
@@ -74,10 +75,10 @@ from fastbp.kernels.job import (
     work_area,
 )
 from fastbp.kernels.layered import count, finish_step, gather
-from fastbp.kernels.output import gradient_of, losses_and_deltas, sample_at, softmax, weight_of
+from fastbp.kernels.output import gives_delta, gradient_of, losses_and_deltas, sample_at, softmax, weight_of
 from fastbp.kernels.product import dots, row_product, whole_vectors
 from fastbp.kernels.shuffle import next_position
-from fastbp.losses import BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR
+from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR
 from fastbp.simd import (
     address,
     at_address,
@@ -136,13 +137,16 @@ def forward(job, area, x, like):
 
 
 @helper
-def moved(w, keep, push, a, decays):
-    """Return a weight's next value: keep w + push a."""
-    return fma(push, a, keep * w if decays else w)
+def moved(w, pull, push, a, decays):
+    """Return a weight's next value: w + pull w + push a.
+
+    Not (1 + pull) w + push a: in float32, 1 + pull would be off by up to 3e-8, which is 3 % of 1e-6.
+    """
+    return fma(push, a, fma(pull, w, w) if decays else w)
 
 
 @routine
-def backward(job, area, layer, rate, keep, like):
+def backward(job, area, layer, rate, shrink, like):
     """Compute D_l from D_{l+1}, without f', and update W_l."""
     d, below = outputs_of(job, area, layer + 1, D_AT, 0), outputs_of(job, area, layer, D_AT, 0)
     a, turned, row = (
@@ -152,8 +156,8 @@ def backward(job, area, layer, rate, keep, like):
     )
     n_out, n = of(job, layer + 1, SIZE), whole_vectors(of(job, layer, SIZE), a)
     step = wide(a)
-    zero, down, keeps = wide_splat(0.0, a), wide_splat(-rate, a), wide_splat(keep, a)
-    decays, sequential = keep != 1.0, field(job, SEQUENTIAL) != 0
+    zero, down, pull = wide_splat(0.0, a), wide_splat(-rate, a), wide_splat(-shrink, a)
+    decays, sequential = shrink != 0.0, field(job, SEQUENTIAL) != 0
     i = 0
     while i + 4 * step <= n:
         s0, s1, s2, s3 = zero, zero, zero, zero
@@ -165,8 +169,8 @@ def backward(job, area, layer, rate, keep, like):
             push = down * error
             w0, w1 = wide_load(w, 0), wide_load(w, step)
             w2, w3 = wide_load(w, 2 * step), wide_load(w, 3 * step)
-            v0, v1 = moved(w0, keeps, push, a0, decays), moved(w1, keeps, push, a1, decays)
-            v2, v3 = moved(w2, keeps, push, a2, decays), moved(w3, keeps, push, a3, decays)
+            v0, v1 = moved(w0, pull, push, a0, decays), moved(w1, pull, push, a1, decays)
+            v2, v3 = moved(w2, pull, push, a2, decays), moved(w3, pull, push, a3, decays)
             if sequential:
                 w0, w1, w2, w3 = v0, v1, v2, v3
             s0, s1, s2, s3 = fma(error, w0, s0), fma(error, w1, s1), fma(error, w2, s2), fma(error, w3, s3)
@@ -184,7 +188,7 @@ def backward(job, area, layer, rate, keep, like):
         for j in range(n_out):
             error = wide_splat(element(d, j), a)
             w = wide_load(turned, j * row + i)
-            v = moved(w, keeps, down * error, a0, decays)
+            v = moved(w, pull, down * error, a0, decays)
             s = fma(error, v if sequential else w, s)
             store(turned, j * row + i, v)
         store(below, i, s)
@@ -192,7 +196,7 @@ def backward(job, area, layer, rate, keep, like):
 
 
 @routine
-def update_first(job, area, x, rate, keep, like):
+def update_first(job, area, x, rate, shrink, like):
     """Update W_0: W_0[i] -= r x_i D_1."""
     d, weights, row = (
         outputs_of(job, area, 1, D_AT, 0),
@@ -201,7 +205,7 @@ def update_first(job, area, x, rate, keep, like):
     )
     n_in, n = of(job, 0, SIZE), whole_vectors(of(job, 1, SIZE), d)
     step = wide(d)
-    down, keeps, decays = wide_splat(-rate, d), wide_splat(keep, d), keep != 1.0
+    down, pull, decays = wide_splat(-rate, d), wide_splat(-shrink, d), shrink != 0.0
     j = 0
     while j + 4 * step <= n:
         d0, d1 = down * wide_load(d, j), down * wide_load(d, j + step)
@@ -209,26 +213,26 @@ def update_first(job, area, x, rate, keep, like):
         for i in range(n_in):
             w = shifted(weights, i * row + j)
             push = wide_splat(element(x, i), d)
-            store(w, 0, moved(wide_load(w, 0), keeps, push, d0, decays))
-            store(w, step, moved(wide_load(w, step), keeps, push, d1, decays))
-            store(w, 2 * step, moved(wide_load(w, 2 * step), keeps, push, d2, decays))
-            store(w, 3 * step, moved(wide_load(w, 3 * step), keeps, push, d3, decays))
+            store(w, 0, moved(wide_load(w, 0), pull, push, d0, decays))
+            store(w, step, moved(wide_load(w, step), pull, push, d1, decays))
+            store(w, 2 * step, moved(wide_load(w, 2 * step), pull, push, d2, decays))
+            store(w, 3 * step, moved(wide_load(w, 3 * step), pull, push, d3, decays))
         j += 4 * step
     while j < n:
         d0 = down * wide_load(d, j)
         for i in range(n_in):
             w, push = shifted(weights, i * row + j), wide_splat(element(x, i), d)
-            store(w, 0, moved(wide_load(w, 0), keeps, push, d0, decays))
+            store(w, 0, moved(wide_load(w, 0), pull, push, d0, decays))
         j += step
 
 
 @routine
-def update_biases(job, area, layer, rate, keep, like):
+def update_biases(job, area, layer, rate, shrink, like):
     """Update b_l -= r D_{l+1}."""
     d, biases = outputs_of(job, area, layer + 1, D_AT, 0), at_address(of(job, layer, B), like)
-    down, keeps, decays = wide_splat(-rate, d), wide_splat(keep, d), keep != 1.0
+    down, pull, decays = wide_splat(-rate, d), wide_splat(-shrink, d), shrink != 0.0
     for j in range(0, of(job, layer + 1, SIZE), wide(d)):
-        store(biases, j, moved(wide_load(biases, j), keeps, down, wide_load(d, j), decays))
+        store(biases, j, moved(wide_load(biases, j), pull, down, wide_load(d, j), decays))
 
 
 # --- one narrow hidden layer: everything in registers ----------------------------------------------------
@@ -365,8 +369,8 @@ def narrow(job, until, like):
                 y = lane_sums(h * v0, h * v1, h * v2, h * v3) + c
             a = activated(output, y)
             t = masked_load(T_at, sample * n_out, n_out, zero4)
-            cost, d = gradient_of(loss, a, t, y)
-            if loss != BINARY_CROSS_ENTROPY:
+            cost, d = gradient_of(loss, output, a, t, y)
+            if not gives_delta(loss):
                 d = d * steepness(output, a)
             d = first_lanes(n_out, scale * d, zero4)
             total += mean * np.float64(lane_sum(first_lanes(n_out, cost, zero4)))
@@ -416,14 +420,9 @@ def narrow(job, until, like):
 # --- any network -----------------------------------------------------------------------------------------
 
 
-@kernel
-def online(job_address, until, unused):
-    """Train to step `until`; `unused` is an array of the network's type."""
-    job = at_address(job_address, job_address)
-    like = zero_of(address(unused))
-    if is_narrow(job, wide(address(unused))):
-        narrow(job, until, like)
-        return
+@routine
+def any_network(job, until, like):
+    """Train a network of any layers."""
     counters, totals = integers(job, COUNTERS), doubles(job, TOTALS)
     order, generator = integers(job, ORDER), at_address(field(job, GENERATOR), np.uint64(0))
     n_samples, shuffles, direct = field(job, N_SAMPLES), field(job, SHUFFLES) != 0, field(job, DIRECT) != 0
@@ -441,21 +440,35 @@ def online(job_address, until, unused):
         else:
             x = gathered
             gather(job, area, position, 0, 1, like)
-        weight = weight_of(job, sample, like)
+        weight = weight_of(job, sample)
         put(totals, BATCH_WEIGHT, weight)
         rate = element(rates, min(step - first_step, last_rate))
         forward(job, area, x, like)
         losses_and_deltas(job, area, position, 0, 1, 1.0 / weight if weight > 0.0 else 0.0, area, like)
         for layer in range(n_layers - 1, -1, -1):
-            keep = 1.0 - rate * (decay + l2)
+            shrink = rate * (decay + l2)
             if layer > 0:
-                backward(job, area, layer, rate, keep, like)
+                backward(job, area, layer, rate, shrink, like)
             if field(job, TRAINS_BIASES) != 0:
-                update_biases(job, area, layer, rate, 1.0 - rate * decay, like)
+                update_biases(job, area, layer, rate, rate * decay, like)
             if layer > 0:
                 a, z = outputs_of(job, area, layer, A_AT, 0), outputs_of(job, area, layer, Z_AT, 0)
                 n = of(job, layer, A_ROW)
                 apply_slope(of(job, layer, CODE), a, z, outputs_of(job, area, layer, D_AT, 0), n)
             else:
-                update_first(job, area, x, rate, keep, like)
+                update_first(job, area, x, rate, shrink, like)
         finish_step(job, 1)
+
+
+@kernel
+def online(job_address, until, unused):
+    """Train to step `until`; `unused` is an array of the network's type."""
+    job = at_address(job_address, job_address)
+    like = zero_of(address(unused))
+    state = floating_point_state()
+    set_floating_point_state(FLUSHING)
+    if is_narrow(job, wide(address(unused))):
+        narrow(job, until, like)
+    else:
+        any_network(job, until, like)
+    set_floating_point_state(state)

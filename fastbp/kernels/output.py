@@ -3,8 +3,18 @@
 import numpy as np
 
 from fastbp._jit import helper, routine
-from fastbp.activations import SOFTMAX
-from fastbp.kernels.elementwise import apply_slope, exp, log, log1p_exp_minus_abs
+from fastbp.activations import SIGMOID, SOFTMAX
+from fastbp.kernels.elementwise import (
+    apply_slope,
+    at_most,
+    constant,
+    exp,
+    exp_minus_abs,
+    log,
+    log1p,
+    log1p_exp_minus_abs,
+    minus,
+)
 from fastbp.kernels.job import (
     A_AT,
     A_ROW,
@@ -37,6 +47,7 @@ from fastbp.losses import (
     HUBER,
     MEAN_ABSOLUTE_ERROR,
     MEAN_SQUARED_ERROR,
+    POISSON,
 )
 from fastbp.simd import (
     cast,
@@ -58,6 +69,9 @@ from fastbp.simd import (
     wide_load,
     wide_splat,
 )
+
+NEGLIGIBLE = constant(2.0**-30, 2.0**-60)
+"""Below this number u, log(1 + u) is u to less than the last bit."""
 
 
 @helper
@@ -91,8 +105,21 @@ def softmax(z, distance, rows, columns, a):
 
 
 @helper
-def gradient_of(loss, y, t, z):
-    """Return the loss of outputs, and its derivative by them, without the factor that averages."""
+def gives_delta(loss):
+    """Whether `gradient_of` gives the derivative by z, and not that by y.
+
+    These losses have derivatives by y that no number can hold: 1 / y is infinite for an output that
+    underflows, and f'(z) is then 0. Their product is of moderate size.
+    """
+    return loss in (BINARY_CROSS_ENTROPY, POISSON)
+
+
+@helper
+def gradient_of(loss, code, y, t, z):
+    """Return the loss of outputs, and its derivative by y, or by z: see `gives_delta`.
+
+    Both are without the factor that averages. `code` is that of the output activation, y = f(z).
+    """
     zero, one, half = splat(0.0, y), splat(1.0, y), splat(0.5, y)
     e = y - t
     if loss == HALF_SQUARED_ERROR:
@@ -110,8 +137,64 @@ def gradient_of(loss, y, t, z):
     if loss == BINARY_CROSS_ENTROPY:
         positive = where_less(z, zero, zero, z)
         return fma(zero - t, z, positive) + log1p_exp_minus_abs(z), e
-    # POISSON: 0 log 0 = 0
-    return where_equal(t, zero, y, fma(zero - t, log(y), y)), one - t / y
+    return poisson_of_sigmoid(y, t, z) if code == SIGMOID else poisson_of_softplus(y, t, z)
+
+
+@helper
+def poisson_cost(y, t, log_y):
+    """Return y - t log y, with 0 log 0 = 0."""
+    return where_equal(t, splat(0.0, y), y, fma(minus(t), log_y, y))
+
+
+@helper
+def poisson_of_sigmoid(y, t, z):
+    """Return the Poisson loss and dL/dz = (y - t) (1 - y), with log y = min(z, 0) - log(1 + e^-|z|)."""
+    zero, one = splat(0.0, y), splat(1.0, y)
+    u, u_rest = exp_minus_abs(z)
+    rest_of_one = where_less(zero, z, u, one) / (one + u)
+    return poisson_cost(y, t, at_most(z, zero) - log1p(u, u_rest)), (y - t) * rest_of_one
+
+
+@helper
+def poisson_of_softplus(y, t, z):
+    """Return the Poisson loss and dL/dz = s(z) (1 - t / y), as (u - t / r) / (1 + u) below 0.
+
+    With u = e^-|z| and r = y / e^z = log(1 + u) / u below 0, where log y = z + log r. Above, r = y.
+    """
+    zero, one = splat(0.0, y), splat(1.0, y)
+    u, u_rest = exp_minus_abs(z)
+    least = where_less(u, NEGLIGIBLE(u), NEGLIGIBLE(u), u)  # there log(1 + u) is u
+    r = where_less(zero, z, y, log1p(least, where_less(u, NEGLIGIBLE(u), zero, u_rest)) / least)
+    slope = (where_less(zero, z, one, u) - t / r) / (one + u)
+    return poisson_cost(y, t, at_most(z, zero) + log(r)), slope
+
+
+@helper
+def poisson_row(y, t, z, columns, scale, delta):
+    """Write dL/dz_j = y_j sum_k t_k - t_j, times `scale`, for softmax outputs; return sum_j of the losses.
+
+    log y_j = z_j - m + log max_k y_k, with m = max_k z_k. What lies beyond the last output becomes 0.
+    """
+    step = wide(y)
+    zero, lowest = wide_splat(0.0, y), wide_splat(-np.inf, y)
+    top, largest, total = lowest, zero, zero
+    for j in range(0, columns, step):
+        left = columns - j
+        v, a = first_lanes(left, wide_load(z, j), lowest), first_lanes(left, wide_load(y, j), zero)
+        top = where_less(v, top, top, v)
+        largest = where_less(a, largest, largest, a)
+        total = total + masked_load(t, j, left, zero)
+    m, log_largest = wide_splat(lane_max(top), y), log(wide_splat(lane_max(largest), y))
+    sum_of_targets = wide_splat(lane_sum(total), y)
+    cost = zero
+    for j in range(0, columns, step):
+        left = columns - j
+        a, targets = wide_load(y, j), masked_load(t, j, left, zero)
+        log_y = (wide_load(z, j) - m) + log_largest
+        cost = cost + first_lanes(left, poisson_cost(a, targets, log_y), zero)
+        d = scale * fma(a, sum_of_targets, minus(targets))
+        store(delta, j, first_lanes(left, d, zero))
+    return lane_sum(cost)
 
 
 @helper
@@ -121,9 +204,9 @@ def sample_at(job, i):
 
 
 @helper
-def weight_of(job, sample, like):
+def weight_of(job, sample):
     """Return the weight of a sample."""
-    return np.float64(element(floats(job, WEIGHTS, like), sample)) if field(job, WEIGHTS) != 0 else 1.0
+    return element(doubles(job, WEIGHTS), sample) if field(job, WEIGHTS) != 0 else 1.0
 
 
 @helper
@@ -167,19 +250,24 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch, like):
     softmaxed = of(job, last, CODE) == SOFTMAX
     mean = 1.0 if loss == HALF_SQUARED_ERROR else 1.0 / columns
     zero = wide_splat(0.0, a)
+    code = of(job, last, CODE)
     for r in range(rows):
         o = r * distance
         i = sample_at(job, sample + row + r)
-        weight = weight_of(job, i, like)
+        weight = weight_of(job, i)
         scale = wide_splat(weight * factor * mean, a)
         targets = shifted(floats(job, T, like), i * columns)
+        if softmaxed and loss == POISSON:
+            cost = poisson_row(shifted(a, o), targets, shifted(z, o), columns, scale, shifted(delta, o))
+            put(row_losses, r, weight * mean * np.float64(cost))
+            continue
         total = zero
         inner = zero
         for j in range(0, columns, wide(a)):
             left = columns - j
             t = masked_load(targets, j, left, zero)
             y = wide_load(a, o + j)
-            cost, d = gradient_of(loss, y, t, wide_load(z, o + j))
+            cost, d = gradient_of(loss, code, y, t, wide_load(z, o + j))
             total = total + first_lanes(left, cost, zero)
             d = first_lanes(left, scale * d, zero)
             inner = fma(d, y, inner) if softmaxed else inner
@@ -190,8 +278,8 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch, like):
                 d = wide_load(a, o + j) * (wide_load(delta, o + j) - average)
                 store(delta, o + j, first_lanes(columns - j, d, zero))
         put(row_losses, r, weight * mean * np.float64(lane_sum(total)))
-    if not softmaxed and loss != BINARY_CROSS_ENTROPY:
-        apply_slope(of(job, last, CODE), a, z, delta, rows * distance)
+    if not softmaxed and not gives_delta(loss):
+        apply_slope(code, a, z, delta, rows * distance)
 
 
 BLOCK_VECTORS = 3
@@ -228,7 +316,7 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch, like):
     for r in range(step):
         i = sample_at(job, sample + r)
         put(labels, r, cast(element(integers(job, LABELS), i), like))
-        put(scales, r, cast(weight_of(job, i, like) * factor, like))
+        put(scales, r, cast(weight_of(job, i) * factor, like))
     label, scale = wide_load(labels, 0), wide_load(scales, 0)
     share, zero, chosen = scale / total, wide_splat(0.0, z), top
     for j in range(columns):
@@ -240,7 +328,7 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch, like):
     transpose_block(powers, 0, step, delta, 0, distance)
     row_losses = shifted_to_batch(job, sample)
     for r in range(step):
-        weight = weight_of(job, sample_at(job, sample + r), like)
+        weight = weight_of(job, sample_at(job, sample + r))
         put(row_losses, r, weight * np.float64(element(costs, r)))
 
 
@@ -261,7 +349,7 @@ def cross_entropy(job, z, delta, distance, sums, sample, rows, factor, like):
         i = sample_at(job, sample + r)
         top, total = exponentials(shifted(z, o), columns, shifted(delta, o))
         put(sums, r, total)
-        scale = cast(weight_of(job, i, like) * factor, like)
+        scale = cast(weight_of(job, i) * factor, like)
         share = wide_splat(scale / total, z)
         if has_labels:
             for j in range(0, columns, step):
@@ -283,5 +371,5 @@ def cross_entropy(job, z, delta, distance, sums, sample, rows, factor, like):
     for r in range(0, rows, step):
         store(sums, r, log(wide_load(sums, r)))
     for r in range(rows):
-        weight = weight_of(job, sample_at(job, sample + r), like)
+        weight = weight_of(job, sample_at(job, sample + r))
         put(row_losses, r, weight * (element(row_losses, r) + np.float64(element(sums, r))))

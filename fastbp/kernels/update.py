@@ -3,6 +3,7 @@
 import math
 
 from fastbp._jit import helper, routine
+from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
 from fastbp.optimizers import ADAM_CODE, ADAMW_CODE, RMSPROP_CODE, SGD_CODE
 from fastbp.simd import (
     element,
@@ -17,8 +18,8 @@ from fastbp.simd import (
     wide_splat,
 )
 
-RATE, PACE, EPSILON, KEEP = range(4)
-"""Where `step_constants` puts what an update needs of the step."""
+RATE, PACE, EPSILON, SHRINK = range(4)
+"""Where `step_constants` puts what an update needs of the step. SHRINK is r times AdamW's weight decay."""
 
 N_STEP_CONSTANTS = 4
 
@@ -35,13 +36,20 @@ def step_constants(code, hyper, rate, step, constants):
         unbias = math.sqrt(1.0 - element(hyper, 2) ** step)
         put(constants, PACE, rate * unbias / (1.0 - element(hyper, 1) ** step))
         put(constants, EPSILON, element(hyper, 3) * unbias)
-        put(constants, KEEP, 1.0 - rate * element(hyper, 0) if code == ADAMW_CODE else 1.0)
+        put(constants, SHRINK, rate * element(hyper, 0) if code == ADAMW_CODE else 0.0)
 
 
 @helper
 def constant(numbers, i, theta):
     """Return a vector of the i-th float64 at `numbers`, in the type at `theta`."""
     return wide_splat(element(numbers, i), theta)
+
+
+@helper
+def positive(number, theta):
+    """Return a vector of a number above 0, in the type at `theta`: not 0 even where that is too coarse."""
+    smallest = SMALLEST_NORMAL(wide_splat(0.0, theta))
+    return at_least(wide_splat(number, theta), smallest)
 
 
 @routine
@@ -53,7 +61,9 @@ def update(code, hyper, constants, l2, theta, gradient, first, second, n):
     code : int
         Of the optimizer.
     hyper, constants
-        Addresses of float64 numbers: the optimizer's, and those of `step_constants`.
+        Addresses of float64 numbers: the optimizer's, and those of `step_constants`. What is computed from
+        them alone is computed in float64, and rounded once: in float32, 1 - 0.999 from a rounded 0.999 would
+        be off by 5e-5 of itself.
     l2 : float
     theta, gradient, first, second
         Addresses of the parameters, their gradient, and the optimizer's state vectors.
@@ -80,8 +90,8 @@ def update(code, hyper, constants, l2, theta, gradient, first, second, n):
                 store(theta, k, fma(down, fma(momentum, v, g) if nesterov else v, w))
     elif code == RMSPROP_CODE:
         decay = wide_splat(element(hyper, 0) + l2, theta)
-        alpha, epsilon = constant(hyper, 1, theta), constant(hyper, 2, theta)
-        rest, momentum = one - alpha, constant(hyper, 3, theta)
+        alpha, epsilon = constant(hyper, 1, theta), positive(element(hyper, 2), theta)
+        rest, momentum = wide_splat(1.0 - element(hyper, 1), theta), constant(hyper, 3, theta)
         moving = element(hyper, 3) != 0.0
         for k in range(0, n, step):
             w = wide_load(theta, k)
@@ -96,9 +106,10 @@ def update(code, hyper, constants, l2, theta, gradient, first, second, n):
     elif code in (ADAM_CODE, ADAMW_CODE):
         decay = wide_splat(l2 + (element(hyper, 0) if code == ADAM_CODE else 0.0), theta)
         beta1, beta2 = constant(hyper, 1, theta), constant(hyper, 2, theta)
-        rest1, rest2 = one - beta1, one - beta2
-        pace, epsilon = constant(constants, PACE, theta), constant(constants, EPSILON, theta)
-        keep = constant(constants, KEEP, theta)
+        rest1 = wide_splat(1.0 - element(hyper, 1), theta)
+        rest2 = wide_splat(1.0 - element(hyper, 2), theta)
+        pace, epsilon = constant(constants, PACE, theta), positive(element(constants, EPSILON), theta)
+        shrink = constant(constants, SHRINK, theta)
         for k in range(0, n, step):
             w = wide_load(theta, k)
             g = fma(decay, w, wide_load(gradient, k))
@@ -106,10 +117,10 @@ def update(code, hyper, constants, l2, theta, gradient, first, second, n):
             v = fma(beta2, wide_load(second, k), rest2 * g * g)
             store(first, k, m)
             store(second, k, v)
-            store(theta, k, fma(keep, w, zero - pace * m / (root(v) + epsilon)))
+            store(theta, k, w - fma(shrink, w, pace * m / (root(v) + epsilon)))
     else:  # RPROP
         minus, plus = constant(hyper, 0, theta), constant(hyper, 1, theta)
-        smallest, largest = constant(hyper, 2, theta), constant(hyper, 3, theta)
+        smallest, largest = positive(element(hyper, 2), theta), constant(hyper, 3, theta)
         decay = wide_splat(l2, theta)
         for k in range(0, n, step):
             w = wide_load(theta, k)
@@ -127,9 +138,9 @@ def update(code, hyper, constants, l2, theta, gradient, first, second, n):
 
 @routine
 def sum_slots(gradient, distance, n_slots, n):
-    """Add the gradients of all slots, `distance` numbers apart, to the first, from the first to the last."""
+    """Add the gradients of all slots, `distance` numbers apart, to the first, from the last to the first."""
     for k in range(0, n, wide(gradient)):
-        total = wide_load(gradient, k)
-        for slot in range(1, n_slots):
+        total = wide_load(shifted(gradient, (n_slots - 1) * distance), k)
+        for slot in range(n_slots - 2, -1, -1):
             total = total + wide_load(shifted(gradient, slot * distance), k)
         store(gradient, k, total)

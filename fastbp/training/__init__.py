@@ -77,7 +77,8 @@ def train(
         Makes the shuffling and the dropout reproducible: the same seed gives the same bits, for one version
         of the libraries and one kind of CPU.
     sample_weight : array_like, shape (n_samples,), optional
-        The loss of a batch is the mean weighted by these, ``sum_i w_i L_i / sum_i w_i``.
+        The loss of a batch is the mean weighted by these, ``sum_i w_i L_i / sum_i w_i``. Only their ratios
+        count; the largest may be 1e301 times the smallest one above 0.
     l2 : float
         Adds ``l2 / 2`` times the sum of all squared weights, biases left out, to the loss that is minimised.
     dropout : float
@@ -112,7 +113,8 @@ def train(
         The result has the same bits for any number.
     math : {"fast", "exact"}
         "exact" gives the bits of `fastbp.reference`, on the kernel "fused222" alone. "fast" reorders and
-        fuses operations; the fused kernel then takes the sigmoid from a table that is within 2 ulp.
+        fuses operations, and takes numbers below the smallest normal one for 0; the fused kernel then takes
+        the sigmoid from a table that is within 2 ulp.
     kernel : {"auto", "fused222", "online", "layered"}
         Which kernel to run. "fused222" is for 2-2-2 sigmoid networks, half the squared error and plain SGD,
         one sample a step; "online" for any network and SGD without momentum, one sample a step; "layered" is
@@ -167,7 +169,6 @@ def train(
     X, Y = network.check_data(X, Y)
     plan = make_plan(
         len(X),
-        network.dtype,
         epochs=epochs,
         steps=steps,
         batch_size=batch_size,

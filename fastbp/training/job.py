@@ -40,7 +40,8 @@ ITEM_BYTES, ITEM_ROWS = 16 * 1024, 128
 """An item of the update has so many rows of a W, or more if they are short."""
 
 NEED_Z = tuple(row.code for row in activations.TABLE if row.derivative_of == "z")
-CROSS_ENTROPIES = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY)
+FROM_Z = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY, losses.POISSON)
+"""Losses that are computed from the output layer's pre-activations."""
 
 X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fields.X_UINT8}
 """Types of X that kernels convert row by row; others are converted as a whole beforehand."""
@@ -248,9 +249,7 @@ class Job:
             last = boundary == self.n_layers
             self.set_of(boundary, fields.A_ROW, row)
             self.set_of(boundary, fields.A_AT, a_at := room(rows * row))
-            keeps_z = backward and (
-                self.of(boundary, fields.CODE) in NEED_Z or (last and loss in CROSS_ENTROPIES)
-            )
+            keeps_z = backward and (self.of(boundary, fields.CODE) in NEED_Z or (last and loss in FROM_Z))
             self.set_of(boundary, fields.Z_AT, room(rows * row) if keeps_z else a_at)
             if backward:
                 self.set_of(boundary, fields.D_AT, room(rows * row))
@@ -309,14 +308,18 @@ class Job:
         else:
             large = max(SHORTEST_LARGE_TILE, int(LARGE_TILE_WORK / row_work(self.network)))
             tile = min(batch, max(min(LARGE_TILE, large), cached))
-        slots = max(groups, int(sequential or clips or not update or batch > tile))
+        summed = kernels.SUMMED_ROWS if sequential else tile
+        tiles = -(-(-(-batch // groups) if groups else batch) // summed)
+        fused = update and not (groups or sequential or clips) and batch <= tile
+        slots = 0 if fused else tiles.bit_length()
         self.set(fields.PIECE, batch)
+        self.set(fields.N_SLOTS, slots)
         self.set(fields.BATCH, batch)
         self.set(fields.N_GROUPS, groups)
         self.set(fields.TRAINS_BIASES, biases)
         self.set(fields.CLIPS, clips)
         self.set(fields.SEQUENTIAL, sequential)
-        self.set(fields.GRADIENT, aligned_zeros(slots * packing.size, self.dtype))
+        self.set(fields.GRADIENT, aligned_zeros(max(1, groups) * slots * packing.size, self.dtype))
         self.set(fields.ROW_LOSSES, aligned_zeros(batch, np.float64))
         self.set(fields.CONSTANTS, np.zeros(N_STEP_CONSTANTS))
         self.set(fields.HYPER, np.zeros(4))

@@ -62,7 +62,6 @@ class Plan:
 
 def make_plan(
     n_samples: int,
-    dtype: np.dtype,
     *,
     epochs: int | None,
     steps: int | None,
@@ -110,7 +109,7 @@ def make_plan(
         shuffle=check_flag("shuffle", shuffle),
         generator_state=_generator_state(seed),
         math=check_choice("math", math, MATHS),
-        sample_weight=check_weights(sample_weight, n_samples, dtype),
+        sample_weight=check_weights(sample_weight, n_samples),
         l2=check_number("l2", l2),
         dropout=check_number("dropout", dropout, high=1.0, below=True),
         gradient_clip_norm=0.0

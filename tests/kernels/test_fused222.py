@@ -22,7 +22,6 @@ def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int
     X, Y = network.check_data(case.X, case.Y)
     plan = make_plan(
         len(X),
-        network.dtype,
         epochs=None,
         steps=steps,
         batch_size=1,

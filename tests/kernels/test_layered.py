@@ -122,7 +122,6 @@ def test_optimizers_follow_pytorch(trajectory):
             X, Y = network.check_data(problem["X"], problem["Y"])
             plan = make_plan(
                 len(X),
-                network.dtype,
                 epochs=None,
                 steps=trajectory.steps[-1],
                 batch_size=trajectory.batch_size,
@@ -163,7 +162,6 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
         X, Y = network.check_data(*task.samples())
         plan = make_plan(
             len(X),
-            network.dtype,
             epochs=None,
             steps=60,
             batch_size=4,
@@ -329,9 +327,7 @@ def test_padding_stays_zero_and_finite(hidden):
     X, Y = network.check_data(X, Y)
     for batch_size, kind in ((4, LayeredRun), (1, OnlineRun)):
         optimizer = fastbp.Adam(0.01) if batch_size > 1 else fastbp.SGD(0.01)
-        plan = make_plan(
-            len(X), network.dtype, epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0
-        )
+        plan = make_plan(len(X), epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0)
         run = kind(network, X, Y, plan)
         run.advance(plan.n_steps)
         assert np.isfinite(run.theta).all()

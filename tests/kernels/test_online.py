@@ -114,7 +114,6 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
         optimizer = fastbp.SGD(fastbp.schedules.ExponentialDecay(0.1, 0.9))
         plan = make_plan(
             len(X),
-            network.dtype,
             epochs=None,
             steps=60,
             batch_size=1,

@@ -14,7 +14,6 @@ from tests.processes import run
 
 PLAN = make_plan(
     1003,
-    np.dtype("float32"),
     epochs=None,
     steps=60,
     batch_size=48,
