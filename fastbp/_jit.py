@@ -3,7 +3,8 @@
 the cache on disk
     Compilation happens once a machine. The cache lives in a folder named after a hash of the
     package's compiled sources, because Numba looks only at the file that a function stands in: it
-    would not see a change in a helper from another file.
+    would not see a change in a helper from another file. The processor is in the hash too, since kernels
+    are built for the width of its vectors.
 ``nogil=True``
     Kernels hold no Python object, so threads train at the same time.
 ``error_model="numpy"``
@@ -30,15 +31,17 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.dispatcher import _FunctionCompiler
 
+from fastbp import processor
 from fastbp.errors import NotSupportedError
 
 _PACKAGE = Path(__file__).parent
 
 
 def _cache_folder() -> str:
-    """Return NUMBA_CACHE_DIR or the user's cache folder, and in it a folder for these very sources."""
-    sources = [_PACKAGE / "_jit.py", _PACKAGE / "simd.py", *sorted((_PACKAGE / "kernels").glob("*.py"))]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    """Return, in NUMBA_CACHE_DIR or the user's cache folder, one for these sources and this processor."""
+    sources = [_PACKAGE / name for name in ("_jit.py", "processor.py", "simd.py")]
+    code = [source.read_bytes() for source in (*sources, *sorted((_PACKAGE / "kernels").glob("*.py")))]
+    digest = hashlib.sha256(b"".join([*code, processor.identity().encode()])).hexdigest()[:16]
     try:
         user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:  # a user without a home: a folder that cannot be, so that nothing is cached

@@ -13,10 +13,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+from fastbp.processor import FEATURES, HAS_FMA, WIDTH
 
 _BIT, _INT32, _INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _SUFFIX = {
@@ -26,22 +28,6 @@ _SUFFIX = {
     types.int64: "i64",
     types.uint64: "i64",
 }
-
-
-def _features() -> set[str]:
-    """Return what the processor that code is compiled for can do, as LLVM names it."""
-    if config.CPU_NAME or config.CPU_FEATURES:
-        return {name[1:] for name in (config.CPU_FEATURES or "").split(",") if name.startswith("+")}
-    return {name for name, there in binding.get_host_cpu_features().items() if there}
-
-
-FEATURES = _features()
-
-WIDTH = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
-"""Bytes of the processor's vectors."""
-
-N_REGISTERS = 16 if "sse2" in FEATURES and WIDTH < 64 else 32
-"""Vectors that it holds: 32 with AVX-512, and on ARM."""
 
 
 def lanes(itemsize: int) -> int:
@@ -87,8 +73,21 @@ def emit_llvm(builder, name, vec, arguments):
     return builder.call(function, arguments)
 
 
+def emit_fma(builder, kind, a, b, c):
+    """Compute a b + c, of numbers or vectors: rounded once if the processor can do that.
+
+    LLVM would call a function of the C library for every lane where it cannot.
+    """
+    if HAS_FMA:
+        return emit_llvm(builder, "fma", kind, [a, b, c])
+    return builder.fadd(builder.fmul(a, b), c)
+
+
 def emit_shuffle(builder, value, lanes, other=None):
     """Return the lanes with these numbers, of one vector, or of two that stand side by side."""
+    n = value.type.count if other is None else 2 * value.type.count
+    if max(lanes) >= n:
+        raise IndexError(f"a vector of {n} lanes has none with the number {max(lanes)}")
     mask = ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes)
     return builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
 
@@ -220,6 +219,28 @@ def wide_splat(typing, value, address):
 
 
 @intrinsic
+def wide_splat_4(typing, value, address):
+    """Return what `wide_splat` returns, but with 4 lanes if the processor's vectors have fewer."""
+    vec = Vec(address.dtype, max(4, lanes(_bytes(address.dtype))))
+
+    def generate(context, builder, signature, arguments):
+        number = context.cast(builder, arguments[0], value, vec.element)
+        return emit_splat(builder, number, context.get_value_type(vec))
+
+    return vec(value, address), generate
+
+
+@intrinsic
+def load_like(typing, address, offset, like):
+    """Return a vector with as many lanes as `like` from address[offset] on."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(_vector_pointer(context, builder, like, *arguments[:2]), align=_bytes(like))
+
+    return like(address, types.intp, like), generate
+
+
+@intrinsic
 def masked_load(typing, address, offset, n, other):
     """Return `other` with the first n lanes from address[offset : offset + n]; nothing beyond is touched."""
     vec = other
@@ -306,7 +327,8 @@ def emit_lane_sums(builder, parts):
     """Reduce vectors to one that has the sum of each in a lane; their number is a power of 2.
 
     A vector holds groups of lanes, the partial sums of one each. Two vectors become one, with groups half as
-    wide; when one is left, its groups become narrower, and so it becomes shorter.
+    wide; when one is left, its groups become narrower, and so it becomes shorter. If groups are single lanes
+    and several vectors are left, these are put one behind the other.
     """
     group = parts[0].type.count
     while group > 1:
@@ -319,6 +341,14 @@ def emit_lane_sums(builder, parts):
             builder.fadd(emit_shuffle(builder, x, first, y), emit_shuffle(builder, x, second, y))
             for x, y in pairs
         ]
+    return emit_join(builder, parts)
+
+
+def emit_join(builder, parts):
+    """Put vectors one behind the other; their number is a power of 2."""
+    while len(parts) > 1:
+        both = list(range(2 * parts[0].type.count))
+        parts = [emit_shuffle(builder, x, both, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
 
@@ -344,10 +374,10 @@ def spread(typing, vec, index):
 
 @intrinsic
 def fma(typing, a, b, c):
-    """Return a * b + c, rounded once: numbers or vectors."""
+    """Return a * b + c, of numbers or vectors: rounded once if the processor can do that."""
 
     def generate(context, builder, signature, arguments):
-        return emit_llvm(builder, "fma", a, arguments)
+        return emit_fma(builder, a, *arguments)
 
     return a(a, a, a), generate
 
@@ -447,8 +477,7 @@ def polynomial(float32: tuple[float, ...], float64: tuple[float, ...]) -> Any:
             terms = [_constant(t, c) for c in coefficients[x.element if isinstance(x, Vec) else x]]
             while len(terms) > 1:
                 pairs = [
-                    emit_llvm(builder, "fma", x, [terms[i + 1], power, terms[i]])
-                    for i in range(0, len(terms) - 1, 2)
+                    emit_fma(builder, x, terms[i + 1], power, terms[i]) for i in range(0, len(terms) - 1, 2)
                 ]
                 terms = pairs + terms[len(pairs) * 2 :]
                 power = builder.fmul(power, power) if len(terms) > 1 else power
@@ -609,7 +638,7 @@ def scaled(typing, vec, n):
     """Return vec * 2^n, rounded once: n are whole numbers below 2^11 (float64) or 2^8 (float32)."""
 
     def generate(context, builder, signature, arguments):
-        lower = _scale_at_once if WIDTH == 64 else _scale_in_two_steps
+        lower = _scale_at_once if "avx512f" in FEATURES else _scale_in_two_steps
         return lower(builder, vec, *arguments)
 
     return vec(vec, vec), generate
@@ -620,7 +649,7 @@ _DIGITS = {types.float32: 23, types.float64: 52}
 
 def _scale_at_once(builder, vec, value, n):
     """Use AVX-512's vscalef, which works on whole registers: the vector is cut into, or padded to, such."""
-    width = lanes(_bytes(vec))
+    width = 64 // _bytes(vec)
     whole = ir.VectorType(value.type.element, width)
     letter, mask = ("s", ir.IntType(16)) if vec.element == types.float32 else ("d", ir.IntType(8))
     shape = ir.FunctionType(whole, [whole, whole, whole, mask, _INT32])
@@ -632,14 +661,9 @@ def _scale_at_once(builder, vec, value, n):
         a, b = (emit_shuffle(builder, v, chosen) for v in (value, n))
         current_rounding = _INT32(4)
         pieces.append(builder.call(function, [a, b, a, mask(-1), current_rounding]))
-    while len(pieces) & (len(pieces) - 1):  # halves can only be joined with their like
-        pieces.append(pieces[-1])
-    while len(pieces) > 1:
-        pieces = [
-            emit_shuffle(builder, low, list(range(2 * low.type.count)), high)
-            for low, high in zip(pieces[::2], pieces[1::2], strict=True)
-        ]
-    return emit_shuffle(builder, pieces[0], list(range(vec.lanes)))
+    while len(pieces) & (len(pieces) - 1):
+        pieces.append(pieces[-1])  # beyond the last lane
+    return emit_shuffle(builder, emit_join(builder, pieces), list(range(vec.lanes)))
 
 
 def _scale_in_two_steps(builder, vec, value, n):

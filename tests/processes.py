@@ -35,7 +35,8 @@ def start(
 
     `within` is a command that starts the command which follows its arguments, as `nice` does.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    ours = ("NUMBA_", "FASTBP_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [*within, sys.executable, "-P", "-W", "error", "-c", code, *arguments],
         stdout=subprocess.PIPE,

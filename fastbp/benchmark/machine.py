@@ -5,10 +5,11 @@ import platform
 import subprocess
 from pathlib import Path
 
-import llvmlite.binding
 import numba
 import numpy as np
+from llvmlite import binding
 
+from fastbp import processor
 from fastbp.benchmark.contenders import C_FLAGS, find_c_compiler
 
 
@@ -17,12 +18,13 @@ def describe_machine() -> dict[str, str | int]:
 
     Examples
     --------
-    >>> sorted(describe_machine())
-    ['C compiler', 'C library', 'LLVM CPU', 'NumPy', 'Numba', 'OS', 'Python', 'cores', 'processor']
+    >>> sorted(describe_machine())  # doctest: +ELLIPSIS
+    ['C compiler', 'C library', 'LLVM CPU', ..., 'Python', 'cores', 'processor', 'vector width']
     """
     return {
-        "processor": _processor(),
-        "LLVM CPU": llvmlite.binding.get_host_cpu_name(),
+        "processor": _processor() or f"{platform.machine()} {binding.get_host_cpu_name()}",
+        "LLVM CPU": processor.NAME,
+        "vector width": f"{processor.WIDTH} bytes",
         "cores": _cores(),
         "OS": f"{platform.system()} {platform.machine()}",
         "C library": " ".join(platform.libc_ver()).strip() or "unknown",
@@ -34,13 +36,13 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    """Return the processor's name as its maker gives it."""
+    """Return the processor's name as its maker gives it, or "": Linux on ARM has none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         facts = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
         return {key.strip(): value.strip() for key, value in facts.items()}["model name"]
     except (OSError, KeyError):
-        return _first_line("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or "unknown"
+        return _first_line("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
 
 
 def _cores() -> int:

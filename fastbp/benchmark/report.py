@@ -135,7 +135,9 @@ def _notes(report: Report) -> list[str]:
     tolerances = ", ".join(f"{rtol:.0e} in {dtype}".replace("e-0", "e-") for dtype, rtol in RTOL.items())
     protocol = report.protocol
     machine = dict(report.machine)
-    processor, llvm_cpu, cores = (machine.pop(name) for name in ("processor", "LLVM CPU", "cores"))
+    processor, llvm_cpu, width, cores = (
+        machine.pop(name) for name in ("processor", "LLVM CPU", "vector width", "cores")
+    )
     software = [f"fastbp {__version__}", *(f"{name} {value}" for name, value in machine.items())]
     return [
         f"Before it was timed, each contender reached the parameters of fastbp.reference after "
@@ -143,7 +145,8 @@ def _notes(report: Report) -> list[str]:
         f"Medians of {protocol.rounds} rounds; in a round every contender runs once, for about "
         f"{protocol.slice_seconds * 1000:g} ms on one core. Ratios are to the float64 baseline, taken "
         f"within each round.",
-        f"{processor} ({llvm_cpu}), {cores} cores; {'; '.join(software)}; {report.date:%Y-%m-%d}.",
+        f"{processor} ({llvm_cpu}, vectors of {width}), {cores} cores; "
+        f"{'; '.join(software)}; {report.date:%Y-%m-%d}.",
     ]
 
 

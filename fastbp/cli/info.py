@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding
 import scipy
 
 import fastbp
@@ -17,9 +16,6 @@ from fastbp.benchmark.machine import describe_machine
 from fastbp.cli.files import load_model, size
 from fastbp.cli.tables import WIDTH, shown, table
 from fastbp.preprocessing import ClassTarget, NumberColumn
-
-VECTOR_BITS = {"avx512f": 512, "avx": 256, "sse2": 128, "neon": 128}
-"""How wide the vectors of a CPU feature are."""
 
 SHOWN = 40
 """Inputs that are listed; `--json` has all."""
@@ -57,8 +53,8 @@ def _machine() -> dict[str, str | int]:
     return {
         "fastbp": fastbp.__version__,
         "processor": facts["processor"],
-        "CPU kind": facts["LLVM CPU"],
-        "vector width": f"{_vector_bits()} bits",
+        "compiled for": facts["LLVM CPU"],
+        "vector width": facts["vector width"],
         "cores": facts["cores"],
         "BLAS": _blas(),
         "cache folder": str(cache),
@@ -72,11 +68,6 @@ def _machine() -> dict[str, str | int]:
         "SciPy": scipy.__version__,
         "Numba": facts["Numba"],
     }
-
-
-def _vector_bits() -> int:
-    features = llvmlite.binding.get_host_cpu_features()
-    return max([bits for name, bits in VECTOR_BITS.items() if features.get(name)], default=64)
 
 
 def _blas() -> str:

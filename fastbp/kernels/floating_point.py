@@ -11,14 +11,12 @@ exceptions that are in it. So results do not depend on the state that a kernel f
 kernel notices the one that it had.
 """
 
-import platform
-
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+from fastbp.processor import IS_X86
 
 NEAREST, FLUSHING = (0x1F80, 0x9FC0) if IS_X86 else (0, 1 << 24)
 """The states: round to nearest, no exception traps; and with subnormal operands and results as zeros.

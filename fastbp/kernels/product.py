@@ -32,7 +32,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import helper, routine
-from fastbp.simd import N_REGISTERS, Vec, emit_lane_sums, emit_llvm, emit_splat, lanes, shifted, wide
+from fastbp.processor import N_REGISTERS
+from fastbp.simd import Vec, emit_fma, emit_lane_sums, emit_splat, lanes, shifted, wide
 
 TILE_VECTORS = 3
 TILE_ROWS = (
@@ -48,8 +49,11 @@ ALIASING_BYTES = 1024
 
 
 def padded(n: int, itemsize: int) -> int:
-    """Return the distance between rows of n numbers: whole vectors, and no multiple of `ALIASING_BYTES`."""
-    step = lanes(itemsize)
+    """Return the distance between rows of n numbers: whole vectors, and no multiple of `ALIASING_BYTES`.
+
+    Four numbers at least, which narrow networks take as one vector.
+    """
+    step = max(4, lanes(itemsize))
     distance = -(-n // step) * step
     return distance + step if distance * itemsize % ALIASING_BYTES == 0 else distance
 
@@ -89,9 +93,7 @@ def _panel(typing, m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, vect
                 for start, of_row in zip(starts, sums, strict=True):
                     factor = emit_splat(builder, builder.load(builder.gep(column, [start])), vector)
                     for right, total in zip(loaded, of_row, strict=True):
-                        builder.store(
-                            emit_llvm(builder, "fma", vec, [factor, right, builder.load(total)]), total
-                        )
+                        builder.store(emit_fma(builder, vec, factor, right, builder.load(total)), total)
             for row, of_row in zip(numbers, sums, strict=True):
                 for v, total in enumerate(of_row):
                     builder.store(builder.load(total), at(c, row, c_row, v), align=align)
@@ -181,9 +183,7 @@ def _row_panel(typing, k, a, b, b_row, init, c, vectors, chains):
             start = builder.mul(i, b_row)
             for v in range(columns):
                 right = builder.load(at(b, start, v), align=align)
-                builder.store(
-                    emit_llvm(builder, "fma", vec, [factor, right, builder.load(chain[v])]), chain[v]
-                )
+                builder.store(emit_fma(builder, vec, factor, right, builder.load(chain[v])), chain[v])
 
         rounds = builder.sdiv(k, intp(parallel))
         with cgutils.for_range(builder, rounds) as loop:
@@ -240,7 +240,7 @@ def _dots(typing, k, a, b, b_row, init, c, rows):
                 start = builder.add(at, builder.mul(intp(r), b_row))
                 pointer = builder.bitcast(builder.gep(b, [start]), vector.as_pointer())
                 right = builder.load(pointer, align=align)
-                builder.store(emit_llvm(builder, "fma", vec, [left, right, builder.load(total)]), total)
+                builder.store(emit_fma(builder, vec, left, right, builder.load(total)), total)
         result = emit_lane_sums(builder, [builder.load(total) for total in sums])
         short = result.type.as_pointer()
         before = builder.load(builder.bitcast(init, short), align=align)

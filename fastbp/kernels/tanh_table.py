@@ -13,7 +13,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import helper
-from fastbp.simd import FEATURES, Vec, emit_shuffle, fma, magnitude, splat, where_less, with_sign
+from fastbp.processor import FEATURES
+from fastbp.simd import Vec, emit_join, emit_shuffle, fma, magnitude, splat, where_less, with_sign
 
 EDGE = 10.0
 """From here on tanh is 1 in float32, and the last row says so."""
@@ -105,12 +106,9 @@ def column(typing, row, like, number):
         for start in range(0, like.lanes, half):
             rows = emit_shuffle(builder, arguments[0], [min(start + i, last) for i in range(half)])
             parts.append(builder.call(look_up, [low, rows, high]))
-        while len(parts) > 1:
-            if len(parts) % 2:
-                parts.append(parts[-1])  # beyond the last lane
-            both = list(range(2 * parts[0].type.count))
-            parts = [emit_shuffle(builder, a, both, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-        return emit_shuffle(builder, parts[0], list(range(like.lanes)))
+        while len(parts) & (len(parts) - 1):
+            parts.append(parts[-1])  # beyond the last lane
+        return emit_shuffle(builder, emit_join(builder, parts), list(range(like.lanes)))
 
     return like(row, like, number), generate
 

@@ -30,8 +30,8 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from llvmlite import binding
 
+from fastbp import processor
 from fastbp.errors import (
     CheckpointError,
     CheckpointWarning,
@@ -218,11 +218,10 @@ def made_with_now() -> dict[str, str]:
     """Return what the bits of a run depend on, besides the run."""
     from fastbp import __version__
 
-    name = getattr(numba.config, "CPU_NAME", None) or binding.get_host_cpu_name()
-    features = getattr(numba.config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten()
     return {
-        "CPU": name,
-        "features of the CPU": hashlib.sha256(features.encode()).hexdigest()[:8],
+        "CPU": processor.NAME,
+        "features of the CPU": hashlib.sha256(processor.FEATURE_LIST.encode()).hexdigest()[:8],
+        "vector width": f"{processor.WIDTH} bytes",
         "fastbp": __version__,
         "llvmlite": llvmlite.__version__,
         "numba": numba.__version__,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastbp import Network, __version__
+from fastbp import Network, __version__, processor
 from tests.processes import run
 
 
@@ -16,7 +16,8 @@ def test_the_machine_is_described(fastbp):
     facts = dict(re.split(r" {2,}", line, maxsplit=1) for line in done.out.splitlines())
     assert facts == {name: str(value) for name, value in json.loads(fastbp("info --json").out).items()}
     assert facts["fastbp"] == __version__
-    assert re.fullmatch(r"(64|128|256|512) bits", facts["vector width"])
+    assert facts["vector width"] == f"{processor.WIDTH} bytes"
+    assert facts["compiled for"] == processor.NAME
     assert re.search(r"\d+ threads", facts["BLAS"])
     assert Path(facts["cache folder"]).name.startswith("fastbp-")
     assert all(facts.values())

@@ -1,0 +1,62 @@
+"""The processor that code is compiled for, and how wide its vectors are.
+
+It is this one, unless Numba's variables ``NUMBA_CPU_NAME``, ``NUMBA_CPU_FEATURES`` and ``NUMBA_ENABLE_AVX``
+name another. They are read here as Numba reads them, so that kernels use no instruction that its compiler
+does not have. Names of processors and features are LLVM's.
+
+``FASTBP_VECTOR_BYTES=16``, ``32`` or ``64`` forces a width. Every width runs everywhere, though more slowly:
+LLVM cuts vectors that are too wide into such as the processor has.
+"""
+
+import os
+
+from llvmlite import binding
+from numba import config
+from numba.core.codegen import get_host_cpu_features
+
+from fastbp.errors import OptionError
+
+VARIABLE = "FASTBP_VECTOR_BYTES"
+
+
+def _features(listed: str) -> frozenset[str]:
+    """Return the features that a list like ``+sse2,+avx,-avx`` leaves; there is no FMA without AVX."""
+    there: set[str] = set()
+    for item in listed.split(","):
+        sign, name = item.strip()[:1], item.strip()[1:]
+        if sign == "+":
+            there.add(name)
+        elif sign == "-":
+            there -= {other for other in there if other.startswith(name)}
+    return frozenset(there if any(name.startswith("avx") for name in there) else there - {"fma"})
+
+
+def _width(features: frozenset[str], forced: str | None) -> int:
+    """Return the bytes of a vector: 16 on processors that are not x86, too."""
+    if not forced:
+        return 64 if "avx512f" in features else 32 if {"avx", "avx2"} & features else 16
+    if forced not in ("16", "32", "64"):
+        raise OptionError(f"the environment variable {VARIABLE} is {forced!r}, and may be 16, 32 or 64")
+    return int(forced)
+
+
+TRIPLE = binding.get_process_triple()
+NAME: str = binding.get_host_cpu_name() if config.CPU_NAME is None else config.CPU_NAME
+FEATURE_LIST: str = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+FEATURES = _features(FEATURE_LIST)
+
+IS_X86 = TRIPLE.split("-")[0] in ("x86_64", "amd64", "i386", "i486", "i586", "i686")
+
+WIDTH = _width(FEATURES, os.environ.get(VARIABLE))
+"""Bytes of a vector."""
+
+N_REGISTERS = 16 if IS_X86 and WIDTH < 64 else 32
+"""Vectors that the processor holds: 32 with AVX-512, and on ARM."""
+
+HAS_FMA = not IS_X86 or bool({"fma", "avx512f"} & FEATURES)
+"""Whether it multiplies and adds with one rounding."""
+
+
+def identity() -> str:
+    """Return everything about the processor that compiled code depends on."""
+    return f"{TRIPLE} {NAME} {FEATURE_LIST} {WIDTH}"
