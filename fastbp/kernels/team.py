@@ -5,13 +5,16 @@ the interpreter. A barrier costs about 0.2 us while all threads run; one that wa
 core away between looks, so that teams that are larger than the machine still finish.
 """
 
-from llvmlite import ir
+import ctypes
+import os
+
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import routine
-from fastbp.simd import FEATURES
+from fastbp.processor import IS_X86
 
 ARRIVED, GENERATION, NEXT, ABORT = 0, 16, 32, 48
 """Where the shared words are: each in a cache line of its own, and away from its neighbour's."""
@@ -59,7 +62,7 @@ def pause(typing):
     """Tell the processor that this is a loop that waits."""
 
     def generate(context, builder, signature, arguments):
-        if "sse2" in FEATURES:
+        if IS_X86:
             nothing = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
         return context.get_dummy_value()
@@ -67,15 +70,28 @@ def pause(typing):
     return types.void(), generate
 
 
+def yield_function(system=os.name):
+    """Return the system's function that lets another thread have the core, or None if it is not found."""
+    try:
+        return ctypes.windll.kernel32.SwitchToThread if system == "nt" else ctypes.CDLL(None).sched_yield
+    except (AttributeError, OSError):
+        return None
+
+
+YIELD = yield_function()
+YIELD_NAME = "fastbp_yield"
+if YIELD:  # kernels are linked to this address, not by a name that a system may lack
+    binding.add_symbol(YIELD_NAME, ctypes.cast(YIELD, ctypes.c_void_p).value)
+
+
 @intrinsic
 def give_way(typing):
-    """Let another thread have the core (POSIX)."""
+    """Let another thread have the core, where the system has a function for that."""
 
     def generate(context, builder, signature, arguments):
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"
-        )
-        builder.call(function, [])
+        if YIELD:
+            shape = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, shape, YIELD_NAME), [])
         return context.get_dummy_value()
 
     return types.void(), generate

@@ -5,11 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from numba import njit
 
 import fastbp
+from fastbp.kernels import team as kernel_team
+from fastbp.kernels.fused222 import fused222_exact, fused222_fast
+from fastbp.kernels.layered import layered
+from fastbp.kernels.online import online
+from fastbp.kernels.team import YIELD_NAME, give_way, yield_function
 from fastbp.training import team
 from fastbp.training.layered import LayeredRun
 from fastbp.training.plan import make_plan
+from tests.kernels.tasks import Task, trained
 from tests.processes import run
 
 PLAN = make_plan(
@@ -197,3 +204,49 @@ def test_changes_of_pace_change_no_bit(monkeypatch):
 def test_threads_begin_away_from_the_callers_core():
     cores = team._cores_beside_this()
     assert len(cores) == team.available_cores() - 1
+
+
+# --- what kernels are linked to ---------------------------------------------------------------------------
+
+
+def linked_names(kernel) -> set[str]:
+    """Return the functions that compiled code calls by name, except for those of Numba and of Python."""
+    modules = [
+        module
+        for compiled in kernel.overloads.values()
+        for module in (compiled.library._final_module, compiled.library._shared_module)
+        if module is not None  # code from the cache has the second alone
+    ]
+    names = {f.name for module in modules for f in module.functions if f.is_declaration}
+    return {name for name in names if not name.startswith(("llvm.", "numba_", "NRT_", "Py", "_Py"))}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_are_linked_to_nothing_that_a_platform_may_lack(dtype):
+    """A name that cannot be found is an address 0, and a call of it the end of the process."""
+    portable = {YIELD_NAME, "exp", "expf", "log", "logf", "memcpy", "memset", "sqrt", "sqrtf"}
+    task = Task(dtype=dtype)
+    trained(task, steps=3, batch_size=2, optimizer=fastbp.Adam(0.1))
+    trained(task, steps=3, batch_size=1, optimizer=fastbp.SGD(0.1), kernel="online")
+    for math in ("fast", "exact"):
+        network = fastbp.Network([2, 2, 2], dtype=dtype)
+        fastbp.train(network, [[1, 2]], [[0, 1]], steps=1, optimizer=fastbp.SGD(0.1), math=math)
+    for kernel in (layered, online, fused222_fast, fused222_exact):
+        assert kernel.overloads
+        assert linked_names(kernel) <= portable
+    assert YIELD_NAME in linked_names(layered)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_system_without_a_function_to_yield_does_without(there, monkeypatch):
+    assert yield_function("posix") is not None
+    assert yield_function("nt") is None  # here; on Windows it is in kernel32
+    if not there:
+        monkeypatch.setattr(kernel_team, "YIELD", None)
+
+    @njit
+    def wait():
+        give_way()
+
+    wait()
+    assert linked_names(wait) == ({YIELD_NAME} if there else set())
