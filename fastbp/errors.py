@@ -15,7 +15,7 @@ from typing import Any
 LARGEST_COUNT = 2**62
 """What a count may be at most: kernels count in int64, and may add two counts."""
 
-LARGEST_INTEGER = 2**1024
+LARGEST_INTEGER = 2**4096
 """What an integer may be at most that nothing counts with, as a seed: Python reads and writes its digits."""
 
 

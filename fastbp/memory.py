@@ -23,3 +23,17 @@ def aligned_zeros(n: int, dtype: DTypeLike) -> np.ndarray:
     room = np.zeros(n + 2 * LINE // itemsize, dtype)
     start = -room.ctypes.data % LINE // itemsize
     return room[start : start + n]
+
+
+def room_after(array: np.ndarray) -> int:
+    """Return how many bytes follow a C-contiguous array in the one that it is a part of.
+
+    Examples
+    --------
+    >>> room_after(aligned_zeros(5, "float32")) >= LINE, room_after(np.zeros(5))
+    (True, 0)
+    """
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return owner.ctypes.data + owner.nbytes - array.ctypes.data - array.nbytes

@@ -8,8 +8,8 @@ PyTorch's. `fastbp.reference` has every update in plain Python.
 A learning rate is a number, or a schedule from `fastbp.schedules`. ``weight_decay`` pulls every trained
 parameter towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
 
-What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta. What depends
-on hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.
+What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta. What
+depends on hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.
 
 ========  ====  ===============================================================  =============================
 name      code  hyperparameters()                                                state vectors

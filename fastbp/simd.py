@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import TypingError, types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
@@ -131,11 +131,21 @@ def cast(typing, value, like):
 @intrinsic
 def address(typing, array):
     """Return where the elements of a C-contiguous array begin; the array must stay alive."""
+    if array.layout != "C":
+        raise TypingError(f"{array} is not C-contiguous")
 
     def generate(context, builder, signature, arguments):
         return context.make_array(array)(context, builder, arguments[0]).data
 
     return types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic
+def same_type(typing, address, other):
+    """Return the address; it does not compile unless the elements at both are of one type."""
+    if address != other:
+        raise TypingError(f"{address} is not {other}")
+    return address(address, other), lambda context, builder, signature, arguments: arguments[0]
 
 
 @intrinsic

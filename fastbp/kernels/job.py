@@ -46,6 +46,7 @@ from fastbp.simd import at_address, element, shifted
     WEIGHTS,
     ORDER,
     THETA,
+    TRANSPOSES,
     STATE_1,
     STATE_2,
     N_PACKED,
@@ -67,11 +68,12 @@ from fastbp.simd import at_address, element, shifted
     SHARED,
     ITEMS,
     N_FIELDS,
-) = range(54)
+) = range(55)
 """Where a job's integers are; addresses are among them, 0 for what there is none of.
 
 A call of the kernel leaves a long step after PIECE rows, of each group if there are groups, and the next call
 goes on: DONE are the rows that the step at hand has behind it. HAS_TRANSPOSES is 1 once W^T are those of W.
+THETA and TRANSPOSES are the arrays into which the addresses W, B and WT of the layers point.
 """
 
 (

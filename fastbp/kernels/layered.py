@@ -159,6 +159,7 @@ from fastbp.simd import (
     magnitude,
     number_of,
     put,
+    same_type,
     scaled,
     shifted,
     splat,
@@ -821,20 +822,23 @@ def layered(job_address, thread, until, inputs, outputs):
     until : int
         The step to train to.
     inputs, outputs : array, shapes (n_samples, n_0) and (n_samples, n_L)
-        For `PREDICT`, X and where its outputs go, if the job does not name them; else empty. Their type is
-        that of the network.
+        For `PREDICT`, X and where its outputs go, if the job does not name them; else empty. Both have the
+        type of the network: another type of the inputs does not compile.
 
     Returns
     -------
     bool
-        For `PREDICT`, whether the inputs were finite.
+        For `PREDICT`, whether the inputs were finite; False, with nothing done, if a shape is wrong.
     """
     job = at_address(job_address, job_address)
     like = zero_of(address(outputs))
     if outputs.size > 0:
+        n, last = inputs.shape[0], field(job, N_LAYERS)
+        if inputs.shape[1] != of(job, 0, SIZE) or outputs.shape != (n, of(job, last, SIZE)):
+            return False
         put(job, T, number_of(address(outputs)))
-        put(job, X, number_of(address(inputs)))
-        put(job, N_SAMPLES, inputs.shape[0])
+        put(job, X, number_of(same_type(address(inputs), address(outputs))))
+        put(job, N_SAMPLES, n)
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     finite = True

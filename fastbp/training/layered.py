@@ -140,7 +140,6 @@ class LayeredRun:
             stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
             rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
             self._job.set(fields.RATES, rates)
-            self._job.set(fields.N_RATES, len(rates))
             self._job.set(fields.FIRST_STEP, first)
             self._run(self._job, stop)
             if self.step < stop:
@@ -211,9 +210,9 @@ class LayeredRun:
         job.set(fields.GENERATOR, self.generator)
         job.set(fields.COUNTERS, self.counters)
         job.set(fields.TOTALS, self.totals)
-        job.set(fields.LOSSES, self.losses)
         job.set(fields.RECORD_EVERY, self._record_every)
         job.set(fields.END, plan.n_steps)
+        job.set(fields.LOSSES, self.losses)
         return job
 
 
@@ -289,7 +288,7 @@ def gradient(
     team = Team(threads_for(3 * len(X) * network.n_multiplications, threads))
     job = Job(network, fields.GRADIENT_ONLY, team.n_threads)
     job.set_data(X, Y, weights, shuffles=False)
-    job.set_training(packing, packed, batch=len(X), biases=packing.has_bias, update=False)
+    job.set_training(packing, packed, batch=len(X), biases=packing.has_bias)
     team.run(job, 1)
     return packing.unpack(job.arrays[fields.GRADIENT][: packing.size])
 

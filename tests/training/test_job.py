@@ -1,0 +1,267 @@
+"""No address goes to a kernel whose array was not compared with what the kernel reads there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import TypingError, njit
+
+import fastbp
+from fastbp.kernels import job as fields
+from fastbp.memory import aligned_zeros
+from fastbp.optimizers import Adam
+from fastbp.simd import address, number_of, same_type
+from fastbp.training.job import ARRAYS, Job, Packing
+from fastbp.training.layered import LayeredRun, OnlineRun, Predictor
+from fastbp.training.plan import make_plan
+
+SIZES = [3, 5, 2]
+
+
+def jobs() -> dict[str, Job]:
+    """Return a job of every mode, with all the arrays that it may have."""
+    made = {}
+    for dtype, name in (("float64", ""), ("float32", " in float32")):
+        labels = fastbp.Network(
+            SIZES, output_activation="softmax", loss="categorical_cross_entropy", dtype=dtype
+        )
+        network = fastbp.Network(SIZES, dtype=dtype)
+        X, Y, weights = np.ones((6, 3), dtype), np.ones((6, 2), dtype), np.ones(6)
+        for kind, of, targets, batch_size, optimizer in (
+            (LayeredRun, network, Y, 4, Adam()),
+            (LayeredRun, labels, np.zeros(6, np.int64), 4, Adam()),
+            (OnlineRun, network, Y, 1, fastbp.SGD()),
+        ):
+            plan = make_plan(
+                6, epochs=3, steps=None, batch_size=batch_size, optimizer=optimizer,
+                sample_weight=weights, threads=2 if batch_size > 1 else 1,
+                gradient_clip_norm=1.0 if batch_size > 1 else None,
+            )  # fmt: skip
+            run = kind(of, X, targets, plan)
+            made[f"{kind.name} of {of.loss_name}{name}"] = run._make_job()
+        job = made["gradient" + name] = Job(network, fields.GRADIENT_ONLY, 2)
+        packing = Packing(network)
+        job.set_data(X, Y, weights, shuffles=False)
+        job.set_training(packing, aligned_zeros(packing.size, dtype), batch=6, biases=True)
+        job = made["loss" + name] = Job(network, fields.LOSS_ONLY, 1)
+        job.use_theta(network.theta)
+        job.set_data(X, Y, None, shuffles=False)
+        job.set(fields.ROW_LOSSES, aligned_zeros(6, np.float64))
+        job.lay_out(32, backward=True)
+        job = made["predict" + name] = Job(network, fields.PREDICT, 1)
+        job.use_theta(network.theta)
+        job.set_data(X, np.empty((6, 2), dtype), None, shuffles=False)
+        job.lay_out(32, backward=False)
+    return made
+
+
+JOBS = jobs()
+
+
+def arrays_of(job: Job) -> list[tuple[int, np.ndarray, str]]:
+    """Return the fields of a job that hold addresses, their arrays and their names."""
+    return [(field, array, ARRAYS[field].name) for field, array in job.arrays.items() if field != fields.X]
+
+
+def spoilt(array: np.ndarray, least: int) -> dict[str, object]:
+    """Return arrays like this one that a kernel would misread."""
+    kinds = (
+        np.float16,
+        np.float32,
+        np.float64,
+        np.longdouble,
+        np.int32,
+        np.int64,
+        np.uint64,
+        np.uint8,
+        object,
+    )
+    others = {kind.__name__: np.zeros(array.shape, kind) for kind in kinds if np.dtype(kind) != array.dtype}
+    others |= {
+        "the other byte order": array.astype(array.dtype.newbyteorder()),
+        "complex": array.astype(np.complex128),
+        "a list": array.tolist(),
+        "a number": 3,
+        "a float": 3.0,
+    }
+    if array.size:
+        others["not aligned"] = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype)
+    if array.size > 1:
+        others["every other element"] = np.repeat(array.reshape(-1), 2)[::2]
+        others["backwards"] = array.reshape(-1)[::-1]
+    if array.ndim == 2 and min(array.shape) > 1:
+        others["in Fortran's order"] = np.asfortranarray(array)
+    if least:
+        others["too short"] = array.reshape(-1)[: least - 1]
+        others["empty"] = array.reshape(-1)[:0]
+    return others
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_an_array_that_a_kernel_would_misread_is_refused(job):
+    for field, array, name in arrays_of(job):
+        before = job.integers.tolist()
+        assert array.size >= ARRAYS[field].least(job)
+        for wrong, other in spoilt(array, ARRAYS[field].least(job)).items():
+            with pytest.raises(TypeError, match=rf"^{name} ") as caught:
+                job.set(field, other)
+            assert "must be" in str(caught.value), wrong
+        assert job.integers.tolist() == before
+        assert job.arrays[field] is array
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_an_array_is_taken_that_is_a_part_of_another_one(job):
+    for field, array, _ in arrays_of(job):
+        part = aligned_zeros(array.size + 10, array.dtype)[5 : 5 + array.size].reshape(array.shape)
+        try:
+            job.set(field, part)
+            assert job[field] == part.ctypes.data
+        finally:
+            job.set(field, array)
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_what_a_kernel_writes_into_may_not_be_read_only(job):
+    mode = job[fields.MODE]
+    for field, array, _ in arrays_of(job):
+        read_only = array.view()
+        read_only.flags.writeable = False
+        if mode in ARRAYS[field].written_in:
+            with pytest.raises(TypeError, match="read-only"):
+                job.set(field, read_only)
+        else:
+            job.set(field, read_only)
+            job.set(field, array)
+
+
+def test_every_field_with_an_address_is_tried():
+    assert {field for job in JOBS.values() for field, _, _ in arrays_of(job)} == set(ARRAYS)
+
+
+def test_the_table_says_what_the_kernels_read():
+    """Whatever the sources of the kernels take for an address stands in the table, with the type there."""
+    readings = {"integers": "int64", "doubles": "float64", "floats": "own", "in_packed": "own"}
+    found = {}
+    for path in Path(fields.__file__).parent.glob("*.py"):
+        source = path.read_text()
+        for reading, name in re.findall(r"\b(integers|doubles|floats|in_packed)\(job, (\w+)", source):
+            if name.isupper():
+                found.setdefault(name, set()).add(readings[reading])
+        for name, kind in re.findall(r"at_address\((?:field|element)\(job, (\w+)\), (?:np\.)?(\w+)", source):
+            if name.isupper():
+                found.setdefault(name, set()).add("own" if kind == "like" else kind)
+    kinds_of_X = found.pop("X")
+    assert kinds_of_X == {"own", "float32", "float64", "uint8"}
+    table = {wanted.name: {str(wanted.dtype or "own")} for wanted in ARRAYS.values()}
+    assert table.pop("TRANSPOSES") == {"own"}  # kernels read it layer by layer, as WT
+    assert found == table
+    assert all(getattr(fields, wanted.name) == field for field, wanted in ARRAYS.items())
+
+
+@pytest.mark.parametrize("field", [fields.BATCH, fields.N_RATES, fields.X_ROW, fields.END])
+@pytest.mark.parametrize("value", [1.0, np.float64(1), None, "1", np.zeros(3), [1]], ids=str)
+def test_a_number_is_an_integer(field, value):
+    job = Job(fastbp.Network(SIZES), fields.TRAIN, 1)
+    with pytest.raises(TypeError):
+        job.set(field, value)
+
+
+@pytest.mark.parametrize("field", [fields.W, fields.B, fields.WT])
+def test_an_address_of_a_boundary_cannot_be_set_as_a_number(field):
+    job = Job(fastbp.Network(SIZES), fields.TRAIN, 1)
+    with pytest.raises(TypeError, match="is an address"):
+        job.set_of(0, field, 12345)
+
+
+@pytest.mark.parametrize(("at", "size"), [(0, 26), (20, 6), (-1, 3), (26, 0), (3, -4), (30, -10)])
+def test_a_boundary_points_to_elements_that_there_are(at, size):
+    network = fastbp.Network(SIZES, bias="none")
+    job = Job(network, fields.LOSS_ONLY, 1)
+    job.use_theta(network.theta)
+    assert network.theta.size == 25
+    job.point(0, fields.W, fields.THETA, 10, 15)
+    with pytest.raises(TypeError, match="W of boundary 0 cannot point to elements"):
+        job.point(0, fields.W, fields.THETA, at, size)
+    with pytest.raises(TypeError, match="what is a number of boundary 0 cannot point"):
+        job.point(0, fields.A_ROW, fields.THETA, 0, 1)
+
+
+def test_rates_and_items_are_counted_where_they_are_handed_over():
+    job = Job(fastbp.Network(SIZES), fields.TRAIN, 1)
+    job.set(fields.RATES, np.zeros(7))
+    job.set(fields.ITEMS, np.zeros(6, np.int64))
+    assert (job[fields.N_RATES], job[fields.N_ITEMS]) == (7, 2)
+
+
+def test_there_is_a_work_area_for_every_thread():
+    job = jobs()["gradient"]
+    job.set(fields.N_THREADS, 1)
+    job.set(fields.N_THREADS, 2)
+    with pytest.raises(TypeError, match="WORK is"):
+        job.set(fields.N_THREADS, 3)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.ones((6, 3), np.float16),
+        np.ones((6, 3), np.int64),
+        np.ones((6, 3), ">f8"),
+        np.ones((6, 3), np.longdouble),
+        np.ones((5, 3)),
+        np.ones((6, 2)),
+        np.ones(18),
+        np.zeros(6 * 3 * 8 + 1, np.uint8)[1:].view(float).reshape(6, 3),
+        np.lib.stride_tricks.as_strided(np.ones(40), (6, 3), (28, 8)),
+        [[1.0] * 3] * 6,
+    ],
+    ids=lambda X: f"{getattr(X, 'dtype', 'list')} {np.shape(X)}",
+)
+def test_X_may_have_strides_but_no_other_type_or_shape(X):
+    job = jobs()["loss"]
+    for strided in (np.ones((12, 3))[::2], np.ones((3, 6)).T, np.ones((6, 9), np.uint8)[:, ::-3]):
+        job.set(fields.X, strided)
+    with pytest.raises(TypeError, match=r"^X is .*, which no kernel can read"):
+        job.set(fields.X, X)
+
+
+def test_theta_must_have_room_for_whole_vectors():
+    network = fastbp.Network(SIZES)
+    job = Job(network, fields.LOSS_ONLY, 1)
+    with pytest.raises(TypeError, match="theta has no room after it"):
+        job.use_theta(np.zeros(network.theta.size))
+
+
+# --- the arrays of single predictions ------------------------------------------------------------------
+
+
+@njit
+def addresses(inputs, outputs):
+    """Take the addresses that `layered` takes, as it does."""
+    return number_of(same_type(address(inputs), address(outputs)))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.ones((4, 3), np.float32),
+        np.ones((4, 3), np.int64),
+        np.asfortranarray(np.ones((4, 3))),
+        np.ones((4, 6))[:, ::2],
+    ],
+    ids=lambda X: f"{X.dtype} {X.strides}",
+)
+def test_inputs_of_another_type_or_order_do_not_compile(X):
+    out = np.ones((4, 2))
+    assert addresses(np.ones((4, 3)), out) != 0
+    with pytest.raises(TypingError, match="is not"):
+        addresses(X, out)
+
+
+@pytest.mark.parametrize(("n_rows", "n_columns"), [(3, 3), (5, 3), (4, 2), (4, 4), (0, 3)])
+def test_inputs_of_another_shape_leave_the_outputs_as_they_are(n_rows, n_columns):
+    network, out = fastbp.Network(SIZES), np.full((4, 2), 7.0)
+    assert not Predictor(network)(np.ones((n_rows, n_columns)), out)
+    assert (out == 7).all()
