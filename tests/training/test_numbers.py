@@ -181,7 +181,7 @@ def test_sizes_and_seeds_of_a_network_may_be_integers_of_any_type():
 
 @pytest.mark.parametrize("option", ["epochs", "steps", "batch_size", "threads", "seed"])
 def test_an_integer_option_that_is_none_is_refused(option):
-    for value in (10**5000, 10**400, 1.0, np.float32(1), Fraction(1), "1", True, np.True_):
+    for value in (10**5000, 1.0, np.float32(1), Fraction(1), "1", True, np.True_):
         with pytest.raises(OptionError, match=rf"^{option} is "):
             trained(SGD(0.5), **{option: value})
 
