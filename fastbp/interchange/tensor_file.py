@@ -111,7 +111,7 @@ def check_header(document: Mapping[str, Any], n_tensors: int) -> None:
 
 
 def read_tensors(
-    path: str | os.PathLike[str], kind: str, version: int
+    path: str | os.PathLike[str], kind: str, version: int, oldest: int = 1
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the document and the tensors of a file that `write_tensors` wrote.
 
@@ -119,8 +119,8 @@ def read_tensors(
     ----------
     path : path-like
     kind : str
-    version : int
-        The newest version of the document that the caller knows.
+    version, oldest : int
+        The newest and the oldest version of the document that the caller knows.
 
     Returns
     -------
@@ -136,14 +136,14 @@ def read_tensors(
         If it is not such a file, or is damaged, or newer.
     """
     try:
-        document, tensors = _read(path, kind, version)
+        document, tensors = _read(path, kind, version, oldest)
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from None
     return document, tensors
 
 
 def _read(
-    path: str | os.PathLike[str], kind: str, version: int
+    path: str | os.PathLike[str], kind: str, version: int, oldest: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read a file, and no tensors before the header says that they are fastbp's: they may fill the memory."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
@@ -163,7 +163,7 @@ def _read(
         header = file.read(length)
         if len(header) < length:
             raise ModelFileError("became shorter while it was read")
-        envelope, entries = _envelope(header, kind, version)
+        envelope, entries = _envelope(header, kind, version, oldest)
         places = _places(entries, size - 8 - length)
         try:
             data = np.empty(size - 8 - length, np.uint8)
@@ -180,7 +180,7 @@ def _read(
     return envelope["document"], tensors
 
 
-def _envelope(header: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _envelope(header: bytes, kind: str, version: int, oldest: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a header says about the file, and its entries of tensors."""
     entries = _json(header, "its header")
     metadata = entries.pop(METADATA, None)
@@ -197,6 +197,8 @@ def _envelope(header: bytes, kind: str, version: int) -> tuple[dict[str, Any], d
             f"has format version {_short(found)}, and this fastbp reads versions up to {version}; "
             "a newer fastbp may have written it"
         )
+    if found < oldest:
+        raise ModelFileError(f"has format version {found}, and this fastbp reads none from before {oldest}")
     if not isinstance(envelope["document"], dict):
         raise ModelFileError("is damaged: its document is no JSON object")
     return envelope, entries

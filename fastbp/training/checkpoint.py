@@ -1,9 +1,10 @@
 """Checkpoints: everything that a run is, in files of which one can be read at any instant.
 
 A folder holds ``checkpoint-00000001.safetensors`` and so on, in the container that
-`fastbp.interchange.tensor_file` describes, of kind "checkpoint", version 1. Their tensors are the arrays of
-the run, ``state.parameters`` and so on, and what the loop knows: ``history``, ``watch`` and ``best_theta`` of
-early stopping, ``adaptive``. The document is::
+`fastbp.interchange.tensor_file` describes, of kind "checkpoint", version 2. Their tensors are the arrays of
+the run, ``state.theta`` and so on, and what the loop knows: ``history``, ``watch`` and ``best_theta`` of
+early stopping, ``adaptive``. Parameters, and what an optimizer remembers of each, are laid out as
+`Network.theta`, so that nothing depends on the processor that wrote them. The document is::
 
     {"run": {"network": ..., "optimizer": ..., "data": ..., ...},     what must be the same to resume
      "made_with": {"CPU": ..., "fastbp": ..., "numpy": ..., ...},     what should be
@@ -43,7 +44,8 @@ from fastbp.errors import (
 )
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
 
-KIND, VERSION = "checkpoint", 1
+KIND, VERSION = "checkpoint", 2
+"""Version 1 had parameters as the kernel of one processor packs them; nothing reads it."""
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -152,7 +154,7 @@ class Folder:
         for number in reversed(self._numbers()):
             path = self._file(number)
             try:
-                document, tensors = read_tensors(path, KIND, VERSION)
+                document, tensors = read_tensors(path, KIND, VERSION, oldest=VERSION)
             except (OSError, ModelFileError) as error:
                 failure = failure or error
                 continue

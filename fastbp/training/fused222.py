@@ -23,7 +23,7 @@ Nanoseconds a step, random samples, learning rate 0.5: guessing takes 15 in orde
 an L2 cache.
 """
 
-STATE = ("parameters", "counters", "losses", "order", "generator", "carry")
+BESIDE_PARAMETERS = ("counters", "losses", "order", "generator", "carry")
 """The arrays that training changes. The slots only save time: what is in them changes no bit."""
 
 
@@ -93,8 +93,14 @@ class Fused222Run:
         return self.loss()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return every array that training changes, live: a copy written into them resumes there."""
-        return {name: getattr(self, name) for name in STATE}
+        """Return all that training changes; the parameters laid out as theta."""
+        return {"theta": self.theta} | {name: getattr(self, name).copy() for name in BESIDE_PARAMETERS}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go to a state."""
+        self.parameters[self._in_theta] = state["theta"]
+        for name in BESIDE_PARAMETERS:
+            getattr(self, name)[...] = state[name]
 
     def is_finite(self) -> bool:
         """Whether no parameter and no recorded loss is infinite or NaN: a parameter that was stays so."""
@@ -136,8 +142,8 @@ class Fused222Run:
     def snapshot(self, instead_of: Self | None = None) -> Self:
         """Return a copy that can be advanced on its own, with the same slots: its arrays are small."""
         twin = copy.copy(self)
-        for name, array in self.state().items():
-            setattr(twin, name, array.copy())
+        for name in ("parameters", *BESIDE_PARAMETERS):
+            setattr(twin, name, getattr(self, name).copy())
         if self._fast_only:
             twin._fast_only = (twin.carry, *self._fast_only[1:])
         return twin

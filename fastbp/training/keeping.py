@@ -135,18 +135,16 @@ class Keeper:
     def _restore(self, document: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
         run, epochs, state = self._run, self._epochs, self._run.state()
         n_epochs, step = int(document["n_epochs"]), int(document["step"])
-        restored = {f"state.{name}": array for name, array in state.items()}
-        ended, theta, float64 = epochs.ended, run.theta, np.dtype(np.float64)
-        expected = {name: (array.shape, array.dtype) for name, array in restored.items()}
+        ended, float64 = epochs.ended, np.dtype(np.float64)
+        expected = {f"state.{name}": (array.shape, array.dtype) for name, array in state.items()}
         expected |= {"history": ((n_epochs, len(epochs.columns)), float64), "watch": ((3,), float64)}
         if ended.adaptive is not None:
             expected["adaptive"] = ((4,), float64)
         if "best_theta" in tensors:
-            expected["best_theta"] = (theta.shape, theta.dtype)
+            expected["best_theta"] = expected["state.theta"]
         if expected != {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}:
             raise ModelFileError("the checkpoint has other arrays than this version of the kernel has")
-        for name, array in restored.items():
-            array[...] = tensors[name]
+        run.restore({name: tensors[f"state.{name}"] for name in state})
         if run.step != step or not run.is_possible() or n_epochs > step // run.steps_per_epoch:
             raise ModelFileError("the checkpoint is damaged: its counters are not those of a run")
         best_value, best_epoch, stalled = tensors["watch"]

@@ -83,7 +83,10 @@ class Run(Protocol):
         """Whether no parameter is infinite or NaN, and no loss that the kernel saw: if not, it stays so."""
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return every array that training changes, live: a copy written into them resumes there."""
+        """Return all that training changes, copied into arrays whose layout depends on no processor."""
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go to a state, of arrays that have the shapes and types of this run's: before the first step."""
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state: it is asked of arrays that were read from a file."""

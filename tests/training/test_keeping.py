@@ -209,7 +209,7 @@ def test_no_checkpoint_is_of_a_run_that_diverged(tmp_path):
         )
     for file in files(tmp_path):
         _, tensors = read_tensors(file, KIND, VERSION)
-        assert np.isfinite(tensors["state.parameters"]).all()
+        assert np.isfinite(tensors["state.theta"]).all()
         assert np.isfinite(tensors["state.totals"]).all()
 
 
@@ -297,7 +297,7 @@ def test_checkpoint_is_read_by_any_program_that_reads_safetensors(tmp_path):
     from safetensors.numpy import load_file
 
     tensors = load_file(files(tmp_path)[-1])
-    assert tensors["state.parameters"].tobytes() == network.theta.tobytes()
+    assert tensors["state.theta"].tobytes() == network.theta.tobytes()
 
 
 def test_checkpoints_stay_in_their_folder_when_the_working_directory_changes(tmp_path, monkeypatch):
@@ -531,6 +531,15 @@ def test_damage_of_all_checkpoints_is_an_error_and_not_a_new_run(kept, tmp_path)
     assert resume(tmp_path, resume=False)[1].n_steps == STEPS
 
 
+def test_checkpoints_in_the_layout_of_one_processor_are_refused(tmp_path):
+    """Version 1 had packed parameters: with the same names and shapes, they would be misread."""
+    write_tensors(tmp_path / "checkpoint-00000001.safetensors", KIND, 1, {}, {})
+    with pytest.raises(
+        ModelFileError, match="has format version 1, and this fastbp reads none from before 2"
+    ):
+        resume(tmp_path)
+
+
 def test_other_files_in_the_folder_do_not_matter(kept, tmp_path):
     copied(kept, tmp_path)
     for name in ("checkpoint-9.safetensors", "notes.txt", ".checkpoint-00000009.safetensors.tmp"):
@@ -550,7 +559,7 @@ def edited(kept, folder, edit, task=DROPOUT):
 EDITS = {
     "an array is missing": lambda d, t: (d, {k: v for k, v in t.items() if k != "state.order"}),
     "an array too many": lambda d, t: (d, t | {"more": np.zeros(3)}),
-    "another shape": lambda d, t: (d, t | {"state.parameters": t["state.parameters"][:-1].copy()}),
+    "another shape": lambda d, t: (d, t | {"state.theta": t["state.theta"][:-1].copy()}),
     "another type": lambda d, t: (d, t | {"state.order": t["state.order"].astype(float)}),
     "no step": lambda d, t: ({k: v for k, v in d.items() if k != "step"}, t),
     "another step": lambda d, t: (d | {"step": d["step"] + 1}, t),
@@ -616,7 +625,7 @@ def test_impossible_counters_of_the_fused_kernel_never_reach_it(counter, value, 
 
 
 def test_parameters_that_are_not_finite_are_found(kept, tmp_path):
-    edited(kept, tmp_path, lambda d, t: t["state.parameters"].__setitem__(0, np.nan))
+    edited(kept, tmp_path, lambda d, t: t["state.theta"].__setitem__(0, np.nan))
     with pytest.raises(fastbp.DivergenceError, match="before training"):
         resume(tmp_path)
 
