@@ -17,6 +17,7 @@ from bench.peers import OURS
 from fastbp.benchmark.report import three_digits
 from fastbp.cli.bench import split_at_markers
 from fastbp.errors import FastbpError, OptionError
+from fastbp.interchange.atomic import write_atomically
 
 BEGIN, END = "<!-- rivals: begin -->", "<!-- rivals: end -->"
 
@@ -162,10 +163,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         document = load(options.result)
         if options.html:
-            options.html.write_text(page.page(document), encoding="utf-8")
+            write_atomically(options.html, [page.page(document).encode()])
         if options.readme:
             before, after = split_at_markers(options.readme, BEGIN, END)
-            options.readme.write_text(f"{before}{as_markdown(document)}{after}", encoding="utf-8")
+            write_atomically(options.readme, [f"{before}{as_markdown(document)}{after}".encode()])
         if not (options.html or options.readme or options.against):
             print(as_markdown(document))
         if options.against:

@@ -37,6 +37,7 @@ from bench.peers import OURS, PEERS, numpy_arrays
 from bench.processes import ROOT, LostError, WorkerProcess, available_cores, environment
 from bench.statistics import control_interval, median_interval
 from fastbp.benchmark.machine import describe_machine
+from fastbp.interchange.atomic import check_writable, write_atomically
 
 CONTROL = "fastbp again"
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
@@ -354,9 +355,13 @@ def main(arguments: list[str] | None = None) -> int:
     protocol = chosen(QUICK if options.quick else FULL, options.only)
     if not protocol.workloads:
         parser.error(f"--only {options.only!r} is in no workload's name")
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(options.out)
+    except OSError as error:
+        parser.error(f"--out {options.out}: {error.strerror}")
     document = run(protocol, peers, cores[: options.cores], announce())
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(document, indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
+    write_atomically(options.out, [json.dumps(document, separators=(",", ":")).encode(), b"\n"])
     wrong = [
         f"{w['name']}, {w['dtype']}: {row['peer']}: {row['status']}: {row['reason']}"
         for w in document["workloads"]

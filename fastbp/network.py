@@ -275,17 +275,19 @@ class Network:
         """Write the network to a model file, with its preprocessing and its notes.
 
         The file is in the safetensors format, described in `fastbp.interchange.model_file`. It is written
-        beside and renamed, so that at any instant the old file or the new one is there, whole.
+        beside and renamed, so that at any instant the old file or the new one is there, whole. A file that is
+        replaced keeps its permissions and, where that is allowed, its owner.
 
         Parameters
         ----------
         path : path-like
-            By custom, it ends in ``.safetensors``.
+            By custom, it ends in ``.safetensors``. It may be a symbolic link to a file, and neither a device
+            nor a pipe.
 
         Raises
         ------
         OSError
-            If the file cannot be written.
+            If the file cannot be written. One that was there is there still.
 
         Examples
         --------

@@ -12,7 +12,9 @@ from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS
 from fastbp.benchmark.protocol import QUICK, Protocol
 from fastbp.benchmark.report import as_json, as_markdown, as_text, run_benchmark
+from fastbp.cli.files import check_out
 from fastbp.errors import OptionError
+from fastbp.interchange.atomic import write_atomically
 
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 
@@ -45,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark and print it."""
     if options.readme:
-        split_at_markers(options.readme)  # complain before the work, not after it
+        check_out("--readme", options.readme)  # complain before the work, not after it
+        split_at_markers(options.readme)
     protocol = QUICK if options.quick else Protocol(options.rounds)
     progress = _show if sys.stderr.isatty() else _be_silent
     try:
@@ -59,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     if options.readme:
         before, after = split_at_markers(options.readme)
-        options.readme.write_text(f"{before}{as_markdown(report)}{after}", encoding="utf-8")
+        write_atomically(options.readme, [f"{before}{as_markdown(report)}{after}".encode()])
     return 0
 
 

@@ -1,24 +1,22 @@
 """Files that a command is told to write or to read."""
 
-import os
 from pathlib import Path
 
 from fastbp.errors import ModelFileError, OptionError
+from fastbp.interchange.atomic import check_writable
 from fastbp.network import Network
 
 
-def check_out(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+def check_out(option: str, path: Path, suffixes: tuple[str, ...] = ()) -> None:
     """Complain, before any work, of a file that could not be written."""
     if "\0" in str(path):
         raise OptionError(f"{option} is {str(path)!r}, and no file name may have a zero byte")
-    if path.suffix.lower() not in suffixes:
+    if suffixes and path.suffix.lower() not in suffixes:
         raise OptionError(f"{option} is {str(path)!r}, and must end in {' or '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise OptionError(f"{option} is {str(path)!r}, and there is no folder {str(path.parent)!r}")
-    if path.is_dir():
-        raise OptionError(f"{option} is {str(path)!r}, and that is a folder")
-    if not os.access(path.parent, os.W_OK):
-        raise OptionError(f"{option} is {str(path)!r}, and nothing may be written to that folder")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise OptionError(f"{option} is {str(path)!r}, and cannot be written: {error.strerror}") from None
 
 
 def load_model(path: Path) -> Network:

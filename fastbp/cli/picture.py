@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 import fastbp
 from fastbp.cli.files import check_out
+from fastbp.interchange.atomic import write_atomically
 
 SUFFIXES = (".png", ".svg")
 
@@ -40,8 +42,10 @@ def check_matplotlib() -> None:
 
 def save_picture(picture: Any, path: Path) -> None:
     """Write a picture; the same picture is the same file."""
+    suffix, drawn = path.suffix.lower(), BytesIO()
+    picture.savefig(drawn, format=suffix[1:], dpi=160, metadata={"Date": None} if suffix == ".svg" else None)
     try:
-        picture.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        write_atomically(path, [drawn.getbuffer()])
     except OSError as error:
         raise fastbp.OptionError(
             f"--plot is {str(path)!r}, and cannot be written: {error.strerror}"

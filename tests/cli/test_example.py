@@ -361,12 +361,12 @@ def test_rounds_beyond_any_run_are_refused_before_any_work(fastbp_example):
 def test_plot_that_cannot_be_written_is_an_error(fastbp_example, tmp_path):
     folder = tmp_path / "folder.png"
     folder.mkdir()
-    assert fastbp_example("--plot", str(folder)).err.endswith("and that is a folder\n")
+    assert fastbp_example("--plot", str(folder)).err.endswith("cannot be written: that is a folder\n")
     link = tmp_path / "link.png"
     link.symlink_to(tmp_path / "missing" / "loss.png")
     result = fastbp_example("--plot", str(link), "--rounds", "2")
     assert (result.status, result.out) == (2, "")
-    assert "cannot be written: No such file or directory" in result.err
+    assert f"cannot be written: there is no folder '{tmp_path / 'missing'}'" in result.err
 
 
 def test_divergence_is_status_1(fastbp_example):
