@@ -325,12 +325,12 @@ def sum_rows(d, distance, rows, n, init, out):
         j += step
 
 
-@routine
-def item_gradient(job, area, item, sample, row, rows, add, out, out_row, like):
+@helper
+def item_gradient(job, area, item, sample, row, rows, add, out, like):
     """Write an item's gradient, from rows of the tile that begins at `sample`, to `out`, or add it."""
     layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
     d, d_row = outputs_of(job, area, layer + 1, D_AT, row), of(job, layer + 1, A_ROW)
-    n = whole_vectors(of(job, layer + 1, SIZE), d)
+    n, out_row = whole_vectors(of(job, layer + 1, SIZE), d), of(job, layer, W_ROW)
     init = out if add else floats(job, ZEROS, like)
     if first < 0:
         sum_rows(d, d_row, rows, n, init, out)
@@ -382,11 +382,11 @@ def add_item_gradient(job, area, item, sample, row, rows, i, first_slot, like):
 
     `first_slot` is the number of the first of these tiles' slots.
     """
-    distance, row_distance = field(job, N_PACKED), of(job, element(item, ITEM_LAYER), W_ROW)
+    distance = field(job, N_PACKED)
     waiting = ones(i)
     slot = waiting - 1 if i % 2 == 1 else waiting  # the second of two tiles is added at once
     gradient = in_packed(job, GRADIENT, (first_slot + slot) * distance + item_at(job, item), like)
-    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, gradient, row_distance, like)
+    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, gradient, like)
     after = ones(i + 1)
     if slot >= after:
         n_slots = slot - after + 2
@@ -662,8 +662,7 @@ def team_gradients(job, thread, first, rows, done, end, fused, like):
         while k < n_items:
             item = shifted(items, k * N_ITEM_FIELDS)
             if fused:
-                distance = of(job, element(item, ITEM_LAYER), W_ROW)
-                item_gradient(job, area, item, sample, 0, there, False, scratch, distance, like)
+                item_gradient(job, area, item, sample, 0, there, False, scratch, like)
                 update_item(job, item, scratch, l2, like)
             else:
                 add_item_gradient(job, area, item, sample, 0, there, start // tile, 0, like)
