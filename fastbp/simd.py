@@ -83,6 +83,27 @@ def emit_fma(builder, kind, a, b, c):
     return builder.fadd(builder.fmul(a, b), c)
 
 
+def _emit_product_rest(builder, a, b, product):
+    """Compute a b - product, where that is the rounded product: exactly, from halves of the digits.
+
+    Dekker (1971), "A floating-point technique for extending the available precision",
+    https://doi.org/10.1007/BF01397083. Nothing may be near the end of the range.
+    """
+
+    def halves(x):
+        number = x.type.element if isinstance(x.type, ir.VectorType) else x.type
+        far = builder.fmul(x, _constant(x.type, 2.0**27 + 1 if number == ir.DoubleType() else 2.0**12 + 1))
+        high = builder.fsub(far, builder.fsub(far, x))
+        return high, builder.fsub(x, high)
+
+    a_high, a_low = halves(a)
+    b_high, b_low = halves(b)
+    rest = builder.fsub(builder.fmul(a_high, b_high), product)
+    for x, y in ((a_high, b_low), (a_low, b_high), (a_low, b_low)):
+        rest = builder.fadd(rest, builder.fmul(x, y))
+    return rest
+
+
 def emit_shuffle(builder, value, lanes, other=None):
     """Return the lanes with these numbers, of one vector, or of two that stand side by side."""
     n = value.type.count if other is None else 2 * value.type.count
@@ -388,6 +409,20 @@ def fma(typing, a, b, c):
 
     def generate(context, builder, signature, arguments):
         return emit_fma(builder, a, *arguments)
+
+    return a(a, a, a), generate
+
+
+@intrinsic
+def fma_exact(typing, a, b, c):
+    """Return a * b + c where c is about -a * b: what that leaves over is right on every processor."""
+
+    def generate(context, builder, signature, arguments):
+        if HAS_FMA:
+            return emit_fma(builder, a, *arguments)
+        x, y, z = arguments
+        product = builder.fmul(x, y)
+        return builder.fadd(builder.fadd(product, z), _emit_product_rest(builder, x, y, product))
 
     return a(a, a, a), generate
 

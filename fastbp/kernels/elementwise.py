@@ -33,6 +33,7 @@ from fastbp.simd import (
     address,
     exponent,
     fma,
+    fma_exact,
     magnitude,
     polynomial,
     same,
@@ -166,7 +167,7 @@ def reduced(x):
     """Return n, r and s with x = n ln 2 + r + s: n whole, |r + s| <= ln 2 / 2, and s tiny."""
     shift = ROUNDER(x)
     n = fma(x, splat(1 / math.log(2), x), shift) - shift
-    return n, fma(n, minus(LN2_HIGH(x)), x), n * minus(LN2_LOW(x))  # r is exact
+    return n, fma_exact(n, minus(LN2_HIGH(x)), x), n * minus(LN2_LOW(x))  # r is exact if there is FMA
 
 
 @helper
@@ -193,7 +194,7 @@ def quotient(a, a_rest, d, d_rest):
     """
     q = a / d
     y = fma(splat(-8 / 17, d), d, splat(24 / 17, d))
-    return q, fma(minus(q), d_rest, fma(minus(q), d, a) + a_rest), y
+    return q, fma(minus(q), d_rest, fma_exact(minus(q), d, a) + a_rest), y
 
 
 @helper
@@ -220,7 +221,7 @@ def bell(x, factor):
     """Return p, its rest, and n: (p + rest) 2^n = e^(factor x^2), for a factor of -1/2 or -1."""
     square = x * x
     n, r, s = reduced(factor * square)
-    p, rest = power(r, fma(factor, fma(x, x, minus(square)), s))
+    p, rest = power(r, fma(factor, fma_exact(x, x, minus(square)), s))
     return p, rest, n
 
 
@@ -354,7 +355,7 @@ def gelu(z):
     y = splat(1.0, z) / d
     a = x * m
     q = a * y
-    q_rest = fma(minus(q), x - (d - shift), fma(minus(q), d, a) + fma(x, m, minus(a))) * y
+    q_rest = fma(minus(q), x - (d - shift), fma_exact(minus(q), d, a) + fma_exact(x, m, minus(a))) * y
     tail = fma(q, p, fma(q, p_rest, q_rest * p))
     return where_less(z, splat(0.0, z), splat(-0.0, z), z) - scaled(tail, n)
 

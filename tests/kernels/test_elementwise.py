@@ -30,12 +30,16 @@ from fastbp.kernels.elementwise import (
     apply_slope,
     elementwise_apply,
 )
+from fastbp.processor import HAS_FMA
 from fastbp.simd import address, load, store
 
 mp.dps = 50
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 LANES = 16
+WITHOUT_FMA = 0.5
+"""Ulps that an error may be larger where a product is rounded before it is added."""
+
 INF, NAN = math.inf, math.nan
 
 
@@ -145,6 +149,10 @@ class Function:
 
     def scale(self, x, true):
         return true
+
+    @property
+    def allowed(self):
+        return self.bar if HAS_FMA else self.bar + WITHOUT_FMA
 
     def __str__(self):
         return self.name
@@ -276,7 +284,7 @@ def need_wider_type(dtype):
 def test_errors_stay_below_the_bar(function, dtype):
     need_wider_type(dtype)
     error, where = measure(function, points(function, dtype, 200_000))
-    assert error <= function.bar, where
+    assert error <= function.allowed, where
 
 
 @EACH
@@ -286,7 +294,7 @@ def test_errors_against_high_precision_stay_below_the_bar(function, dtype):
     low, high = function.interval
     x = x[(x >= low) & (x <= high) & np.isfinite(function(x))][:300]
     errors = [error_in_high_precision(function, v) for v in x]
-    assert max(errors) <= function.bar, x[int(np.argmax(errors))]
+    assert max(errors) <= function.allowed, x[int(np.argmax(errors))]
 
 
 @DTYPES
@@ -307,9 +315,10 @@ def test_wider_truth_agrees_with_high_precision(function, dtype):
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu"])
 def test_slopes_that_are_one_operation_are_rounded_once(name, dtype):
     x = np.random.default_rng(3).uniform(0 if name == "sigmoid" else -1, 1, 1000).astype(dtype)
-    slope = Slope(f"{name}'", CODES[name], None, (0, 1))
+    largest_term = (lambda a: 0 * a) if HAS_FMA else (lambda a: np.maximum(np.abs(a), name == "tanh"))
+    slope = Slope(f"{name}'", CODES[name], None, (0, 1), wide_scale=largest_term)
     errors = [error_in_high_precision(slope, v) for v in x]
-    assert max(errors) <= 0.5
+    assert max(errors) <= (0.5 if HAS_FMA else 0.5 + WITHOUT_FMA)
 
 
 # --- special values ----------------------------------------------------------------------------------------
@@ -350,7 +359,7 @@ def test_subnormal_numbers_come_through(name, dtype):
     function = next(f for f in FUNCTIONS if f.name == name)
     x = np.array([k * TINY[dtype] for k in (1, 2, 3, 1000, -1, -7)], dtype)
     for v in x:
-        assert error_in_high_precision(function, v) <= function.bar
+        assert error_in_high_precision(function, v) <= function.allowed
 
 
 @DTYPES
@@ -362,7 +371,7 @@ def test_results_below_the_normal_range_are_not_flushed(name, dtype):
     x = np.array([low], dtype)
     y = function(x)[0]
     assert 0 < abs(y) < np.finfo(dtype).tiny
-    assert error_in_high_precision(function, x[0]) <= function.bar
+    assert error_in_high_precision(function, x[0]) <= function.allowed
 
 
 @DTYPES
@@ -514,7 +523,9 @@ def test_soak_errors_are_those_of_the_document(function, dtype):
     need_wider_type(dtype)
     row, error = sweep(function, dtype)
     print(f"\n{row}", end="")
-    assert error <= function.bar
+    assert error <= function.allowed
+    if not HAS_FMA:
+        return  # the document is of processors that have it
     written = next(line for line in documented().splitlines() if line.startswith(row[:31]))
     assert float(written.split("|")[4]) == pytest.approx(error, abs=0.01)  # tanh has no table without AVX-512
 
