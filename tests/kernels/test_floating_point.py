@@ -14,6 +14,7 @@ from fastbp.kernels.floating_point import (
     floating_point_state,
     set_floating_point_state,
 )
+from fastbp.processor import HAS_FMA
 from fastbp.training.layered import LayeredRun, OnlineRun
 from fastbp.training.plan import make_plan
 from tests.kernels.tasks import as_reference
@@ -70,7 +71,8 @@ def test_training_leaves_no_subnormal_numbers(kind, options, dtype):
     done = run(kind, dtype, 2000, **options)
     for name in ("parameters", "optimizer_state"):
         assert not is_subnormal(getattr(done, name)).any(), name
-    assert (done.theta == 0).any() or kind is LayeredRun
+    if kind is OnlineRun and HAS_FMA:  # without, w stays where the product r l2 w underflows
+        assert (done.theta == 0).any()
 
 
 NETWORKS = (("fused222", [2, 2, 2], 1), ("online", [2, 5, 2], 1), ("online", [2, 5, 5, 2], 1))

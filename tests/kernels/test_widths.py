@@ -1,0 +1,116 @@
+"""The kernels with vectors of 16, 32 and 64 bytes, each width in a process of its own.
+
+A width is tried on a processor that has it, as far as this one can be taken for such: else it is forced.
+The width of this process is tried by all the other tests.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastbp import processor
+from tests.processes import run
+
+ROOT = Path(__file__).parents[2]
+
+SSE = "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt"
+AVX = f"{SSE},+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
+AVX512 = f"{AVX},+avx512f,+avx512cd,+avx512bw,+avx512dq,+avx512vl"
+TARGETS = {16: ("nehalem", SSE), 32: ("haswell", AVX), 64: ("skylake-avx512", AVX512)}
+"""Processors with vectors of so many bytes, by their names and features in LLVM; the first has no FMA."""
+
+FILES = (
+    "tests/test_gradients.py",
+    "tests/test_learning.py",
+    "tests/test_simd.py",
+    "tests/test_worked_example.py",
+    "tests/kernels",
+)
+WHATEVER_THE_WIDTH = (
+    "tests/kernels/test_fused222.py",
+    "tests/kernels/test_sigmoid_table.py",
+    "tests/kernels/test_widths.py",
+)
+"""Of numbers and pairs of numbers alone; `make soak` takes them along, since there may be no FMA."""
+
+LONG = (
+    "activation_in_place",
+    "deep_and_wide",
+    "full_batches",
+    "interrupted",
+    "large_products",
+    "linked",
+    "mnist",
+    "special_values",
+    "subnormal",
+    "threads",
+    "three_kernels",
+)
+"""Words of tests that take long, and find no more about widths than others."""
+
+
+def environment(width: int) -> dict[str, str]:
+    """Return the variables that make a process compile for vectors of so many bytes."""
+    name, features = TARGETS[width]
+    here = {item[1:] for item in features.split(",")} <= processor.FEATURES
+    if processor.IS_X86 and here:
+        return {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    return {"FASTBP_VECTOR_BYTES": str(width)}
+
+
+def run_tests(width: int, *arguments: str) -> None:
+    """Run pytest with vectors of this width."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "FASTBP_", "PYTEST_"))}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=ROOT,
+        env=inherited | {"PYTHONPATH": str(ROOT)} | environment(width),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{environment(width)}\n{done.stdout[-10_000:]}{done.stderr}"
+
+
+OTHERS = pytest.mark.parametrize("width", [width for width in TARGETS if width != processor.WIDTH])
+
+
+@OTHERS
+def test_kernels_are_right_with_vectors_of(width):
+    left_out = [f"--ignore={file}" for file in WHATEVER_THE_WIDTH]
+    run_tests(width, *FILES, *left_out, "-k", f"not ({' or '.join(LONG)})")
+
+
+@pytest.mark.soak
+@OTHERS
+def test_soak_kernels_are_right_with_vectors_of(width):
+    run_tests(width, "-m", "soak", "tests/kernels/test_layer_sizes.py")
+    run_tests(width, "tests/kernels", "tests/test_gradients.py", "--ignore=tests/kernels/test_widths.py")
+
+
+COMPILE = """
+from numba import types
+from fastbp.kernels.elementwise import elementwise_apply
+
+for number in (types.float32, types.float64):
+    array = types.Array(number, 1, "C")
+    elementwise_apply.compile((types.int64, array, array))
+    print("next")
+    print(elementwise_apply.inspect_asm(elementwise_apply.signatures[-1]))
+"""
+
+
+@pytest.mark.skipif(not processor.IS_X86, reason="LLVM compiles for this kind of processor")
+def test_kernels_can_be_compiled_for_avx_512_on_any_x86():
+    """Compiled, and not run. A cache would hold the code, and not its text."""
+    name, features = TARGETS[64]
+    target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": "/dev/null/cache"}
+    _, single, double = run(COMPILE, **target)[0].split("next\n")
+    for code, scaling in ((single, "vscalefps"), (double, "vscalefpd")):
+        assert "%zmm" in code
+        assert scaling in code
+    assert "vpermi2ps" in single or "vpermt2ps" in single  # the table of tanh
