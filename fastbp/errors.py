@@ -94,6 +94,17 @@ def check_integer(argument: str, value: object, least: int, most: int = LARGEST_
     return integer
 
 
+def check_sequence(argument: str, value: object, such_as: str) -> tuple[Any, ...]:
+    """Return the items of a sequence that is no string, and otherwise say what it must be."""
+    try:
+        items = iter(() if isinstance(value, str) else value)  # type: ignore[call-overload]
+    except TypeError:  # an array of no dimensions, too, though it calls itself iterable
+        items = None
+    if items is None or isinstance(value, str):
+        raise OptionError(f"{argument} is {shown(value)}, and must be a sequence, such as {such_as}")
+    return tuple(items)
+
+
 def check_seed(seed: object) -> int | None:
     """Return `seed` as an int, or None for none, or say what it may be."""
     return None if seed is None else check_integer("seed", seed, 0, LARGEST_INTEGER)

@@ -121,8 +121,9 @@ class Network:
         self._theta = aligned_zeros(n_parameters, self.dtype)
         self._predictors: list[Any] = []
         generator = np.random.default_rng(check_seed(seed))
-        for W in self.weights:
-            W[:] = initial_weights(self.initializer, W.shape[0], W.shape[1], generator)
+        with np.errstate(all="ignore"):
+            for W in self.weights:
+                W[:] = initial_weights(self.initializer, W.shape[0], W.shape[1], generator)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Give a copy, or what comes out of a pickle, a theta with the room that kernels need."""
@@ -200,21 +201,32 @@ class Network:
             and X.flags.carray
             and threads is None
         ):
+            out = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
             try:
                 predictor = self._predictors.pop()
+                finite = predictor(X, out)
             except IndexError:
-                from fastbp.training.layered import Predictor
-
-                predictor = Predictor(self)
-            out = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
-            finite = predictor(X, out)
+                predictor, finite = self._first_prediction(X, out)
             self._predictors.append(predictor)
             if finite:
                 return out
+        return self._predict(X, threads)
+
+    @np.errstate(all="ignore")
+    def _first_prediction(self, X: np.ndarray, out: np.ndarray) -> tuple[Any, bool]:
+        """Return what predicts few rows, prepared and compiled, and whether these rows are finite."""
+        from fastbp.training.layered import Predictor
+
+        predictor = Predictor(self)
+        return predictor, predictor(X, out)
+
+    @np.errstate(all="ignore")
+    def _predict(self, X: ArrayLike, threads: int | None) -> np.ndarray:
         from fastbp.training import layered
 
         return layered.predict(self, self.check_X(X), check_threads(threads))
 
+    @np.errstate(all="ignore")
     def loss(
         self,
         X: ArrayLike,
@@ -240,6 +252,7 @@ class Network:
         weights = check_weights(sample_weight, len(X))
         return layered.loss(self, X, Y, weights, threads=check_threads(threads))
 
+    @np.errstate(all="ignore")
     def gradient(
         self,
         X: ArrayLike,
@@ -336,6 +349,7 @@ class Network:
                 start += n_out
         return weights, biases
 
+    @np.errstate(all="ignore")
     def check_data(self, X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return X as `check_X` does, and Y as a C-contiguous array of the network's dtype or of labels.
 
@@ -351,6 +365,7 @@ class Network:
             raise ShapeError(f"X has {len(X)} samples and Y has {len(Y)}; they must have as many")
         return X, Y
 
+    @np.errstate(all="ignore")
     def check_X(self, X: ArrayLike) -> np.ndarray:
         """Return X as an array whose rows kernels can read, or say what is wrong.
 
@@ -422,6 +437,7 @@ WEIGHT_RATIO = 2.0**1000
 """What the largest sample weight may be of the smallest one above 0."""
 
 
+@np.errstate(all="ignore")
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     """Return sample weights as a C-contiguous float64 array, or say what is wrong.
 
@@ -435,8 +451,7 @@ def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray
         raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
     if weights.dtype.kind not in "fiub":
         raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
-    with np.errstate(all="ignore"):
-        converted = weights.astype(np.float64)
+    converted = weights.astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(converted) & (converted >= 0)))
     if len(wrong):
         raise DataError(
@@ -445,8 +460,7 @@ def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray
     if not converted.any():
         raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
     largest = converted.max()
-    with np.errstate(all="ignore"):
-        scaled = np.ldexp(converted, -np.frexp(largest)[1])
+    scaled = np.ldexp(converted, -np.frexp(largest)[1])
     lost = np.flatnonzero((scaled < 1 / WEIGHT_RATIO) & (converted > 0))
     if len(lost):
         raise DataError(

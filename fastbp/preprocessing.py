@@ -123,6 +123,7 @@ class Preprocessing:
         """How many outputs the network has."""
         return len(self.target.labels) if isinstance(self.target, ClassTarget) else 1
 
+    @np.errstate(all="ignore")
     def decode(self, outputs: Any) -> np.ndarray:
         """Return what the network's outputs mean.
 

@@ -31,6 +31,7 @@ class Schedule:
         """Return the learning rate of a step; the first is step 0."""
         return float(self.rates(step, 1)[0])
 
+    @np.errstate(all="ignore")  # what leaves a float's range becomes 0 or infinite, as it should
     def rates(self, first: int, count: int) -> np.ndarray:
         """Return the learning rates of `count` steps from step `first` on.
 
@@ -43,10 +44,10 @@ class Schedule:
         first, count = check_integer("first", first, 0), check_integer("count", count, 0)
         start = first - first % BLOCK
         stop = -(-(first + count) // BLOCK) * BLOCK
-        with np.errstate(over="ignore"):  # a divisor that overflows gives a rate of 0
-            rates = self._formula(np.arange(start, stop, dtype=np.float64))
+        rates = self._formula(np.arange(start, stop, dtype=np.float64))
         return rates[first - start : first - start + count]
 
+    @np.errstate(all="ignore")
     def at(self, steps: np.ndarray) -> np.ndarray:
         """Return the learning rates of any steps; the last bit may differ from that of `rates`.
 
@@ -54,8 +55,7 @@ class Schedule:
         -------
         float64[steps.size]
         """
-        with np.errstate(over="ignore"):
-            return self._formula(np.asarray(steps, np.float64))
+        return self._formula(np.asarray(steps, np.float64))
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -229,7 +229,7 @@ class CosineDecay(Schedule):
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         cosine = np.cos(np.pi * np.minimum(step / self.steps, 1.0))
-        return self.final + (self.initial - self.final) * (1.0 + cosine) / 2.0
+        return self.final + (self.initial - self.final) * ((1.0 + cosine) / 2.0)
 
 
 @dataclass(frozen=True)

@@ -562,3 +562,36 @@ def test_without_polars_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(DataError, match=r"pip install 'fastbp\[data\]'"):
         data.load("fruit.csv", target="kind")
+
+
+# --- numbers of any size -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e-40, 1.0, 1e100, 1e200, 1.7e308])
+def test_what_numpy_does_about_its_errors_changes_nothing(size, standardize, dtype):
+    column = size * np.array([0.25, -0.5, 1.0, 0.75, -0.25])
+    frame = pl.DataFrame({"a": column, "b": [1.0, 2.0, 1.5, 4.0, 3.0], "c": column})
+    path = write("rows.csv", frame)
+
+    def outcome(target):
+        try:
+            dataset = data.load(
+                path, target=target, task="regression", validation=0.4, seed=0, dtype=dtype,
+                standardize=standardize,
+            )  # fmt: skip
+        except DataError as error:
+            return str(error)
+        table = data.read_table(path)
+        decoded = dataset.preprocessing.decode(dataset.Y)
+        encoded = np.concatenate(list(data.batches(table, dataset.preprocessing, dtype=dtype)))
+        targets = data.targets(table, dataset.preprocessing, dtype)
+        return [array.tolist() for array in (dataset.X, dataset.Y, decoded, encoded, targets)]
+
+    for target in ("b", "c"):
+        with np.errstate(all="ignore"):
+            expected = outcome(target)
+        for action in ("raise", "warn"):
+            with np.errstate(all=action):
+                assert outcome(target) == expected

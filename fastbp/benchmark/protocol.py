@@ -118,6 +118,7 @@ def compare(
     return Comparison(case, tuple(results[contender] for contender in contenders))
 
 
+@np.errstate(all="ignore")
 def difference(train: Train, references: dict[int, np.ndarray], rtol: float) -> str:
     """Say where a contender's parameters differ from the reference's, or return "" if they do not."""
     for steps, expected in references.items():

@@ -73,6 +73,7 @@ STYLES: dict[str, dict[str, Any]] = {
 LOSS_COLOUR = "black"
 
 
+@np.errstate(all="ignore")
 def draw(trajectories: Mapping[str, Trajectory], path: Path) -> None:
     """Draw the loss and the weights over the rounds, and between the two updates the difference in loss."""
     from matplotlib.figure import Figure as Picture

@@ -50,6 +50,7 @@ class Race:
         return self.largest_difference < TOLERANCE
 
 
+@np.errstate(all="ignore")
 def run_race(n_steps: int, learning_rate: float) -> Race:
     """See that all reach the same weights, then time fastbp over all steps, pure Python over half a second.
 

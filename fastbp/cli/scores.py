@@ -33,6 +33,7 @@ class Score:
         return f"{self.value:#.4g}".rstrip(".") if self.name != "r2" else f"{self.value:.3f}"
 
 
+@np.errstate(all="ignore")
 def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> list[Score]:
     """Return the accuracy of a classifier's outputs; R2 and the root mean square error of a regression's.
 

@@ -91,6 +91,7 @@ class Dataset:
         return "regression" if isinstance(self.preprocessing.target, NumberTarget) else "classification"
 
 
+@np.errstate(all="ignore")
 def load(
     path: str | os.PathLike[str],
     *,
@@ -198,6 +199,7 @@ def batches(
         yield X
 
 
+@np.errstate(all="ignore")
 def targets(table: Table, preprocessing: Preprocessing, dtype: str = "float64") -> np.ndarray:
     """Return the target column of a table as `load` would: class labels, or standardised numbers."""
     table.find("target", preprocessing.target.name)
@@ -227,8 +229,7 @@ def _training_rows(values: np.ndarray, by_class: bool, share: float | None, seed
 
 
 def _fit_numbers(table: Table, target: NumberTarget, values: np.ndarray, standardize: bool) -> NumberTarget:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = float(values.mean()), float(values.std())
+    mean, scale = float(values.mean()), float(values.std())
     if values.min() == values.max():
         raise DataError(f"the target {target.name!r} of {table.path} is {values[0]:g} in every row")
     if not (1e-150 < scale < 1e150 and abs(mean) < 1e150):

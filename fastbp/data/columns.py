@@ -84,12 +84,11 @@ class _Numbers:
         values = values[training[start : start + len(values)] & ~absent]
         if not len(values):
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = values.mean()
-            squares = np.square(values - mean).sum()
-            n, shift = self.n + len(values), mean - self.mean
-            self.squares += squares + shift * shift * (self.n * len(values) / n)
-            self.mean += shift * (len(values) / n)
+        mean = values.mean()
+        squares = np.square(values - mean).sum()
+        n, shift = self.n + len(values), mean - self.mean
+        self.squares += squares + shift * shift * (self.n * len(values) / n)
+        self.mean += shift * (len(values) / n)
         self.n = n
         self.low, self.high = min(self.low, values.min()), max(self.high, values.max())
 
@@ -234,6 +233,7 @@ def _columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
     return wanted
 
 
+@np.errstate(all="ignore")
 def _encode_number(
     table: Table,
     start: int,
@@ -247,8 +247,8 @@ def _encode_number(
     if absent.any():
         _refuse_missing(table, start, column, absent, preprocessing)
         values = np.where(absent, known.mean, values)
-    with np.errstate(over="ignore"):  # what does not fit into float32 is found by who takes it
-        out[:] = (values - known.mean) / known.scale if preprocessing.standardize else values
+    # What does not fit into float32 is found by who takes it.
+    out[:] = (values - known.mean) / known.scale if preprocessing.standardize else values
 
 
 def _encode_text(

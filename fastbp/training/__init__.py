@@ -165,6 +165,10 @@ def train(
     """
     if not isinstance(network, Network):
         raise OptionError(f"network is a {type(network).__name__}, and must be a fastbp.Network")
+    if not network.theta.flags.writeable:
+        raise OptionError(
+            "network.theta is read-only, and training writes to it; set network.theta.flags.writeable = True"
+        )
     check_choice("kernel", kernel, KERNELS)
     X, Y = network.check_data(X, Y)
     plan = make_plan(
@@ -196,7 +200,9 @@ def train(
     )
     chosen = _chosen(kernel, network, plan, optimizer)
     X, Y = apart(X, network), apart(Y, network)
-    return Loop(RUNS[chosen](network, X, Y, plan), network, (X, Y), plan, options).train()
+    with np.errstate(all="ignore"):
+        run = RUNS[chosen](network, X, Y, plan)
+    return Loop(run, network, (X, Y), plan, options).train()
 
 
 RUNS: dict[str, Callable[[Network, np.ndarray, np.ndarray, Plan], Run]] = {

@@ -79,6 +79,7 @@ class Epochs:
         interrupts: Interrupts,
     ):
         self._run, self._network, self._plan, self._options = run, network, plan, options
+        self._theta = network.theta.view()
         self._interrupts = interrupts
         self._evaluated = options.validation_data or data
         self._validates = options.validation_data is not None
@@ -195,7 +196,7 @@ class Epochs:
             network=self._network,
         )
         for callback in self._options.callbacks:
-            self._network.theta[:] = theta
+            self._theta[:] = theta
             self._interrupts.call(callback, state)
         return state.stopped
 

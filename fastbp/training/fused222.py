@@ -171,8 +171,7 @@ def _record_every(n_steps: int, n_samples: int) -> int:
 
 
 def _learning_rate(given: float, dtype: np.dtype) -> np.floating:
-    with np.errstate(over="ignore"):
-        rate = dtype.type(given)
+    rate = dtype.type(given)
     if not np.isfinite(rate):
         raise OptionError(f"learning_rate is {given:g}, and is too large for {dtype}")
     return rate

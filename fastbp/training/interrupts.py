@@ -1,10 +1,12 @@
-"""Ctrl-C as a question that the loop asks, instead of an exception at any line."""
+"""Ctrl-C as a question that the loop asks, instead of an exception at any line; and code of the user's."""
 
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
+
+import numpy as np
 
 
 class Interrupts:
@@ -13,9 +15,13 @@ class Interrupts:
     So a run is never torn in the middle of Python code that changes its state. Code of the user's, such as a
     callback, runs through `call` and gets its KeyboardInterrupt at once. A handler of the user's own is left
     alone: what it raises goes through the loop as any other exception does.
+
+    The loop's own arithmetic with NumPy gives no warnings and raises no errors, whatever is set: an infinity
+    is found where it matters. Code of the user's has the settings from where this object was made.
     """
 
     def __init__(self) -> None:
+        self._as_set = np.errstate(**np.geterr(), call=np.geterrcall())  # type: ignore[arg-type]
         self.pressed = False
         self._raises = False
         self._installed = False
@@ -38,9 +44,10 @@ class Interrupts:
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of the user's, which Ctrl-C interrupts at once."""
+        called = self._as_set(function)
         self._raises = True
         try:
-            return function(*arguments)
+            return called(*arguments)
         finally:
             self._raises = False
 

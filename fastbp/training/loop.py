@@ -107,6 +107,8 @@ class Loop:
         options: LoopOptions,
     ):
         self._run, self._network, self._plan, self._options = run, network, plan, options
+        # What a callback does to the flags of `network.theta` must not be in the way at the end.
+        self._theta = network.theta.view()
         self._interrupts = Interrupts()
         self._epochs = Epochs(run, network, data, plan, options, self._interrupts)
         self._keeper = Keeper(run, self._epochs, network, data, plan, options)
@@ -115,9 +117,10 @@ class Loop:
         run.is_stopped = self._is_stopped
         self._step_seconds = CHUNK_SECONDS / run.first_chunk
 
+    @np.errstate(all="ignore")
     def train(self) -> TrainingResult:
         """Run the loop; what can take seconds before it starts is left to Ctrl-C as it is."""
-        run, network = self._run, self._network
+        run = self._run
         self._keeper.resume()
         run.advance(run.step)  # compiles, or loads the compiled kernel; records the initial loss
         self._epochs.prepare()
@@ -151,14 +154,14 @@ class Loop:
                 seconds = self._keeper.seconds + time.perf_counter() - self._started
             finally:
                 sound = stop_reason != "diverged" and run.is_finite()
-                network.theta[:] = (run if sound else self._good).theta
+                self._theta[:] = (run if sound else self._good).theta
                 self._progress.close()
             if not sound:
                 self._raise_divergence()
             self._keeper.write(stop_reason)
             result = self._result(stop_reason, seconds, last_loss)
             if self._epochs.ended.best_theta is not None:
-                network.theta[:] = self._epochs.ended.best_theta
+                self._theta[:] = self._epochs.ended.best_theta
         if self._interrupts.pressed:  # be it after the last step: whoever called is to know
             return replace(result, stop_reason="interrupted")
         return result
@@ -301,7 +304,7 @@ class Loop:
         if not self._is_sound(good):
             good = self._proven
             if good.step == self._first_step and not self._is_sound(good):
-                self._network.theta[:] = good.theta
+                self._theta[:] = good.theta
                 raise _diverged_before(good.step)
         while bad_step - good.step > 1:
             middle = good.snapshot()
@@ -311,7 +314,7 @@ class Loop:
                 good = middle
             else:
                 bad_step = middle.step
-        self._network.theta[:] = good.theta
+        self._theta[:] = good.theta
         adaptive, _ = self._rate_after(good.step)
         rate = plan.schedule.rate(bad_step - 1) if adaptive is None else adaptive
         raise DivergenceError(

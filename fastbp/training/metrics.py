@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import OptionError, as_float, check_choice, is_flag, shown
+from fastbp.errors import OptionError, as_float, check_choice, check_sequence, is_flag, shown
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -13,6 +13,7 @@ RESERVED = ("epoch", "step", "loss", "learning_rate", "validation_loss")
 """Names in a history that are not metrics'."""
 
 
+@np.errstate(all="ignore")
 def accuracy(Y_true: np.ndarray, Y_pred: np.ndarray) -> float:
     """Return the fraction of samples whose class is predicted right.
 
@@ -37,6 +38,7 @@ def _classes(Y: np.ndarray) -> np.ndarray:
     return Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0] >= 0.5
 
 
+@np.errstate(all="ignore")
 def r2(Y_true: np.ndarray, Y_pred: np.ndarray) -> float:
     """Return the coefficient of determination, ``1 - sum (y - p)^2 / sum (y - mean y)^2``.
 
@@ -67,10 +69,8 @@ NAMED: dict[str, Metric] = {"accuracy": accuracy, "r2": r2}
 
 def check_metrics(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
     """Return the functions by their names, or say what is wrong."""
-    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise OptionError(f"metrics is {metrics!r}, and must be a sequence of names and functions")
     checked: dict[str, Metric] = {}
-    for i, metric in enumerate(metrics):
+    for i, metric in enumerate(check_sequence("metrics", metrics, "['accuracy']")):
         name, function = check_metric(f"metrics[{i}]", metric)
         if name in checked:
             raise OptionError(f"metrics[{i}] is the second with the name {name!r}; give it another __name__")

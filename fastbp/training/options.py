@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import FastbpError, OptionError, check_flag, check_number
+from fastbp.errors import FastbpError, OptionError, check_flag, check_number, check_sequence
 from fastbp.network import Network
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping, Monitor, find_monitor
@@ -92,10 +92,8 @@ def apart(array: np.ndarray, network: Network) -> np.ndarray:
 
 
 def _check_callbacks(callbacks: Iterable[Any]) -> tuple[Callable[[Any], object], ...]:
-    if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
-        raise OptionError(f"callbacks is {callbacks!r}, and must be a sequence, such as [callback]")
     checked = []
-    for i, callback in enumerate(callbacks):
+    for i, callback in enumerate(check_sequence("callbacks", callbacks, "[callback]")):
         function = getattr(callback, "on_epoch_end", callback)
         if not callable(function):
             raise OptionError(f"callbacks[{i}] is {callback!r}, and must be a function, or have on_epoch_end")
