@@ -434,7 +434,7 @@ def wrong(value):
     [
         ({"validation_data": 0.2}, r"validation_data must be a pair \(X, Y\)"),
         ({"validation_data": (PAIR[0],)}, r"validation_data must be a pair \(X, Y\)"),
-        ({"metrics": "accuracy"}, "metrics is 'accuracy', and must be a sequence of names and functions"),
+        ({"metrics": "accuracy"}, "metrics is 'accuracy', and must be a sequence, such as"),
         ({"metrics": 1}, "metrics is 1, and must be a sequence"),
         ({"metrics": ["acuracy"]}, r"metrics\[0\] is 'acuracy', and may be .*did you mean 'accuracy'"),
         ({"metrics": [3]}, r"metrics\[0\] is 3, and must be a function or one of accuracy, r2"),
