@@ -16,7 +16,6 @@ The protocol:
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from bench.processes import ROOT, LostError, WorkerProcess, available_cores, env
 from bench.statistics import control_interval, median_interval
 from fastbp.benchmark.machine import describe_machine
 from fastbp.interchange.atomic import check_writable, write_atomically
+from fastbp.interchange.standard_json import dumps
 
 CONTROL = "fastbp again"
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
@@ -361,7 +361,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"--out {options.out}: {error.strerror}")
     document = run(protocol, peers, cores[: options.cores], announce())
-    write_atomically(options.out, [json.dumps(document, separators=(",", ":")).encode(), b"\n"])
+    write_atomically(options.out, [dumps(document).encode(), b"\n"])
     wrong = [
         f"{w['name']}, {w['dtype']}: {row['peer']}: {row['status']}: {row['reason']}"
         for w in document["workloads"]

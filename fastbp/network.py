@@ -73,7 +73,7 @@ class Network:
     preprocessing : Preprocessing or None
         What the inputs and outputs mean, for a network that was trained on the columns of a file.
     notes : dict
-        Strings, numbers and booleans to remember with the model.
+        Strings, finite numbers, booleans and None to remember with the model.
 
     Raises
     ------
@@ -299,6 +299,8 @@ class Network:
 
         Raises
         ------
+        OptionError
+            If one of `notes` is not what it may be.
         OSError
             If the file cannot be written. One that was there is there still.
 

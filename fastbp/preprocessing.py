@@ -155,9 +155,9 @@ class Preprocessing:
     def as_document(self) -> dict[str, Any]:
         """Return it as what JSON can hold: `from_document` undoes it."""
         return {
-            "columns": [asdict(column) for column in self.columns],
-            "target": asdict(self.target),
-            "standardize": self.standardize,
+            "columns": [asdict(column, dict_factory=_plain) for column in self.columns],
+            "target": asdict(self.target, dict_factory=_plain),
+            "standardize": bool(self.standardize),
             "missing": self.missing,
         }
 
@@ -186,12 +186,23 @@ class Preprocessing:
         return cls(made, _target(target), standardize, missing)
 
 
+def _plain(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a dataclass with Python's own values in the place of NumPy's."""
+
+    def item(value: Any) -> Any:
+        return value.item() if isinstance(value, np.generic) else value
+
+    return {
+        name: tuple(map(item, value)) if isinstance(value, tuple) else item(value) for name, value in fields
+    }
+
+
 def _column(document: Any) -> NumberColumn | TextColumn:
     if isinstance(document, dict) and "categories" in document:
         name, categories = _values(document, "a text column", ("name", "categories"))
         return TextColumn(_name(name), _distinct("categories", categories, (str,)))
     name, mean, scale = _values(document, "a number column", ("name", "mean", "scale"))
-    return NumberColumn(_name(name), *_mean_and_scale(mean, scale))
+    return NumberColumn(_name(name), *_mean_and_scale(f"column {name!r}", mean, scale))
 
 
 def _target(document: Any) -> ClassTarget | NumberTarget:
@@ -199,7 +210,7 @@ def _target(document: Any) -> ClassTarget | NumberTarget:
         name, labels = _values(document, "the target", ("name", "labels"))
         return ClassTarget(_name(name), _distinct("labels", labels, (str, int, bool)))
     name, mean, scale = _values(document, "the target", ("name", "mean", "scale"))
-    return NumberTarget(_name(name), *_mean_and_scale(mean, scale))
+    return NumberTarget(_name(name), *_mean_and_scale(f"the target {name!r}", mean, scale))
 
 
 def _values(document: Any, what: str, keys: Sequence[str]) -> list[Any]:
@@ -214,10 +225,10 @@ def _name(name: Any) -> str:
     return name
 
 
-def _mean_and_scale(mean: Any, scale: Any) -> tuple[float, float]:
+def _mean_and_scale(what: str, mean: Any, scale: Any) -> tuple[float, float]:
     numbers = all(type(number) in (int, float) and abs(number) < 1e300 for number in (mean, scale))
     if not numbers or not scale > 0:
-        raise DataError("a mean must be a finite number, and a scale one above 0")
+        raise DataError(f"{what} must have a finite number as its mean, and one above 0 as its scale")
     return float(mean), float(scale)
 
 

@@ -1,6 +1,5 @@
 """The benchmark's report: as text, as Markdown, as JSON."""
 
-import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from fastbp.benchmark.protocol import (
     Result,
     compare,
 )
+from fastbp.interchange.standard_json import dumps
 
 SPREAD = (5, 95)
 """The percentiles of the rounds between which the spread of a ratio is given."""
@@ -168,7 +168,7 @@ def as_json(report: Report) -> str:
         },
         "cases": [_comparison_as_dict(comparison) for comparison in report.comparisons],
     }
-    return json.dumps(document, indent=2, allow_nan=False)
+    return dumps(document, indent=2)
 
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:

@@ -12,7 +12,7 @@ COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
 
 
 def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | None = None) -> None:
-    """Draw the loss, and the validation loss if there is one, over the epochs.
+    """Draw the loss, and the validation loss if there is one, over the epochs, where it is finite.
 
     Parameters
     ----------
@@ -33,17 +33,20 @@ def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | 
             return f"{x:g}" if super().__call__(x, pos) else ""
 
     named = {"training": history["loss"], "validation": history.get("validation_loss")}
-    curves = {name: losses for name, losses in named.items() if losses is not None}
-    highest_first = sorted(curves, key=lambda name: -curves[name][-1])
+    curves = {}
+    for name, losses in named.items():
+        if losses is not None and (finite := np.isfinite(losses)).any():
+            curves[name] = (history["epoch"][finite], losses[finite])
+    highest_first = sorted(curves, key=lambda name: -curves[name][1][-1])
     with style():
         picture = Figure(figsize=(6.4, 4.0), layout="constrained")
         axes = picture.subplots()
-        for name, losses in curves.items():
+        for name, (epochs, losses) in curves.items():
             colour = COLOURS[name]
-            axes.plot(history["epoch"], losses, color=colour, linewidth=1.5, marker=_marker(losses))
+            axes.plot(epochs, losses, color=colour, linewidth=1.5, marker=_marker(losses))
             axes.annotate(
                 name,
-                (history["epoch"][-1], losses[-1]),
+                (epochs[-1], losses[-1]),
                 xytext=(6, 0),
                 textcoords="offset points",
                 color=colour,
@@ -59,7 +62,7 @@ def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | 
                 verticalalignment="top",
                 color="0.4",
             )
-        if all((losses > 0).all() for losses in curves.values()):
+        if curves and all((losses > 0).all() for _, losses in curves.values()):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(Plain())
             axes.yaxis.set_minor_formatter(Plain(minor_thresholds=(1.5, 0.5)))

@@ -5,7 +5,6 @@ The network is that of `fastbp.worked_example`: two inputs, two hidden and two o
 
 import argparse
 import itertools
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from fastbp import worked_example
 from fastbp.cli.picture import Trajectory, check_plot, draw
 from fastbp.cli.race import race_text, run_race
 from fastbp.cli.tables import WIDTH, significant, table
+from fastbp.interchange.standard_json import dumps
 from fastbp.worked_example import Figure, Quantity, figure_name
 
 RACE_STEPS = 10_000_000
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
             "race": race and asdict(race),
             "plot": options.plot and str(options.plot),
         }
-        print(json.dumps(document, indent=2))
+        print(dumps(document, indent=2))
     else:
         if race is not None:
             print(f"\n{race_text(race)}")
@@ -154,7 +154,7 @@ class Row:
         return bool(self.due) and self.match == "no"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row for `json.dumps`."""
+        """Return the row for JSON."""
         figure = self.figure
         return {
             "name": figure_name(self.rounds, self.quantity),

@@ -1,7 +1,6 @@
 """Describe a model file, or this machine as fastbp sees it."""
 
 import argparse
-import json
 import shlex
 import textwrap
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from fastbp import _jit
 from fastbp.benchmark.machine import describe_machine
 from fastbp.cli.files import load_model, size
 from fastbp.cli.tables import WIDTH, shown, table
+from fastbp.interchange.standard_json import dumps
 from fastbp.preprocessing import ClassTarget, NumberColumn
 
 SHOWN = 40
@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
     """Run `fastbp info`."""
     if options.model is None:
         machine = _machine()
-        print(json.dumps(machine, indent=2) if options.json else _facts(machine))
+        print(dumps(machine, indent=2) if options.json else _facts(machine))
         return 0
     network = load_model(options.model)
     print(
-        json.dumps(_model(options.model, network), indent=2)
+        dumps(_model(options.model, network), indent=2)
         if options.json
         else _model_text(options.model, network)
     )
@@ -168,4 +168,6 @@ def _columns(network: fastbp.Network) -> str:
 
 
 def _note(note: object) -> str:
+    if note is None:
+        return "none"
     return f"{note:.6g}" if isinstance(note, float) else str(note)

@@ -44,12 +44,7 @@ def save_picture(picture: Any, path: Path) -> None:
     """Write a picture; the same picture is the same file."""
     suffix, drawn = path.suffix.lower(), BytesIO()
     picture.savefig(drawn, format=suffix[1:], dpi=160, metadata={"Date": None} if suffix == ".svg" else None)
-    try:
-        write_atomically(path, [drawn.getbuffer()])
-    except OSError as error:
-        raise fastbp.OptionError(
-            f"--plot is {str(path)!r}, and cannot be written: {error.strerror}"
-        ) from None
+    write_atomically(path, [drawn.getbuffer()])
 
 
 def style() -> Any:

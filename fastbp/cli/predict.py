@@ -4,7 +4,6 @@ Example: fastbp predict iris.safetensors new.csv --out predictions.csv
 """
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from fastbp.cli.files import check_out, load_model, size
 from fastbp.cli.scores import Score, scores
 from fastbp.data.tables import Table, polars, read_table
 from fastbp.interchange.atomic import write_atomically
+from fastbp.interchange.standard_json import dumps
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-header", action="store_true", help="the first line holds no names; columns are x0, x1, ..."
     )
     parser.add_argument(
-        "--json", action="store_true", help="print JSON: the predictions, unless there is --out"
+        "--json",
+        action="store_true",
+        help="print JSON: the predictions, unless there is --out; null is a number that is not finite",
     )
 
 
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         }
         if prints_all:
             document |= {name: np.asarray(column).tolist() for name, column in next(columns).items()}
-        print(json.dumps(document, indent=2))
+        print(dumps(document, indent=2))
     elif options.out is None:
         for part in _encoded(columns, suffix):
             sys.stdout.buffer.write(part)  # in UTF-8, whatever the terminal has

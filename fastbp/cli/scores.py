@@ -30,7 +30,9 @@ class Score:
     def __str__(self) -> str:
         if self.name == "accuracy":
             return f"{100 * self.value:.1f} %"
-        return f"{self.value:#.4g}".rstrip(".") if self.name != "r2" else f"{self.value:.3f}"
+        if self.name == "r2" and not abs(self.value) >= 1e4:
+            return f"{self.value:.3f}"
+        return f"{self.value:#.4g}".rstrip(".")
 
 
 @np.errstate(all="ignore")
@@ -47,8 +49,9 @@ def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> 
     """
     if isinstance(preprocessing.target, ClassTarget):
         return [Score("accuracy", float(accuracy(Y, outputs)))]
-    errors = (outputs.astype(np.float64) - Y) * preprocessing.target.scale
-    return [Score("r2", r2(Y, outputs)), Score("rmse", float(np.sqrt(np.mean(errors**2))))]
+    with np.errstate(over="ignore", invalid="ignore"):  # outputs may be infinite
+        errors = (outputs.astype(np.float64) - Y) * preprocessing.target.scale
+        return [Score("r2", r2(Y, outputs)), Score("rmse", float(np.sqrt(np.mean(errors**2))))]
 
 
 def evaluate(network: Network, X: np.ndarray, Y: np.ndarray) -> list[Score]:

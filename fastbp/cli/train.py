@@ -14,6 +14,7 @@ import math
 import os
 import shlex
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,6 +34,7 @@ from fastbp.cli.scores import Score, evaluate
 from fastbp.cli.tables import WIDTH, rounded, shown, table
 from fastbp.errors import check_integer
 from fastbp.interchange import model_file
+from fastbp.interchange.standard_json import dumps
 from fastbp.preprocessing import MISSING, ClassTarget
 
 try:
@@ -147,8 +149,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(group, "--config", "take options from a TOML file; what is typed wins", type=Path, metavar="FILE")
     add(group, "--plot", "draw the loss over the epochs to FILE.png or FILE.svg", type=Path, metavar="FILE")
-    add(group, "--log", "write a line of JSON an epoch to FILE.jsonl", type=Path, metavar="FILE")
-    add(group, "--json", "print the results as JSON", action="store_true")
+    add(
+        group,
+        "--log",
+        "write a line of JSON an epoch to FILE.jsonl; null is a number that is not finite",
+        type=Path,
+        metavar="FILE",
+    )
+    add(
+        group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -180,17 +190,21 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
     network = _network(dataset, options)
     model_file.check(network)  # rather now than after hours
     result = _train(network, dataset, optimizer, options)
-    parts = {"training": evaluate(network, dataset.X, dataset.Y)}
-    if dataset.validation_data is not None:
-        parts["validation"] = evaluate(network, *dataset.validation_data)
-    network.notes = _notes(options, optimizer, result, parts)
-    network.save(options.out)
+    parts: dict[str, list[Score]] = {}
+    try:
+        parts["training"] = evaluate(network, dataset.X, dataset.Y)
+        if dataset.validation_data is not None:
+            parts["validation"] = evaluate(network, *dataset.validation_data)
+    finally:  # whatever comes in between: Ctrl-C, too little memory
+        network.notes = _notes(options, optimizer, result, parts)
+        _save(network, options.out)
     if result.stop_reason not in UNFINISHED:
         _forget(_checkpoints(options.out))
+    _remark_on_scores(parts)
+    report = Report(options, dataset, network, result, parts)
+    print(dumps(report.as_json(), indent=2) if options.json else report.as_text(), flush=True)
     if options.plot is not None:
         draw_curve(result.history, options.plot, result.best_epoch)
-    report = Report(options, dataset, network, result, parts)
-    print(json.dumps(report.as_json(), indent=2) if options.json else report.as_text())
     return 130 if result.stop_reason == "interrupted" else 0
 
 
@@ -229,6 +243,37 @@ def _train(
         if log:
             log.finish(result.history)
     return result
+
+
+def _save(network: fastbp.Network, out: Path) -> None:
+    """Write the model, and where that fails, as in a folder that is gone, write it elsewhere and say so."""
+    try:
+        network.save(out)
+    except OSError as error:
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="fastbp-"))
+            try:
+                network.save(folder / out.name)
+            except OSError:
+                folder.rmdir()
+                raise
+        except OSError:
+            raise error from None
+        reason = f"{error.strerror or error}; the model is in {folder / out.name}"
+        raise OSError(error.errno, reason, str(out)) from None
+
+
+def _remark_on_scores(parts: Mapping[str, Sequence[Score]]) -> None:
+    """Say which scores overflowed: a model that predicts such numbers is written all the same."""
+    without = [
+        f"{part} {score.label} is {score}"
+        for part, found in parts.items()
+        for score in found
+        if not math.isfinite(score.value)
+    ]
+    if without:
+        text = f"{', '.join(without)}: some predictions are out of all bounds; the model file has null for it"
+        print(f"fastbp train: {text}", file=sys.stderr)
 
 
 # --- a run that may be stopped -----------------------------------------------------------------------
@@ -373,9 +418,13 @@ def _network(dataset: data.Dataset, options: argparse.Namespace) -> fastbp.Netwo
 
 
 class Log:
-    """Writes a line of JSON an epoch; a run that goes on keeps the lines that it had."""
+    """Writes a line of JSON an epoch; a run that goes on keeps the lines that it had.
+
+    Where a line cannot be written, as on a full disk, it says so, and the run goes on without the log.
+    """
 
     def __init__(self, path: Path, resumed: bool):
+        self._path, self._failed = path, False
         self._resumed, self._begun = resumed, False
         self._epoch = 0
         """The last whose line is surely written."""
@@ -390,34 +439,51 @@ class Log:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        with self._remarking():
+            self._file.close()
 
     def on_epoch_end(self, state: fastbp.EpochState) -> None:
         """Write a line, at once: somebody may be watching."""
-        if self._resumed and not self._begun:
-            self._drop_from(state.epoch)
-        self._begun = True
-        self._write(
-            {
-                "epoch": state.epoch,
-                "step": state.step,
-                "loss": state.loss,
-                "validation_loss": state.validation_loss,
-                "learning_rate": state.learning_rate,
-            }
-        )
+        if self._failed:
+            return
+        with self._remarking():
+            if self._resumed and not self._begun:
+                self._drop_from(state.epoch)
+            self._begun = True
+            self._write(
+                {
+                    "epoch": state.epoch,
+                    "step": state.step,
+                    "loss": state.loss,
+                    "validation_loss": state.validation_loss,
+                    "learning_rate": state.learning_rate,
+                }
+            )
 
     def finish(self, history: Mapping[str, np.ndarray]) -> None:
         """Write the last line if Ctrl-C came where it was due: the run will not come to this epoch again."""
-        if len(history["epoch"]) and self._epoch < (epoch := int(history["epoch"][-1])):
-            self._file.seek(0)
-            self._drop_from(epoch)
-            last = {name: column[-1].item() for name, column in history.items()}
-            names = ("epoch", "step", "loss", "validation_loss", "learning_rate")
-            self._write({name: last.get(name) for name in names})
+        if self._failed or not len(history["epoch"]):
+            return
+        if self._epoch < (epoch := int(history["epoch"][-1])):
+            with self._remarking():
+                self._file.seek(0)
+                self._drop_from(epoch)
+                last = {name: column[-1].item() for name, column in history.items()}
+                names = ("epoch", "step", "loss", "validation_loss", "learning_rate")
+                self._write({name: last.get(name) for name in names})
+
+    @contextmanager
+    def _remarking(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                reason = f"{error.strerror}; the run goes on, and the log ends here"
+                print(f"fastbp train: {self._path}: {reason}", file=sys.stderr)
+            self._failed = True
 
     def _write(self, row: Mapping[str, float | None]) -> None:
-        self._file.write(json.dumps({name: value for name, value in row.items() if value is not None}) + "\n")
+        self._file.write(dumps({name: value for name, value in row.items() if value is not None}) + "\n")
         self._file.flush()
         self._epoch = int(row["epoch"] or 0)
 
@@ -456,7 +522,11 @@ def _notes(
         "dropout": options.dropout,
         "seed": options.seed,
     }
-    return notes | {f"{part} {score.name}": score.value for part, found in parts.items() for score in found}
+    return notes | {
+        f"{part} {score.name}": score.value if math.isfinite(score.value) else None
+        for part, found in parts.items()
+        for score in found
+    }
 
 
 @dataclass(frozen=True)
@@ -481,7 +551,7 @@ class Report:
         return int(self.result.history["epoch"][-1]) if len(self.result.history["epoch"]) else 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the results for `json.dumps`."""
+        """Return the results for JSON."""
         target, result = self.dataset.preprocessing.target, self.result
         return {
             "data": str(self.options.data),

@@ -6,7 +6,6 @@ Compiled kernels are kept in a cache folder, which `fastbp info` names.
 import argparse
 import functools
 import itertools
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 import fastbp
 from fastbp import training
 from fastbp.cli.tables import table
+from fastbp.interchange.standard_json import dumps
 from fastbp.network import DTYPES
 from fastbp.training.plan import MATHS
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if watched:
         print("\033[K", end="", file=sys.stderr, flush=True)
     if options.json:
-        print(json.dumps({"kernels": rows}, indent=2))
+        print(dumps({"kernels": rows}, indent=2))
         return 0
     cells = [[str(row["kernel"]), str(row["dtype"]), f"{row['seconds']:.2f}"] for row in rows]
     print(table(["kernel", "dtype", "seconds"], {"": cells}, ["left", "left", "right"]))

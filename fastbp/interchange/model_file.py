@@ -11,26 +11,39 @@ no ``b`` where ``bias="none"``. The document is::
      "notes": {"epochs": 200, ...},
      "fastbp": "0.1.0"}
 
-`notes` are strings, numbers, booleans and nulls that whoever saved the model wanted to remember; `fastbp` is
-the version that wrote the file. A reader refuses a key that it does not know: what comes later gets a new
-version number.
+`notes` are strings, finite numbers, booleans and nulls that whoever saved the model wanted to remember;
+`fastbp` is the version that wrote the file. A reader refuses a key that it does not know: what comes later
+gets a new version number.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
 
 from fastbp import initializers
 from fastbp._version import __version__
-from fastbp.errors import FastbpError, ModelFileError, OptionError
+from fastbp.errors import (
+    LARGEST_INTEGER,
+    FastbpError,
+    ModelFileError,
+    OptionError,
+    as_float,
+    is_flag,
+    shown,
+)
 from fastbp.interchange.tensor_file import check_header, read_tensors, write_tensors
 from fastbp.network import BIASES, DTYPES, Network
 from fastbp.preprocessing import Preprocessing
 
 KIND, VERSION = "model", 1
+
+MORE_NOTES = 2**16
+"""Bytes of notes that there may be more of when a model is saved than there were when it was checked."""
 
 N = TypeVar("N", bound=Network)
 
@@ -51,8 +64,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
 
 def check(network: Network) -> None:
-    """Raise what `save` would, before the training whose result it is to save."""
-    check_header(_document(network), len(_tensors(network)))
+    """Raise what `save` would, before the training whose result it is to save, with `MORE_NOTES`."""
+    check_header(_document(network), len(_tensors(network)), MORE_NOTES)
 
 
 def load(path: str | os.PathLike[str], make: type[N]) -> N:
@@ -66,11 +79,10 @@ def load(path: str | os.PathLike[str], make: type[N]) -> N:
 
 
 def _document(network: Network) -> dict[str, Any]:
-    for name, value in network.notes.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
-            raise OptionError(f"notes[{name!r}] is {value!r}, and may be a string, a number, a bool or None")
+    preprocessing = network.preprocessing and network.preprocessing.as_document()
     if network.preprocessing is not None:
         network.preprocessing.check_network(network.n_inputs, network.n_outputs)
+        Preprocessing.from_document(preprocessing)  # what would not be read again is not written
     return {
         "network": {
             "layer_sizes": list(network.layer_sizes),
@@ -81,10 +93,28 @@ def _document(network: Network) -> dict[str, Any]:
             "initializer": network.initializer,
             "dtype": network.dtype.name,
         },
-        "preprocessing": network.preprocessing and network.preprocessing.as_document(),
-        "notes": network.notes,
+        "preprocessing": preprocessing,
+        "notes": {name: _note(name, value) for name, value in network.notes.items()},
         "fastbp": __version__,
     }
+
+
+def _note(name: object, value: object) -> str | int | float | bool | None:
+    """Return a note as JSON has it: a number of any type as Python's own."""
+    if not isinstance(name, str):
+        raise OptionError(f"notes has the key {shown(name)}, and keys must be strings")
+    if value is None or isinstance(value, str):
+        return value
+    if is_flag(value):
+        return bool(value)
+    if isinstance(value, Integral) and abs(int(value)) <= LARGEST_INTEGER:
+        return int(value)
+    number = as_float(value)
+    if number is None or not math.isfinite(number):
+        raise OptionError(
+            f"notes[{name!r}] is {shown(value)}, and may be a string, a finite number, a bool or None"
+        )
+    return number
 
 
 def _tensors(network: Network) -> dict[str, np.ndarray]:

@@ -78,7 +78,7 @@ def write_tensors(
     OSError
         If the file cannot be written; an older one is then still there.
     ModelFileError
-        If the document is too large for a header.
+        If the document is too large for a header, or is not what JSON can hold.
     """
     write_atomically(path, [encode(kind, version, document, tensors)])
 
@@ -87,6 +87,7 @@ def encode(kind: str, version: int, document: Mapping[str, Any], tensors: Mappin
     """Return the bytes of a file: see `write_tensors`."""
     from safetensors.numpy import save
 
+    check_header(document, len(tensors))
     plain = {
         name: np.require(tensor, tensor.dtype.newbyteorder("<"), "C") for name, tensor in tensors.items()
     }
@@ -96,17 +97,23 @@ def encode(kind: str, version: int, document: Mapping[str, Any], tensors: Mappin
         "sha256": _digest(kind, version, document, plain),
         "document": document,
     }
-    check_header(document, len(plain))
     return save(plain, {ENVELOPE: json.dumps(envelope, allow_nan=False)})
 
 
-def check_header(document: Mapping[str, Any], n_tensors: int) -> None:
-    """Raise `ModelFileError` if the document, or so many tensors, do not fit into a header."""
-    length = len(json.dumps(json.dumps(document, allow_nan=False)))  # JSON inside JSON
+def check_header(document: Mapping[str, Any], n_tensors: int, n_more: int = 0) -> None:
+    """Raise `ModelFileError` if a header cannot hold the document, some bytes more, and so many tensors."""
+    try:
+        text = json.dumps(document, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ModelFileError(
+            "a file's document may neither have infinities and NaN nor be deeply nested"
+        ) from None
+    length = len(json.dumps(text)) + n_more  # JSON inside JSON
     if length + 500 * (n_tensors + 1) > MAX_HEADER or n_tensors > MAX_TENSORS:
         raise ModelFileError(
             f"a file's header may have {MAX_HEADER:,} bytes and {MAX_TENSORS:,} tensors; this one would take "
-            f"{length:,} bytes to describe the network's columns and categories, and {n_tensors:,} tensors"
+            f"{length:,} bytes to describe the network, its columns, categories and notes, and {n_tensors:,} "
+            "tensors"
         )
 
 

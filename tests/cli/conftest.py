@@ -1,9 +1,11 @@
 """Real data as files, and the commands as a user types them."""
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -42,6 +44,18 @@ class Outcome:
     status: int
     out: str
     err: str
+
+    @property
+    def document(self) -> Any:
+        """What it printed, as JSON of the standard, which has neither Infinity nor NaN."""
+        return standard_json(self.out)
+
+
+def standard_json(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 @pytest.fixture

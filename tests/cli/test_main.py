@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fastbp import cli
+from fastbp import Network, cli
+from fastbp.cli import race
 from tests.processes import PACKAGE
 
 COMMAND = [sys.executable, "-c", "import sys; from fastbp.cli import main; sys.exit(main())"]
@@ -29,6 +32,35 @@ def test_bad_usage_is_one_line_and_status_2(fastbp, line, complaint):
     assert done.err.startswith("fastbp")
     assert done.err.count("\n") == 1
     assert complaint in done.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train far.csv --target y --epochs 3 --validation farther.csv",
+        "predict far.safetensors far.npy",
+        "info far.safetensors",
+        "info",
+        "example --rounds 3 --steps --race 1000",
+    ],
+)
+def test_every_commands_json_is_of_the_standard_where_numbers_overflow(fastbp, line, monkeypatch):
+    network = Network([2, 1], output_activation="identity", seed=0)
+    network.theta[:] = [10.0, 10.0, 0.0]
+    network.notes = {"score": None}
+    network.save("far.safetensors")
+    np.save("far.npy", np.array([[1e308, 1e308], [1.0, 1.0]]))
+    Path("far.csv").write_text("x,y\n1,1.5\n2,3\n3,4.5\n")
+    Path("farther.csv").write_text("x,y\n1e308,1.5\n2,3\n")
+    monkeypatch.setattr(race, "MEASURED_SECONDS", 0.01)
+    done = fastbp(f"{line} --json")
+    assert done.status == 0
+    document = done.document
+    if line.startswith("train"):
+        assert document["scores"]["validation"]["loss"] is None
+        assert document["scores"]["training"]["loss"] > 0
+    if line.startswith("predict"):
+        assert document["output0"] == [None, 20.0]
 
 
 def test_a_network_that_memory_cannot_hold_is_one_line(fastbp, monkeypatch):

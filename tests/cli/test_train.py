@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 
 from fastbp import Network, errors
 from fastbp.cli import train
-from tests.cli.conftest import TARGETS
+from tests.cli.conftest import TARGETS, standard_json
 from tests.processes import PACKAGE
 
 IRIS = "train iris.csv --target species"
@@ -27,7 +28,7 @@ IRIS = "train iris.csv --target species"
 def report(fastbp, line: str) -> dict:
     done = fastbp(f"{line} --json")
     assert (done.status, done.err) == (0, "")
-    return json.loads(done.out)
+    return done.document
 
 
 # --- from a file to predictions ----------------------------------------------------------------------
@@ -213,7 +214,7 @@ def test_a_plot_is_drawn(fastbp, options):
 
 def test_a_log_has_a_line_an_epoch(fastbp):
     result = report(fastbp, f"{IRIS} --epochs 12 --validation 0.2 --log run.jsonl")
-    rows = [json.loads(line) for line in Path("run.jsonl").read_text().splitlines()]
+    rows = [standard_json(line) for line in Path("run.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 13))
     assert [row["step"] for row in rows] == list(range(4, 49, 4))
     assert all(set(row) == {"epoch", "step", "loss", "validation_loss", "learning_rate"} for row in rows)
@@ -517,10 +518,114 @@ def test_a_model_that_cannot_be_written_is_a_failed_run(fastbp, monkeypatch):
         raise OSError(28, "No space left on device", "iris.safetensors")
 
     monkeypatch.setattr(train.fastbp.Network, "save", full)
+    monkeypatch.setenv("TMPDIR", str(Path("elsewhere").absolute()))
+    Path("elsewhere").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
     done = fastbp(f"{IRIS} --epochs 2")
     assert (done.status, done.out) == (1, "")
     assert done.err == "fastbp train: iris.safetensors: No space left on device\n"
     assert checkpoints()  # the run is not lost with it
+    assert not os.listdir("elsewhere")
+
+
+def test_a_model_whose_folder_is_gone_is_written_elsewhere(fastbp, monkeypatch, tmp_path):
+    def evaluate(*arguments):
+        if Path("folder").exists():
+            shutil.rmtree("folder")
+        return whole(*arguments)
+
+    whole = train.evaluate
+    monkeypatch.setattr(train, "evaluate", evaluate)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    Path("folder").mkdir()
+    done = fastbp(f"{IRIS} --epochs 2 --out folder/net.safetensors")
+    assert (done.status, done.out) == (1, "")
+    (found,) = tmp_path.glob("fastbp-*/net.safetensors")
+    assert done.err == (
+        f"fastbp train: folder/net.safetensors: No such file or directory; the model is in {found}\n"
+    )
+    assert Network.load(found).notes["steps"] == 10
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError("1 TiB")], ids=["Ctrl-C", "no memory"])
+def test_a_model_whose_scores_cannot_be_had_is_written_without(fastbp, monkeypatch, error):
+    def evaluate(*arguments):
+        raise error
+
+    monkeypatch.setattr(train, "evaluate", evaluate)
+    done = fastbp(f"{IRIS} --epochs 2")
+    assert done.status == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    assert done.err.count("\n") == 1
+    assert Network.load("iris.safetensors").notes["steps"] == 10
+
+
+FAR = {"float32": "9.96921e36", "float64": "1e308"}
+"""Values that a file may have, and whose squares no number of the type holds."""
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["at once", "resumed"])
+@pytest.mark.parametrize("dtype", FAR)
+def test_a_model_with_an_infinite_score_is_written_all_the_same(fastbp, dtype, resumed):
+    Path("near.csv").write_text("x,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(40)))
+    Path("far.csv").write_text(f"x,y\n1,1.5\n{FAR[dtype]},3\n")
+    line = f"train near.csv --target y --epochs 300 --dtype {dtype} --validation far.csv"
+    line += " --log run.jsonl --plot curve.png"
+    if resumed:
+        assert fastbp(f"{line} --max-seconds 0.0001").status == 0
+        line += " --resume"
+    done = fastbp(line)
+    assert done.status == 0
+    assert re.fullmatch(
+        r"fastbp train: validation loss is inf.*: some predictions are out of all bounds; "
+        r"the model file has null for it\n",
+        done.err,
+    )
+    assert re.search(r"^loss +\d.* +inf$", done.out, re.MULTILINE)
+    network = Network.load("near.safetensors")
+    assert network.notes["validation loss"] is None
+    assert network.notes["training loss"] > 0
+    assert network.notes["stop_reason"] == "completed"
+    assert not checkpoints()
+    rows = [standard_json(text) for text in Path("run.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 301))
+    assert all(row["validation_loss"] is None for row in rows)
+    assert Path("curve.png").exists()
+    assert re.search(r"^validation loss +none$", fastbp("info near.safetensors").out, re.MULTILINE)
+
+
+def test_a_log_that_cannot_be_written_any_more_ends_and_the_run_goes_on(fastbp, monkeypatch):
+    def full(log, row):
+        if row["epoch"] >= 3:
+            raise OSError(28, "No space left on device")
+        whole(log, row)
+
+    whole = train.Log._write
+    monkeypatch.setattr(train.Log, "_write", full)
+    done = fastbp(f"{IRIS} --epochs 6 --log run.jsonl")
+    assert done.status == 0
+    assert done.err == (
+        "fastbp train: run.jsonl: No space left on device; the run goes on, and the log ends here\n"
+    )
+    assert [standard_json(line)["epoch"] for line in Path("run.jsonl").read_text().splitlines()] == [1, 2]
+    assert Network.load("iris.safetensors").notes["steps"] == 30
+
+
+def test_a_picture_that_cannot_be_written_costs_neither_the_model_nor_the_report(fastbp, monkeypatch):
+    def full(history, path, *arguments):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(train, "draw_curve", full)
+    done = fastbp(f"{IRIS} --epochs 2 --plot curve.png --json")
+    assert (done.status, done.document["steps"]) == (1, 10)
+    assert done.err == "fastbp train: curve.png: No space left on device\n"
+    assert Network.load("iris.safetensors").notes["steps"] == 10
+
+
+@pytest.mark.parametrize("options", ["--log run.jsonl", "--validation 0.2"])
+def test_a_run_in_which_no_epoch_ended_has_a_picture_too(fastbp, options):
+    line = f"{IRIS} --hidden 2000,2000 --batch-size 1 --max-seconds 0.0001 --plot curve.png"
+    assert report(fastbp, f"{line} {options}")["epochs"] == 0
+    assert Path("curve.png").exists()
 
 
 def test_warnings_are_one_line(fastbp, recwarn):

@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import tracemalloc
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from fastbp import ModelFileError, Network, OptionError, ShapeError
+from fastbp import FastbpError, ModelFileError, Network, OptionError, ShapeError
 from fastbp.interchange import model_file, tensor_file
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing, TextColumn
 from tests.interchange.mutation import mutate
@@ -123,7 +124,9 @@ def test_what_does_not_fit_the_network_is_not_saved(path):
         network.save(path)
     network = Network([3, 2])
     network.notes = {"a list": [1]}
-    with pytest.raises(OptionError, match=r"^notes\['a list'\] is \[1\]"):
+    with pytest.raises(
+        OptionError, match=r"^notes\['a list'\] is \[1\], and may be a string, a finite number"
+    ):
         network.save(path)
     assert not path.exists()
 
@@ -157,6 +160,107 @@ def refusal(path) -> str:
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
     return message
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+        (np.float32("-inf"), "-inf"),
+        (10**5000, "thousands of digits"),
+        (-(2**5000), "-14124"),
+        (1j, "1j"),
+        (b"bytes", "b'bytes'"),
+        ((1, 2), "(1, 2)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_note_that_a_file_cannot_hold_is_named_before_anything_is_written(path, note, said):
+    network = classifier()
+    network.save(path)
+    before = path.read_bytes()
+    network.notes["the note"] = note
+    for attempt in (model_file.check, lambda network: network.save(path)):
+        with pytest.raises(OptionError, match=r"^notes\['the note'\] is ") as raised:
+            attempt(network)
+        assert said in str(raised.value)
+        assert "and may be a string, a finite number, a bool or None" in str(raised.value)
+    assert path.read_bytes() == before
+    network.notes = {1: "one"}
+    with pytest.raises(OptionError, match="notes has the key 1, and keys must be strings"):
+        network.save(path)
+
+
+@pytest.mark.parametrize(
+    ("note", "kept"),
+    [
+        (np.int64(-3), -3),
+        (np.uint64(2**64 - 1), 2**64 - 1),
+        (2**4000, 2**4000),
+        (np.float32(0.5), 0.5),
+        (np.float64(0.1), 0.1),
+        (np.longdouble(0.25), 0.25),
+        (Fraction(1, 4), 0.25),
+        (np.array(7), 7.0),
+        (np.bool_(True), True),
+        (np.str_("text"), "text"),
+        ("a lone surrogate: \udcff", "a lone surrogate: \udcff"),
+        (5e-324, 5e-324),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_notes_of_any_type_of_number_come_back_as_pythons_own(path, note, kept):
+    network = NETWORKS["deep"]()
+    network.notes = {"note": note}
+    network.save(path)
+    found = Network.load(path).notes["note"]
+    assert found == kept
+    assert type(found) is type(kept)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        NumberColumn("a", float("inf"), 1.0),
+        NumberColumn("a", 0.0, float("nan")),
+        NumberColumn("a", 0.0, 0.0),
+        TextColumn("a", ("x", "x")),
+        TextColumn("a", ()),
+    ],
+    ids=repr,
+)
+def test_a_preprocessing_that_could_not_be_read_again_is_not_written(path, column):
+    preprocessing = Preprocessing((column,), NumberTarget("y", 0.0, 1.0))
+    network = Network([preprocessing.n_inputs or 1, 1])
+    network.preprocessing = preprocessing
+    with pytest.raises(FastbpError):
+        network.save(path)
+    assert not path.exists()
+
+
+def test_numbers_of_numpy_in_a_preprocessing_are_pythons_own_in_the_file(path):
+    network = Network([2, 3, 3], output_activation="softmax", loss="categorical_cross_entropy")
+    network.preprocessing = Preprocessing(
+        (NumberColumn("a", np.float32(0.5), np.float64(2)), NumberColumn("b", 1, np.int64(2))),
+        ClassTarget("y", tuple(np.arange(3))),
+    )
+    network.save(path)
+    assert Network.load(path).preprocessing == network.preprocessing
+    assert type(Network.load(path).preprocessing.target.labels[0]) is int
+
+
+def test_what_fits_a_file_before_training_fits_it_with_the_notes_of_the_training(path, monkeypatch):
+    network = classifier()
+    n_bytes = len(json.dumps(json.dumps(model_file._document(network)))) + 500 * (
+        len(network.weights) * 2 + 1
+    )
+    monkeypatch.setattr(tensor_file, "MAX_HEADER", n_bytes + model_file.MORE_NOTES)
+    model_file.check(network)
+    network.notes |= {"more": "n" * (model_file.MORE_NOTES - 100)}
+    network.save(path)
+    with pytest.raises(ModelFileError, match="to describe the network, its columns, categories and notes"):
+        model_file.check(network)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, -1, -8, -100])
