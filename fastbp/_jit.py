@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -32,6 +33,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.dispatcher import _FunctionCompiler
 
 from fastbp import processor
+from fastbp.calls import end_if_abandoned, undisturbed
 from fastbp.errors import NotSupportedError
 
 _PACKAGE = Path(__file__).parent
@@ -90,7 +92,7 @@ class _Cache(FunctionCache):
         try:
             compiled = super().load_overload(sig, target_context)
         except Exception:  # a damaged file can raise anything when it is unpickled
-            with suppress(OSError):
+            with suppress(Exception):
                 self.flush()
             return None
         # Two processes that save different types at the same moment may choose the same file for them.
@@ -98,8 +100,14 @@ class _Cache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save the compiled function if that is possible."""
-        with suppress(OSError):
-            super().save_overload(sig, data)
+        with suppress(Exception):
+            try:
+                super().save_overload(sig, data)
+            except OSError:
+                return
+            except Exception:  # the index was damaged since it was read
+                self.flush()
+                super().save_overload(sig, data)
 
 
 def _load_array_functions() -> None:
@@ -122,13 +130,25 @@ def _load_array_functions() -> None:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a kernel: called from Python, cached on disk, without the interpreter's lock."""
+    """Compile a kernel: called from Python, cached on disk, without the interpreter's lock.
+
+    Ctrl-C cannot tear the compiler, which would leave Numba or LLVM in a bad state. It is answered at the
+    next part of the kernel, and where LLVM optimises the whole, after that: some seconds.
+    """
     if config.DISABLE_JIT:
         return _refuse
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     with _numba_cache_in(_FOLDER):
         dispatcher._cache = _Cache(function)  # what Numba's own `enable_caching` does
+    dispatcher.compile = partial(undisturbed, dispatcher.compile)
     return dispatcher
+
+
+def prepare(kernel: Any, *arguments: Any) -> None:
+    """Compile a kernel for such arguments, or load it, if that is still to be done."""
+    signature = tuple(map(numba.typeof, arguments))
+    if signature not in kernel.overloads:
+        kernel.compile(signature)
 
 
 def _refuse(*arguments: Any) -> None:
@@ -157,6 +177,7 @@ class _PartLibrary(JITCodeLibrary):
 
 class _PartCompiler(_FunctionCompiler):
     def _compile_core(self, args: Any, return_type: Any) -> Any:
+        end_if_abandoned()
         flags = compiler.Flags()
         self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True

@@ -30,8 +30,11 @@ DTYPES = ("float64", "float32")
 STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
 """Types of X that kernels read as they are."""
 
-FEW_ROWS = 64
-"""Rows up to which `predict` reuses what it prepared for the call before: on one thread."""
+FEW_ROWS, LITTLE_WORK = 64, 1e8
+"""Rows, and multiplications, up to which `predict` reuses what it prepared for the call before.
+
+It takes one thread then, and does not look at Ctrl-C.
+"""
 
 BLOCK_BYTES = 2**23
 """How much of an array is looked at together when it is checked."""
@@ -120,6 +123,7 @@ class Network:
         self.notes: dict[str, str | int | float | bool | None] = {}
         self._theta = aligned_zeros(n_parameters, self.dtype)
         self._predictors: list[Any] = []
+        self._few_rows = min(FEW_ROWS, int(LITTLE_WORK / self.n_multiplications))
         generator = np.random.default_rng(check_seed(seed))
         with np.errstate(all="ignore"):
             for W in self.weights:
@@ -197,7 +201,7 @@ class Network:
             and X.dtype == self.dtype
             and X.ndim == 2
             and X.shape[1] == self.layer_sizes[0]
-            and 0 < len(X) <= FEW_ROWS
+            and 0 < len(X) <= self._few_rows
             and X.flags.carray
             and threads is None
         ):

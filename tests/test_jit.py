@@ -87,6 +87,46 @@ def test_damaged_cache_is_repaired(pattern, damage, warm_copy, bits):
     assert run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm_copy)) == (bits, "")
 
 
+CUT_THE_INDEX = """
+import glob, os
+from numba.core import event
+
+class Cut(event.Listener):
+    def on_start(self, _):
+        pass
+    def on_end(self, _):
+        for path in glob.glob(os.environ["NUMBA_CACHE_DIR"] + "/**/*.nbi", recursive=True):
+            os.truncate(path, 100)
+
+cut = Cut()
+event.register("numba:compile", cut)
+"""
+
+
+def test_index_that_is_damaged_while_a_kernel_compiles_is_repaired(warm_copy, tmp_path):
+    """A full disk may cut it short. The other type has a place in the same index."""
+    environment = {"NUMBA_CACHE_DIR": str(warm_copy)}
+    output, _ = run(CUT_THE_INDEX + TRAIN, "float32", "exact", **environment)
+    assert run(TRAIN, "float32", "exact", **environment) == (output, "")
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [("load_overload", "EOFError"), ("save_overload", "RuntimeError"), ("flush", "MemoryError")],
+)
+def test_cache_that_fails_in_any_way_does_not_stand_in_the_way(method, error, warm_copy, bits):
+    code = f"""
+from numba.core.caching import FunctionCache
+def fail(*_):
+    raise {error}("of the cache")
+FunctionCache.{method} = fail
+if {method!r} == "flush":
+    FunctionCache.load_overload = fail
+"""
+    compiles = "" if method == "save_overload" else COMPILING
+    assert run(code + TRAIN, *EXACT, NUMBA_CACHE_DIR=str(warm_copy)) == (bits, compiles)
+
+
 def test_two_processes_that_start_cold_at_once_share_a_cache_and_never_take_code_of_other_types(
     tmp_path, bits
 ):
@@ -135,31 +175,44 @@ except fastbp.NotSupportedError as error:
     assert (output, errors) == ("fastbp's kernels are compiled code; unset NUMBA_DISABLE_JIT True\n", "")
 
 
-def test_ctrl_c_while_compiling_harms_nothing(bits, tmp_path):
-    code = TRAIN.replace("result = ", "") + "\n"
-    interrupted = f"""
-import os, signal, threading
+PRESS_CTRL_C = """
+import os, signal
 from numba.core import event
 
 class PressCtrlC(event.Listener):
+    seen = 0
     def on_start(self, _):
-        if not pressed:
-            pressed.append(True)
-            signal.raise_signal(signal.SIGINT)
+        self.seen += 1
+        if self.seen in (1, 3, 4, 9, 14):
+            os.kill(os.getpid(), signal.SIGINT)
     def on_end(self, _):
         pass
 
-pressed = []
-event.register("numba:compile", PressCtrlC())
-try:
-{code.replace(chr(10), chr(10) + "    ")}
-except KeyboardInterrupt:
-    print("interrupted", network.theta.tolist() == worked_example.network().theta.tolist())
-fastbp.train(network, worked_example.X, worked_example.Y, steps=100, optimizer=optimizer, math=math)
+press = PressCtrlC()
+event.register("numba:compile", press)
+"""
+
+
+def test_ctrl_c_while_a_part_compiles_is_a_keyboard_interrupt_and_harms_nothing(bits, tmp_path):
+    before, _, after = TRAIN.rpartition("result = ")
+    code = f"""{before}{PRESS_CTRL_C}
+def run():
+    {after.strip().splitlines()[0]}
+
+tries = 0
+while True:
+    try:
+        run()
+    except KeyboardInterrupt:
+        tries += 1
+        assert network.theta.tolist() == worked_example.network().theta.tolist()
+    else:
+        break
+print(tries > 1)
 print(network.theta.tobytes().hex())
 """
-    output, _ = run(interrupted, *EXACT, NUMBA_CACHE_DIR=str(tmp_path))
-    assert output == "interrupted True\n" + bits
+    output, _ = run(code, *EXACT, NUMBA_CACHE_DIR=str(tmp_path))
+    assert output == "True\n" + bits
     assert run(TRAIN, *EXACT, NUMBA_CACHE_DIR=str(tmp_path)) == (bits, "")
 
 

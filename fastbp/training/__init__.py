@@ -109,8 +109,9 @@ def train(
     progress : {"auto", True, False}
         Whether to show a progress bar on standard error; "auto" does on a terminal.
     threads : int, optional
-        How many threads share the work of a step; None for as many as pay, of those that the process may use.
-        The result has the same bits for any number.
+        How many threads share the work of a step; None for as many as pay. There are never more than the
+        process may use, by its affinity and by a container's quota, unless the environment variable
+        FASTBP_OVERSUBSCRIBE is 1. The result has the same bits for any number.
     math : {"fast", "exact"}
         "exact" gives the bits of `fastbp.reference`, on the kernel "fused222" alone. "fast" reorders and
         fuses operations, and takes numbers below the smallest normal one for 0; the fused kernel then takes
@@ -125,9 +126,9 @@ def train(
     TrainingResult
         Ctrl-C ends the run within 0.1 s; the result then has ``stop_reason="interrupted"``, and the network
         holds the parameters of the last step that was taken. That is so in the main thread, as long as
-        Python's own handler answers to Ctrl-C. During compilation and in the search for the first bad step
-        of a run that diverged, Ctrl-C raises KeyboardInterrupt. A step that takes long is left in the middle,
-        but for ``update="sequential"``.
+        Python's own handler answers to Ctrl-C. During compilation, some seconds later, and in the search for
+        the first bad step of a run that diverged, Ctrl-C raises KeyboardInterrupt. A step that takes long is
+        left in the middle, but for ``update="sequential"``.
 
     Raises
     ------

@@ -150,13 +150,13 @@ class Folder:
         CheckpointError
             If it is of another run.
         """
-        failure: Exception | None = None
+        failure = ""  # not the exception, whose traceback would keep the run in memory
         for number in reversed(self._numbers()):
             path = self._file(number)
             try:
                 document, tensors = read_tensors(path, KIND, VERSION, oldest=VERSION)
             except (OSError, ModelFileError) as error:
-                failure = failure or error
+                failure = failure or str(error)
                 continue
             if failure:
                 _warn(f"the newest checkpoint cannot be read, and {path} is taken instead: {failure}")

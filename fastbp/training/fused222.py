@@ -31,10 +31,8 @@ class Fused222Run:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "fused222"
-    first_chunk = 4096
     haste = 1.0
     records_means = False
-    is_stopped: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
         dtype = network.dtype
@@ -116,7 +114,7 @@ class Fused222Run:
             and (np.sort(self.order) == np.arange(self.order.size)).all()
         )
 
-    def advance(self, until: int) -> None:
+    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Train to step `until`; to the present step to compile, and to record the initial loss."""
         rate = self._rate if self.learning_rate is None else self._rate.dtype.type(self.learning_rate)
         self._kernel(
@@ -132,7 +130,7 @@ class Fused222Run:
             *self._fast_only,
         )
 
-    def loss(self) -> float:
+    def loss(self, is_stopped: Callable[[], bool] = lambda: False) -> float:
         """Return the loss over all samples, at the present parameters."""
         twin = self.snapshot()
         twin.counters[kernels.POSITION] = -1  # as before the first call, which records the loss

@@ -32,8 +32,11 @@ SMALLEST_TILE = 32
 LARGE_TILE = 1024
 """Rows of a tile that a team shares, and that is streamed through the caches anyway."""
 
-LARGE_TILE_WORK, SHORTEST_LARGE_TILE = 5e9, 256
-"""Such a tile has fewer rows where they would take over some 0.1 s: a step is left between tiles only."""
+LARGE_TILE_WORK, SHORTEST_LARGE_TILE = 3e8, 256
+"""Such a tile has fewer rows where they would take over some 0.05 s, in float64 on a core with AVX2.
+
+A step is left between tiles only.
+"""
 
 ACTIVATION_WORK = 16
 """Multiplications that take as long as a slow activation."""
@@ -210,7 +213,7 @@ class Job:
     def __init__(self, network: Network, mode: int, n_threads: int):
         self.sizes: tuple[int, ...] = network.layer_sizes
         names = (None, *network.hidden_activations, network.output_activation)
-        self.network = network
+        self._has_bias, self._row_work = network.bias != "none", row_work(network)
         self.dtype: np.dtype = network.dtype
         self.n_layers: int = len(self.sizes) - 1
         n_integers = fields.N_FIELDS + len(self.sizes) * fields.N_BOUNDARY_FIELDS
@@ -343,11 +346,11 @@ class Job:
             self.point(layer, fields.W, fields.THETA, start, n_in * n_out)
             self.set_of(layer, fields.W_ROW, n_out)
             start += n_in * n_out
-            if self.network.bias == "none":
-                self.point(layer, fields.B, fields.ZEROS, 0, n_out)
-            else:
+            if self._has_bias:
                 self.point(layer, fields.B, fields.THETA, start, n_out)
                 start += n_out
+            else:
+                self.point(layer, fields.B, fields.ZEROS, 0, n_out)
 
     def use_packed(self, packing: Packing, packed: np.ndarray) -> None:
         """Compute with packed parameters, which nobody else changes from then on, and their transposes."""
@@ -427,7 +430,7 @@ class Job:
 
     def row_bytes(self) -> int:
         """Return what a row takes of a cache on its way through forward and backward pass."""
-        sizes = [padded(n, self.dtype.itemsize) for n in self.network.layer_sizes]
+        sizes = [padded(n, self.dtype.itemsize) for n in self.sizes]
         return (sizes[0] + 2 * sum(sizes[1:])) * self.dtype.itemsize
 
     def cached_rows(self) -> int:
@@ -461,7 +464,7 @@ class Job:
         elif batch > cached and N_GROUPS * packing.size * self.dtype.itemsize <= GROUP_BYTES:
             groups, tile = N_GROUPS, cached
         else:
-            large = max(SHORTEST_LARGE_TILE, int(LARGE_TILE_WORK / row_work(self.network)))
+            large = max(SHORTEST_LARGE_TILE, int(LARGE_TILE_WORK / self._row_work))
             tile = min(batch, max(min(LARGE_TILE, large), cached))
         summed = kernels.SUMMED_ROWS if sequential else tile
         tiles = -(-(-(-batch // groups) if groups else batch) // summed)

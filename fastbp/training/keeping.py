@@ -55,10 +55,10 @@ class Keeper:
         self._started = time.perf_counter()
         if self._folder is None:
             return
-        self._set_due()
         if self._written_step < 0:
             self._folder.write(*self._content(None))
             self._written_step = self._run.step
+        self._set_due()
 
     def is_due(self, now: float) -> bool:
         """Whether it is time for a checkpoint."""
@@ -78,7 +78,6 @@ class Keeper:
         known = self._written_step == self._run.step and self.stop_reason == for_good
         if self._folder is None or known:
             return
-        self._set_due()
         try:
             self._folder.write(*self._content(for_good))
             self._written_step = self._run.step
@@ -88,6 +87,8 @@ class Keeper:
                 CheckpointWarning,
                 stacklevel=2,
             )
+        finally:
+            self._set_due()  # from the end on: writing may take longer than the time between two
 
     def _set_due(self) -> None:
         if self._options.checkpoint is not None:

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import numpy as np
@@ -19,14 +19,11 @@ from fastbp.training.job import Job, Packing, row_work, up
 from fastbp.training.plan import MAX_RECORDS, Plan
 from fastbp.training.team import Pace, Team, threads_for
 
-FIRST_CHUNK_WORK = 2e7
-"""Multiplications of the first chunk of a run, some milliseconds; the loop finds its pace from there."""
+PIECE_SECONDS = 0.03
+"""What one call of the kernel takes of a step that takes long; between two calls a run can be stopped."""
 
-PIECE_WORK, PIECE_SECONDS = 3e8, 0.03
-"""What one call of the kernel does of a step that takes long: multiplications at first, then seconds.
-
-Between two pieces a run can be stopped.
-"""
+FASTEST_GROWTH = 16.0
+"""How many times as long a piece may be as the one before it: the first is a tile, as its pace is unknown."""
 
 RATES_AT_ONCE = 2**14
 """Learning rates that one call of the kernel takes: 128 kB, which stay in the cache. Those of a whole chunk
@@ -36,12 +33,16 @@ UNPACKED = ("order", "generator", "counters", "totals", "losses")
 """The arrays that training changes besides the packed ones, whose layout depends on the width of vectors."""
 
 
+def next_piece(rows: float, seconds: float) -> float:
+    """Return how many rows the next call is to take, after one that took so many in some seconds."""
+    return rows * min(FASTEST_GROWTH, PIECE_SECONDS / max(seconds, 1e-9))
+
+
 class LayeredRun:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "layered"
     records_means = True
-    is_stopped: Callable[[], bool] = staticmethod(lambda: False)
     _turned = False
 
     def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
@@ -67,13 +68,12 @@ class LayeredRun:
         self.counters[fields.POSITION] = -1
 
         work = 3 * plan.batch_size * network.n_multiplications
-        self.first_chunk = max(1, int(FIRST_CHUNK_WORK / work))
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
         # Threads that were asked for where they do not pay wait at a barrier every microsecond, and a chunk
         # takes six times as long whenever one of them has to wait for its core.
         self.haste = 8.0 if self._team.n_threads > threads_for(work, None) else 1.0
         self._pace = Pace(self._team.n_threads, fixed=plan.threads is not None)
-        self._piece = PIECE_WORK / (3 * row_work(network))
+        self._piece = 1.0
         self._job: Job | None = None
 
     @property
@@ -142,7 +142,7 @@ class LayeredRun:
             and (np.sort(self.order) == np.arange(self.order.size)).all()
         )
 
-    def advance(self, until: int) -> None:
+    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
         if self._job is None:
             self._job = self._make_job()
@@ -156,11 +156,11 @@ class LayeredRun:
             rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
             self._job.set(fields.RATES, rates)
             self._job.set(fields.FIRST_STEP, first)
-            self._run(self._job, stop)
+            self._run(self._job, stop, is_stopped)
             if self.step < stop:
                 return
 
-    def loss(self) -> float:
+    def loss(self, is_stopped: Callable[[], bool] = lambda: False) -> float:
         """Return the loss over all samples, at the present parameters; NaN if `is_stopped` meanwhile."""
         plan = self._plan
         return loss(
@@ -169,7 +169,7 @@ class LayeredRun:
             plan.sample_weight,
             theta=self.theta,
             threads=plan.threads,
-            is_stopped=self.is_stopped,
+            is_stopped=is_stopped,
         )
 
     def snapshot(self, instead_of: Self | None = None) -> Self:
@@ -185,11 +185,11 @@ class LayeredRun:
             setattr(twin, name, room)
         return twin
 
-    def _run(self, job: Job, until: int) -> None:
+    def _run(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         before, started = self.step, time.perf_counter()
         self._run_piece(job, until)
         while self.step < until:  # in the middle of a step that takes long
-            if self.is_stopped():
+            if is_stopped():
                 return
             self._run_piece(job, until)
         if until > before:
@@ -200,7 +200,7 @@ class LayeredRun:
         job.set_piece(self._piece)
         self._team.run(job, until, self._pace.threads())
         if self.step < until:
-            self._piece *= min(4.0, PIECE_SECONDS / max(time.perf_counter() - started, 1e-9))
+            self._piece = next_piece(self._piece, time.perf_counter() - started)
 
     def _make_job(self) -> Job:
         plan, network = self._plan, self._network
@@ -238,7 +238,7 @@ class OnlineRun(LayeredRun):
     name = "online"
     _turned = True
 
-    def _run(self, job: Job, until: int) -> None:
+    def _run(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         online(job.address, until, job.empty)
 
 
@@ -254,8 +254,15 @@ def online_supports(plan: Plan) -> bool:
 
 # --- evaluation ------------------------------------------------------------------------------------------
 
-LOSS_WORK = 3e8
-"""Multiplications between two looks at whether a loss is still wanted."""
+PART_WORK = 1e8
+"""Multiplications of one part of an evaluation, at most some 0.05 s: between parts Ctrl-C is answered."""
+
+
+def _parts(network: Network, n_samples: int) -> Iterator[slice]:
+    """Yield the parts of samples that are evaluated in one call of the kernel."""
+    rows = up(int(PART_WORK / row_work(network)) + 1, LINE)
+    for first in range(0, n_samples, rows):
+        yield slice(first, min(n_samples, first + rows))
 
 
 def loss(
@@ -274,12 +281,10 @@ def loss(
     """
     theta = network.theta if theta is None else with_room(theta)
     losses = aligned_zeros(len(X), np.float64)
-    rows = up(int(LOSS_WORK / row_work(network)) + 1, LINE)
-    team = Team(threads_for(min(rows, len(X)) * network.n_multiplications, threads))
-    for first in range(0, len(X), rows):
-        if first and is_stopped():
+    team = Team(threads_for(min(PART_WORK, len(X) * network.n_multiplications), threads))
+    for part in _parts(network, len(X)):
+        if part.start and is_stopped():
             return math.nan
-        part = slice(first, first + rows)
         job = Job(network, fields.LOSS_ONLY, team.n_threads)
         job.use_theta(theta)
         job.set_data(X[part], Y[part], None if weights is None else weights[part], shuffles=False)
@@ -305,7 +310,12 @@ def gradient(
     job = Job(network, fields.GRADIENT_ONLY, team.n_threads)
     job.set_data(X, Y, weights, shuffles=False)
     job.set_training(packing, packed, batch=len(X), biases=packing.has_bias)
-    team.run(job, 1)
+    counters, rows = job.arrays[fields.COUNTERS], 1.0
+    while counters[fields.STEP] < 1:  # piece by piece, so that Ctrl-C is answered
+        started = time.perf_counter()
+        job.set_piece(rows)
+        team.run(job, 1)
+        rows = next_piece(rows, time.perf_counter() - started)
     return packing.unpack(job.arrays[fields.GRADIENT][: packing.size])
 
 
@@ -317,10 +327,9 @@ def with_room(theta: np.ndarray) -> np.ndarray:
 
 
 class Predictor:
-    """Computes outputs, again and again: what can be prepared is."""
+    """Predicts repeatedly with buffers that are prepared once; keeps no reference to the network."""
 
     def __init__(self, network: Network):
-        self._network = network
         self._job = Job(network, fields.PREDICT, 1)
         self._job.use_theta(network.theta)
         self._job.set(fields.DIRECT, 1)
@@ -334,11 +343,12 @@ class Predictor:
 
 def predict(network: Network, X: np.ndarray, threads: int | None = None) -> np.ndarray:
     """Return the network's outputs for inputs as `Network.check_X` returns them."""
-    team = Team(threads_for(len(X) * network.n_multiplications, threads))
-    job = Job(network, fields.PREDICT, team.n_threads)
-    job.use_theta(network.theta)
+    team = Team(threads_for(min(PART_WORK, len(X) * network.n_multiplications), threads))
     out = np.empty((len(X), network.n_outputs), network.dtype)
-    job.set_data(X, out, None, shuffles=False)
-    job.lay_out(job.cached_rows(), backward=False)
-    team.run(job)
+    for part in _parts(network, len(X)):
+        job = Job(network, fields.PREDICT, team.n_threads)
+        job.use_theta(network.theta)
+        job.set_data(X[part], out[part], None, shuffles=False)
+        job.lay_out(job.cached_rows(), backward=False)
+        team.run(job)
     return out

@@ -21,6 +21,9 @@ from fastbp.training.result import TrainingResult
 CHUNK_SECONDS = 0.05
 """Work between two looks at Ctrl-C, which is not delivered inside compiled code."""
 
+FIRST_CHUNK, FASTEST_GROWTH = 1, 16.0
+"""Steps of a run's first chunk, as its pace is unknown, and how many times as many the next may have."""
+
 ANSWER_SECONDS = 0.05
 """What may be computed after Ctrl-C."""
 
@@ -41,8 +44,6 @@ class Run(Protocol):
     """What the loop needs of a run, whichever kernel it is on."""
 
     name: str
-    first_chunk: int
-    """Steps that surely take less than `CHUNK_SECONDS`."""
     steps_per_epoch: int
     haste: float
     """How many times shorter than `CHUNK_SECONDS` chunks are to be: their pace may suddenly drop."""
@@ -50,8 +51,6 @@ class Run(Protocol):
     """Whether a recorded loss is the mean over an epoch's steps, and not that of all samples after it."""
     learning_rate: float | None
     """If not None, it stands in for the schedule from the next call of `advance` on."""
-    is_stopped: Callable[[], bool]
-    """Asked in the middle of a long step: if so, `advance` returns there, and the step is not taken."""
 
     @property
     def step(self) -> int:
@@ -73,11 +72,15 @@ class Run(Protocol):
     def theta(self) -> np.ndarray:
         """A copy of the parameters, laid out as `Network.theta`."""
 
-    def advance(self, until: int) -> None:
-        """Train to step `until`, or less far if `is_stopped`; only ever called in one thread."""
+    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Train to step `until`; only ever called in one thread.
 
-    def loss(self) -> float:
-        """Return the loss over all samples, at the present parameters."""
+        `is_stopped` is asked in the middle of a long step: if so, `advance` returns there, and the step is
+        not taken. The run keeps no reference to it, as that would keep the loop in memory, and so the run.
+        """
+
+    def loss(self, is_stopped: Callable[[], bool] = lambda: False) -> float:
+        """Return the loss over all samples, at the present parameters; NaN if `is_stopped` meanwhile."""
 
     def is_finite(self) -> bool:
         """Whether no parameter is infinite or NaN, and no loss that the kernel saw: if not, it stays so."""
@@ -112,10 +115,9 @@ class Loop:
         self._interrupts = Interrupts()
         self._epochs = Epochs(run, network, data, plan, options, self._interrupts)
         self._keeper = Keeper(run, self._epochs, network, data, plan, options)
-        self._chunk = run.first_chunk
+        self._chunk = FIRST_CHUNK
+        self._step_seconds = 0.0
         self._deadline = math.inf
-        run.is_stopped = self._is_stopped
-        self._step_seconds = CHUNK_SECONDS / run.first_chunk
 
     @np.errstate(all="ignore")
     def train(self) -> TrainingResult:
@@ -204,12 +206,12 @@ class Loop:
 
     def _advance_a_chunk(self, limit: int) -> None:
         before, started = self._run.step, time.perf_counter()
-        self._run.advance(min(before + self._chunk, limit))
+        self._run.advance(min(before + self._chunk, limit), self._is_stopped)
         done, elapsed = self._run.step - before, time.perf_counter() - started
         # A rest of an epoch tells little about the pace, and a step that was not taken nothing.
         if done == self._chunk or (done and elapsed > CHUNK_SECONDS):
             wanted = CHUNK_SECONDS / self._run.haste
-            self._chunk = max(1, int(done * min(16.0, wanted / max(elapsed, 1e-9))))
+            self._chunk = max(1, int(done * min(FASTEST_GROWTH, wanted / max(elapsed, 1e-9))))
             self._step_seconds = elapsed / done
 
     def _take_snapshot(self) -> None:
@@ -226,7 +228,7 @@ class Loop:
         ended = time.perf_counter()
         self._snapshot_due = ended + max(SNAPSHOT_SECONDS, (ended - started) / SNAPSHOT_SHARE)
         if ended - self._proved > max(self._proof, self._loss_seconds()) / SNAPSHOT_SHARE:
-            if math.isfinite(self._run.loss()):
+            if math.isfinite(self._run.loss(self._is_stopped)):
                 self._spare, self._proven = self._proven, self._good
                 self._rates = [rate for rate in self._rates if rate[0] > self._good.step]
                 self._rates.insert(0, (self._good.step, self._good.learning_rate))
@@ -289,7 +291,7 @@ class Loop:
             return None
         if stop_reason == "interrupted" and 3 * self._loss_seconds() >= ANSWER_SECONDS:
             return None
-        loss = run.loss()
+        loss = run.loss(self._is_stopped)
         return None if self._interrupts.pressed and math.isnan(loss) else loss
 
     def _raise_divergence(self) -> None:
@@ -309,7 +311,8 @@ class Loop:
         while bad_step - good.step > 1:
             middle = good.snapshot()
             middle.learning_rate, change = self._rate_after(good.step)
-            middle.advance(int(min((good.step + bad_step) // 2, good.step + self._chunk, change)))
+            stop = int(min((good.step + bad_step) // 2, good.step + self._chunk, change))
+            middle.advance(stop, self._is_stopped)
             if self._is_sound(middle):
                 good = middle
             else:
@@ -327,7 +330,7 @@ class Loop:
     def _is_sound(self, run: Run) -> bool:
         """Whether all is finite, the loss over all samples included."""
         self._interrupts.check()
-        sound = run.is_finite() and math.isfinite(run.loss())
+        sound = run.is_finite() and math.isfinite(run.loss(self._is_stopped))
         self._interrupts.check()  # which would have made the loss NaN
         return sound
 

@@ -4,31 +4,82 @@ import ctypes
 import functools
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+import sys
 from contextlib import suppress
+from pathlib import Path
 
+from fastbp._jit import prepare
+from fastbp.calls import Call
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.team import ABORT
 from fastbp.training.job import Job, fields
 
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
+OVERSUBSCRIBE = "FASTBP_OVERSUBSCRIBE"
+"""The environment variable that says, as 1, that more threads than cores are meant."""
 
 WORTH_A_TEAM = 1e6
 """Multiplications, before the next barrier, from which on a second thread pays."""
 
 
+def available_cores() -> int:
+    """Return how many cores this process may use: by affinity, control groups, and Python's own limit."""
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; it knows PYTHON_CPU_COUNT
+        cores = os.process_cpu_count() or 1
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+@functools.cache
+def _quota(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int:
+    """Return the whole cores that Linux's control groups leave to this process, as of containers.
+
+    A group's quota is in ``cpu.max`` (version 2), or in ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``; those
+    of the groups above hold too: https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU interface files".
+    """
+    least = sys.maxsize
+    try:
+        lines = Path(groups).read_text().splitlines()
+    except (OSError, ValueError):
+        return least
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = Path(root, controllers) if controllers else Path(root)
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            quota = _quota_of(folder)
+            if quota is not None:
+                least = min(least, max(1, quota))
+            if folder == top:
+                break
+    return least
+
+
+def _quota_of(folder: Path) -> int | None:
+    """Return the whole cores of one control group, or None if it has no limit."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period")
+            )
+        return int(quota) // int(period) if int(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # "max", or no such file
+        return None
+
+
 def threads_for(work: float, threads: int | None) -> int:
-    """Return how many threads to take for so many multiplications: those asked for, or what pays."""
-    if threads is not None:
-        return threads
-    return max(1, min(available_cores(), int(work / WORTH_A_TEAM)))
+    """Return how many threads to take for so many multiplications: those asked for, or what pays.
+
+    More than the process has cores would wait for each other most of the time: 16 on one core took 33 s to
+    answer Ctrl-C. They are taken only if the environment says that this is meant.
+    """
+    if threads is None:
+        return max(1, min(available_cores(), int(work / WORTH_A_TEAM)))
+    return threads if os.environ.get(OVERSUBSCRIBE) == "1" else min(threads, available_cores())
 
 
 class Pace:
@@ -74,37 +125,51 @@ class Team:
 
     def __init__(self, n_threads: int):
         self.n_threads = n_threads
-        self._process = 0
-
-    def _pool(self) -> ThreadPoolExecutor:
-        """Return the other threads: in the child of a fork, new ones, as it has none of its parent's."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._others = ThreadPoolExecutor(self.n_threads - 1, "fastbp")
-        return self._others
 
     def run(self, job: Job, until: int = 0, n_threads: int | None = None) -> None:
-        """Do the job, or train to step `until`, on all threads or on fewer."""
+        """Do the job, or train to step `until`, on all threads or on fewer.
+
+        If a signal handler raises meanwhile, what it raised comes out once all threads have ended.
+        """
         n_threads = n_threads or self.n_threads
-        job.set(fields.N_THREADS, n_threads)
-        if n_threads == 1:
-            kernels.layered(job.address, 0, until, job.empty, job.empty)
+        if n_threads > 1 and self._run_together(job, until, n_threads):
             return
-        others = self._pool()
+        job.set(fields.N_THREADS, 1)
+        kernels.layered(job.address, 0, until, job.empty, job.empty)
+
+    @staticmethod
+    def _run_together(job: Job, until: int, n_threads: int) -> bool:
+        """Return False if there is a thread that cannot be started; nothing is done then."""
+        prepare(kernels.layered, job.address, 0, until, job.empty, job.empty)
+        job.set(fields.N_THREADS, n_threads)
         shared = job.arrays[fields.SHARED]
         shared[:] = 0
         cores = _cores_beside_this()
-        started = []
+        others = [Call(_take_part, job, thread, until, cores) for thread in range(1, n_threads)]
+        raised: BaseException | None = None
         try:
-            for thread in range(1, n_threads):
-                started.append(others.submit(_take_part, job, thread, until, cores))
-            kernels.layered(job.address, 0, until, job.empty, job.empty)
-        except BaseException:
-            shared[ABORT] = 1  # nobody waits at the first barrier for who will not come
-            raise
+            started = all(call.start() for call in others)
+            if started:
+                kernels.layered(job.address, 0, until, job.empty, job.empty)
+        except BaseException as error:
+            started, raised = False, error
+        while not all(call.is_done for call in others):
+            try:
+                if not started:
+                    shared[ABORT] = 1  # nobody waits at a barrier for who will not come
+                    for call in others:
+                        call.cancel()
+                for call in others:
+                    call.wait()
+            except BaseException as error:
+                raised = raised or error
+        raised = raised or next((call.error for call in others if call.error), None)
+        try:
+            if raised:
+                raise raised
+            return started
         finally:
-            for future in started:
-                future.result()
+            raised = None  # else a cycle: of an error, its traceback, and this frame
 
 
 def _take_part(job: Job, thread: int, until: int, cores: set[int]) -> None:

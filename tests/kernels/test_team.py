@@ -8,6 +8,7 @@ import pytest
 from numba import njit
 
 import fastbp
+from fastbp import calls
 from fastbp.kernels import team as kernel_team
 from fastbp.kernels.fused222 import fused222_exact, fused222_fast
 from fastbp.kernels.layered import layered
@@ -120,33 +121,41 @@ def test_one_network_predicts_in_many_threads_at_once():
         assert list(found) == expected
 
 
-def test_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(monkeypatch):
-    def refuse(self, *arguments):
-        raise RuntimeError("can't start new thread")
-
+def test_without_threads_one_goes_on_alone_to_the_same_bits(monkeypatch):
     X, labels = samples()
-    network = make("labels")
-    before = network.theta.copy()
-    monkeypatch.setattr(team.ThreadPoolExecutor, "submit", refuse)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        fastbp.train(network, X, labels, epochs=1, batch_size=48, optimizer=fastbp.Adam(), threads=2)
-    assert (network.theta == before).all()
+    options = {"epochs": 2, "batch_size": 48, "optimizer": fastbp.Adam(), "threads": 3, "seed": 0}
+    together, alone = make("labels"), make("labels")
+    fastbp.train(together, X, labels, **options)
+    started = []
+
+    def start_one(call):
+        started.append(call)
+        return len(started) % 2 == 1 and start(call)
+
+    start = calls.Call.start
+    monkeypatch.setattr(calls.Call, "start", start_one)
+    fastbp.train(alone, X, labels, **options)
+    assert len(started) > 2
+    assert alone.theta.tobytes() == together.theta.tobytes()
+    assert alone.predict(X).tobytes() == together.predict(X).tobytes()
 
 
 INTERRUPTED = """
 import numpy as np, fastbp
-from fastbp.training import team
+from fastbp.calls import Call
 
-submit = team.ThreadPoolExecutor.submit
-def once(self, *arguments):
-    future = submit(self, *arguments)
-    team.ThreadPoolExecutor.submit = submit
+start = Call.start
+def once(self):
+    start(self)
+    Call.start = start
     raise KeyboardInterrupt  # after the others have begun, and before this thread joins them
-team.ThreadPoolExecutor.submit = once
 network = fastbp.Network([20, 40, 5], seed=0)
 X = np.random.default_rng(0).normal(size=(100, 20))
+options = {"epochs": 1, "batch_size": 48, "optimizer": fastbp.Adam(), "threads": 2}
+fastbp.train(network, X, X[:, :5], **options)
+Call.start = once
 try:
-    fastbp.train(network, X, X[:, :5], epochs=1, batch_size=48, optimizer=fastbp.Adam(), threads=2)
+    fastbp.train(network, X, X[:, :5], **options)
 except KeyboardInterrupt:
     print("ended")
 """

@@ -26,7 +26,7 @@ from fastbp import (
 )
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
 from fastbp.training import checkpoint as checkpoint_module
-from fastbp.training import epochs, keeping, layered, loop
+from fastbp.training import epochs, keeping, loop
 from fastbp.training.checkpoint import KIND, VERSION
 from tests.conftest import described
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, ONLINE, TASKS, WATCHING, absolute_error
@@ -57,8 +57,6 @@ def outcome(network, result):
 def chunks_of_one_step(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(loop, "CHUNK_SECONDS", 0.0)
-        patch.setattr(fastbp.training.fused222.Fused222Run, "first_chunk", 1)
-        patch.setattr(layered, "FIRST_CHUNK_WORK", 0.0)
         yield
 
 
@@ -79,7 +77,7 @@ def stopped_after(task, chunks, folder, monkeypatch, **options):
     with chunks_of_one_step(monkeypatch), monkeypatch.context() as patch:
         patch.setattr(loop.Loop, "_advance_a_chunk", limited)
         with contextlib.suppress(Enough):
-            task.train(STEPS, checkpoint=Checkpoint(folder, every="1ms"), **options)
+            task.train(STEPS, checkpoint=Checkpoint(folder, every="0.001ms"), **options)
 
 
 # --- to the bit ----------------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ class Calls(list):
 @pytest.fixture
 def calls(monkeypatch):
     """Make pieces of a tile each, and list what the calls of the kernel come to."""
-    monkeypatch.setattr(layered, "PIECE_WORK", 0.0)
     monkeypatch.setattr(layered, "PIECE_SECONDS", 0.0)
     listed, run = Calls(), layered.LayeredRun._run_piece
 
