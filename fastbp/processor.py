@@ -48,6 +48,7 @@ FEATURE_LIST: str = undisturbed(get_host_cpu_features) if config.CPU_FEATURES is
 FEATURES = _features(FEATURE_LIST)
 
 IS_X86 = TRIPLE.split("-")[0] in ("x86_64", "amd64", "i386", "i486", "i586", "i686")
+IS_ARM64 = TRIPLE.split("-")[0] in ("aarch64", "arm64")
 
 WIDTH = _width(FEATURES, os.environ.get(VARIABLE))
 """Bytes of a vector."""

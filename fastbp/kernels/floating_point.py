@@ -8,7 +8,8 @@ of Adam that no gradient renews. A step of 10-32-1 took 39 us instead of 2.5 wit
 
 The state belongs to a thread. A kernel sets its own and puts the caller's back at its end, with the flags of
 exceptions that are in it. So results do not depend on the state that a kernel finds, and nobody outside a
-kernel notices the one that it had.
+kernel notices the one that it had. Processors that are neither x86 nor 64-bit ARM keep the state that
+they have, and compute with subnormal numbers.
 """
 
 from llvmlite import ir
@@ -16,9 +17,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.processor import IS_X86
+from fastbp.processor import IS_ARM64, IS_X86
 
-NEAREST, FLUSHING = (0x1F80, 0x9FC0) if IS_X86 else (0, 1 << 24)
+NEAREST, FLUSHING = (0x1F80, 0x9FC0) if IS_X86 else (0, 1 << 24) if IS_ARM64 else (0, 0)
 """The states: round to nearest, no exception traps; and with subnormal operands and results as zeros.
 
 MXCSR on x86: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, section 10.2.3, bits DAZ
@@ -30,24 +31,26 @@ _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 def _emit_read(builder):
     """Return the thread's floating-point state, as an int64."""
-    if not IS_X86:
+    if IS_X86:
+        room = cgutils.alloca_once(builder, _INT32)
+        _call_with_pointer(builder, "llvm.x86.sse.stmxcsr", room)
+        return builder.zext(builder.load(room), _INT64)
+    if IS_ARM64:
         shape = ir.FunctionType(_INT64, [])
         return builder.call(
             cgutils.get_or_insert_function(builder.module, shape, "llvm.aarch64.get.fpcr"), []
         )
-    room = cgutils.alloca_once(builder, _INT32)
-    _call_with_pointer(builder, "llvm.x86.sse.stmxcsr", room)
-    return builder.zext(builder.load(room), _INT64)
+    return _INT64(0)
 
 
 def _emit_write(builder, state):
-    if not IS_X86:
+    if IS_X86:
+        room = cgutils.alloca_once(builder, _INT32)
+        builder.store(builder.trunc(state, _INT32), room)
+        _call_with_pointer(builder, "llvm.x86.sse.ldmxcsr", room)
+    elif IS_ARM64:
         shape = ir.FunctionType(ir.VoidType(), [_INT64])
         builder.call(cgutils.get_or_insert_function(builder.module, shape, "llvm.aarch64.set.fpcr"), [state])
-        return
-    room = cgutils.alloca_once(builder, _INT32)
-    builder.store(builder.trunc(state, _INT32), room)
-    _call_with_pointer(builder, "llvm.x86.sse.ldmxcsr", room)
 
 
 def _call_with_pointer(builder, name, room):

@@ -4,10 +4,12 @@ import threading
 
 import numpy as np
 import pytest
+from llvmlite import binding, ir
 
 import fastbp
 from fastbp import reference
 from fastbp._jit import kernel
+from fastbp.kernels import floating_point
 from fastbp.kernels.floating_point import (
     FLUSHING,
     NEAREST,
@@ -129,3 +131,21 @@ def test_exact_arithmetic_has_subnormal_numbers():
     assert outcomes[0].tolist() == layers[1].W
     assert is_subnormal(outcomes[0]).all()
     assert not outcomes[1].any()
+
+
+@pytest.mark.parametrize("triple", ["powerpc64le-linux-gnu", "riscv64-linux-gnu", "s390x-linux-gnu"])
+def test_the_state_is_left_alone_on_other_processors(triple, monkeypatch):
+    """LLVM ends the process where it meets what another kind of processor has."""
+    monkeypatch.setattr(floating_point, "IS_X86", False)
+    monkeypatch.setattr(floating_point, "IS_ARM64", False)
+    module = ir.Module()
+    shape = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
+    function = ir.Function(module, shape, "set_and_read")
+    builder = ir.IRBuilder(function.append_basic_block())
+    floating_point._emit_write(builder, function.args[0])
+    builder.ret(floating_point._emit_read(builder))
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple(triple).create_target_machine()
+    assert "declare" not in str(module)
+    assert machine.emit_object(binding.parse_assembly(str(module)))
