@@ -10,6 +10,7 @@ import fastbp
 from fastbp import RPROP, SGD, Adam, AdamW, EarlyStopping, RMSprop, schedules
 from fastbp.errors import DivergenceError, FastbpError, OptionError, ShapeError
 from fastbp.training.metrics import accuracy, r2
+from tests.conftest import described
 from tests.training.tasks import TASKS
 
 GENERATOR = np.random.default_rng(0)
@@ -197,7 +198,7 @@ def test_metrics_of_outputs_of_any_size(size):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"all": "raise"}, {"over": "warn", "under": "raise"}, SETTINGS["call"]], ids=str
+    "settings", [{"all": "raise"}, {"over": "warn", "under": "raise"}, SETTINGS["call"]], ids=described
 )
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_metrics_and_callbacks_run_as_the_user_has_set_it(kernel, settings):
