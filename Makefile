@@ -9,8 +9,9 @@ STEPS  ?= 10000000
 
 RESULT ?= bench/results/latest.json
 PEERS  := $(VENV)/.peers
+LOWEST := $(VENV)-lowest
 
-.PHONY: run test soak bench bench-compare bench-peers lint fmt clean help
+.PHONY: run test test-lowest soak bench bench-compare bench-peers lint fmt clean help
 
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,17 @@ run: $(READY)    ## the worked example, figure by figure, then ten million steps
 
 test: $(READY)   ## every test, the doctests and the README's examples
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+$(LOWEST)/.ready: pyproject.toml
+	@echo "Setting up $(LOWEST) with the lowest version of every package (once, about a minute) ..."
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(PYTHON) -m tests.lowest > $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(LOWEST)/lowest.txt --editable '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.ready  ## every test, with the lowest versions that pyproject.toml allows
+	@$(LOWEST)/bin/python -m pytest -n auto --dist worksteal
 
 soak: $(READY)   ## the long accuracy sweeps
 	@$(BIN)/python -m pytest -m soak -s
@@ -63,5 +75,5 @@ fmt: $(READY)    ## format and sort imports
 	@$(BIN)/ruff format --quiet .
 
 clean:           ## remove the virtual environment and everything built
-	rm -rf $(VENV) .benchmarks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	rm -rf $(VENV) $(LOWEST) .benchmarks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

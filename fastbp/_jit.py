@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -68,6 +69,15 @@ def cache_folder() -> str:
     return _FOLDER
 
 
+def unsaved_kernels() -> tuple[int, str]:
+    """Return how many kernels this process compiled and could not keep, and why the last one."""
+    found = _Cache.unsaved
+    if not found:
+        return 0, ""
+    error = found[-1]
+    return len(found), getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 class _Locator(CompileResultCacheImpl._locator_classes[0]):  # the one that follows config.CACHE_DIR
     """Finds the cache's folder; one that cannot be written to may still be read from."""
 
@@ -98,29 +108,38 @@ class _Cache(FunctionCache):
         # Two processes that save different types at the same moment may choose the same file for them.
         return compiled if compiled and tuple(compiled.signature.args) == tuple(sig) else None
 
+    unsaved: ClassVar[list[Exception]] = []
+    """Why compiled functions of this process could not be saved."""
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save the compiled function if that is possible."""
-        with suppress(Exception):
+        try:
             try:
                 super().save_overload(sig, data)
             except OSError:
-                return
+                raise
             except Exception:  # the index was damaged since it was read
                 self.flush()
                 super().save_overload(sig, data)
+        except Exception as error:
+            self.unsaved.append(error)
 
 
 def _load_array_functions() -> None:
     """Load Numba's array functions without SciPy's linear algebra: 0.15 s of a start.
 
-    Numba imports it there only to see whether it is installed, which fastbp's dependencies ensure.
-    Code that calls BLAS imports it when it is compiled and when it runs.
+    Numba imports it there only to see whether it is installed. No kernel calls BLAS; code of the user's own
+    that does imports it when it is compiled and when it runs.
     """
     if "numba.np.arraymath" in sys.modules:
         return
     from numba.np import linalg
 
-    ensure_blas, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+    def ensure_there() -> None:
+        if find_spec("scipy") is None:
+            raise ImportError("SciPy is not installed")
+
+    ensure_blas, linalg.ensure_blas = linalg.ensure_blas, ensure_there
     try:
         from numba.np import arraymath
 

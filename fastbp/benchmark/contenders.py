@@ -207,7 +207,10 @@ def prepare_numpy(case: Case) -> Train:
     - s' = s (1 - s) of both layers at once: 5.6, used here
     - the update of both layers at once as well, from a three-dimensional array: 5.7
     """
-    from scipy.special import expit  # takes 0.1 s, which no other command should pay at its start
+    try:
+        from scipy.special import expit  # takes 0.1 s, which no other command should pay at its start
+    except ImportError:
+        raise UnavailableError("no SciPy found; install it: pip install 'fastbp[bench]'") from None
 
     (W1, W2), (b1, b2) = case.network().weights, case.network().biases
     n_samples = len(case.X)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import scipy
-
 import fastbp
 from fastbp import _jit
 from fastbp.benchmark.machine import describe_machine
@@ -56,7 +54,6 @@ def _machine() -> dict[str, str | int]:
         "compiled for": facts["LLVM CPU"],
         "vector width": facts["vector width"],
         "cores": facts["cores"],
-        "BLAS": _blas(),
         "cache folder": str(cache),
         "compiled kernels": f"{len(files)} in the cache, {used / 1e6:.1f} MB"
         if files
@@ -65,23 +62,8 @@ def _machine() -> dict[str, str | int]:
         "C library": facts["C library"],
         "Python": facts["Python"],
         "NumPy": facts["NumPy"],
-        "SciPy": scipy.__version__,
         "Numba": facts["Numba"],
     }
-
-
-def _blas() -> str:
-    """Describe the BLAS that kernels call: SciPy's."""
-    import scipy.linalg.cython_blas  # noqa: F401  (loads it)
-    from threadpoolctl import threadpool_info
-
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    of_scipy = [pool for pool in pools if "scipy" in Path(pool["filepath"]).parent.name] or pools
-    if not of_scipy:
-        return "unknown"
-    pool = of_scipy[-1]
-    kind = f", {pool['architecture']}" if pool.get("architecture") else ""
-    return f"{pool['internal_api']} {pool['version']}{kind}, {pool['num_threads']} threads"
 
 
 def _facts(facts: Mapping[str, object]) -> str:

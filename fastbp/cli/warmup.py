@@ -1,6 +1,7 @@
 """Compile every kernel ahead, so that no later command has to wait for it.
 
-Compiled kernels are kept in a cache folder, which `fastbp info` names.
+Compiled kernels are kept in a cache folder, which `fastbp info` names. If one could not be, the exit status
+is 1.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import fastbp
-from fastbp import training
+from fastbp import _jit, training
 from fastbp.cli.tables import table
 from fastbp.interchange.standard_json import dumps
 from fastbp.network import DTYPES
@@ -38,11 +39,21 @@ def run(options: argparse.Namespace) -> int:
         rows.append({"kernel": name, "dtype": dtype, "seconds": time.perf_counter() - started})
     if watched:
         print("\033[K", end="", file=sys.stderr, flush=True)
+    n_unsaved, reason = _jit.unsaved_kernels()
+    if n_unsaved:
+        print(
+            f"fastbp warmup: {'a kernel' if n_unsaved == 1 else f'{n_unsaved} kernels'} could not be kept in "
+            f"{_jit.cache_folder()}: {reason}; NUMBA_CACHE_DIR may name another folder",
+            file=sys.stderr,
+        )
     if options.json:
-        print(dumps({"kernels": rows}, indent=2))
-        return 0
+        print(dumps({"kernels": rows, "not_kept": n_unsaved}, indent=2))
+        return 1 if n_unsaved else 0
     cells = [[str(row["kernel"]), str(row["dtype"]), f"{row['seconds']:.2f}"] for row in rows]
     print(table(["kernel", "dtype", "seconds"], {"": cells}, ["left", "left", "right"]))
+    if n_unsaved:
+        print("\nAll kernels compile, and the next command has to compile them again.")
+        return 1
     print("\nAll kernels are compiled, and kept for later commands.\n\nNext: fastbp info")
     return 0
 

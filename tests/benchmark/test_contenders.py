@@ -1,14 +1,16 @@
 """Every contender does the job that is timed."""
 
+import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from fastbp.benchmark import contenders
 from fastbp.benchmark.cases import SPEED_CASES
-from fastbp.benchmark.contenders import CONTENDERS, C, UnavailableError, prepare_c
+from fastbp.benchmark.contenders import CONTENDERS, C, UnavailableError, prepare_c, prepare_numpy
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=str)
@@ -58,3 +60,10 @@ def test_ctrl_c_in_a_training_call_ends_the_benchmark(monkeypatch):
     monkeypatch.setattr(contenders.training, "train", lambda *arguments, **options: Interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(1)
+
+
+def test_without_scipy_numpy_is_left_out_and_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    with pytest.raises(UnavailableError, match=re.escape("pip install 'fastbp[bench]'")):
+        prepare_numpy(SPEED_CASES[0])

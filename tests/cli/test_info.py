@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastbp import Network, __version__, processor
-from tests.processes import run
+from fastbp import Network, __version__, _jit, processor
+from fastbp.cli import warmup
+from tests.processes import TRAIN, run
 
 
 def test_the_machine_is_described(fastbp):
@@ -18,7 +19,6 @@ def test_the_machine_is_described(fastbp):
     assert facts["fastbp"] == __version__
     assert facts["vector width"] == f"{processor.WIDTH} bytes"
     assert facts["compiled for"] == processor.NAME
-    assert re.search(r"\d+ threads", facts["BLAS"])
     assert Path(facts["cache folder"]).name.startswith("fastbp-")
     assert all(facts.values())
 
@@ -113,3 +113,28 @@ def test_after_warmup_nothing_is_compiled(tmp_path, real_data, monkeypatch):
         assert run(CODE, *line, **cache)[1] == ""
     again = json.loads(run(CODE, "warmup", "--json", **cache)[0])
     assert len(again["kernels"]) == len(uses)
+
+
+@pytest.mark.parametrize("json", [False, True], ids=["text", "JSON"])
+def test_a_warmup_that_keeps_nothing_says_so_and_what_to_do(fastbp, monkeypatch, json):
+    """Brought about by hand, as this process has its kernels in memory already."""
+    monkeypatch.setattr(_jit._Cache, "unsaved", [PermissionError(13, "Permission denied", "somewhere")] * 2)
+    monkeypatch.setattr(warmup, "_uses", list)
+    done = fastbp("warmup --json" if json else "warmup")
+    assert done.status == 1
+    assert done.err == (
+        f"fastbp warmup: 2 kernels could not be kept in {_jit.cache_folder()}: Permission denied; "
+        "NUMBA_CACHE_DIR may name another folder\n"
+    )
+    if json:
+        assert done.document == {"kernels": [], "not_kept": 2}
+    else:
+        assert "kept for later" not in done.out
+
+
+def test_a_cache_that_cannot_be_written_is_noticed(tmp_path):
+    """For one kernel, as compiling all takes long."""
+    (tmp_path / "file").write_text("where the cache's folder should be")
+    code = TRAIN + "\nfrom fastbp import _jit\nprint(_jit.unsaved_kernels())"
+    output, _ = run(code, "float64", "exact", NUMBA_CACHE_DIR=str(tmp_path / "file"))
+    assert output.splitlines()[-1] == "(1, 'Not a directory')"
