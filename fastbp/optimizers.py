@@ -5,8 +5,9 @@ In the equations, for each parameter by itself: ``theta`` is the parameter and `
 from step to step starts at 0 if nothing else is said. The defaults and the order of operations are
 PyTorch's. `fastbp.reference` has every update in plain Python.
 
-A learning rate is a number, or a schedule from `fastbp.schedules`. ``weight_decay`` pulls every trained
-parameter towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
+A learning rate is a number, or a schedule from `fastbp.schedules`. A number may be of any type that Python
+and NumPy have for real numbers, and is kept as a float. ``weight_decay`` pulls every trained parameter
+towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
 
 What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta. What
 depends on hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.

@@ -100,6 +100,8 @@ def train(
         Called after every epoch with an `EpochState`: its epoch, step, loss, validation loss, metrics and
         network. ``state.stop()`` ends the run. An object with a method ``on_epoch_end(state)`` is a callback,
         too. What a callback raises comes out of `train`, and the network holds the parameters of that epoch.
+        Callbacks and metrics run with NumPy's error handling as it is set (`numpy.errstate`); the training
+        itself does not depend on that.
     checkpoint : Checkpoint, optional
         Keeps the run in a folder.
     resume : {"auto", True, False}
