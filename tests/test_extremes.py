@@ -73,8 +73,11 @@ def activation(name: str, z: float) -> tuple[mpf, mpf]:
     """Return a and da/dz."""
     with mpmath.workdps(DIGITS):
         z, one = mpf(z), mpf(1)
-        sigmoid, phi = 1 / (1 + mpmath.exp(-z)), mpmath.exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
-        gaussian = mpmath.erfc(-z / mpmath.sqrt(2)) / 2
+        sigmoid = 1 / (1 + mpmath.exp(-z))
+        if name == "gelu":
+            gaussian = mpmath.erfc(-z / mpmath.sqrt(2)) / 2
+            phi = mpmath.exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
+            return z * gaussian, gaussian + z * phi
         return {
             "identity": lambda: (z, one),
             "sigmoid": lambda: (sigmoid, sigmoid * (1 - sigmoid)),
@@ -82,7 +85,6 @@ def activation(name: str, z: float) -> tuple[mpf, mpf]:
             "relu": lambda: (max(z, mpf(0)), one if z > 0 else mpf(0)),
             "leaky_relu": lambda: (z, one) if z > 0 else (z * mpf(0.01), mpf(0.01)),
             "elu": lambda: (z, one) if z > 0 else (mpmath.exp(z) - 1, mpmath.exp(z)),
-            "gelu": lambda: (z * gaussian, gaussian + z * phi),
             "silu": lambda: (z * sigmoid, sigmoid * (1 + z * (1 - sigmoid))),
             "softplus": lambda: (mpmath.log(1 + mpmath.exp(z)), sigmoid),
         }[name]()

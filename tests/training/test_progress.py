@@ -84,7 +84,9 @@ def test_bar_shows_the_loss_of_the_last_epoch(monkeypatch):
     monkeypatch.setattr(loop.ProgressBar, "update", lambda bar, step, loss: shown.append((step, loss)))
     _, result = FAST.train(60, callbacks=[id])
     losses = dict(zip(result.history["step"].tolist(), result.history["loss"].tolist(), strict=True))
-    assert [loss for _, loss in shown[1:]] == [losses[7 * ((step - 1) // 7)] for step, _ in shown[1:]]
+    later = [(step, loss) for step, loss in shown if step > 7]
+    assert len(later) >= 7
+    assert [loss for _, loss in later] == [losses[7 * ((step - 1) // 7)] for step, _ in later]
 
 
 def _interrupt():

@@ -174,10 +174,10 @@ def test_unknown_option_is_a_type_error():
     [
         (np.ones(2), ShapeError, r"sample_weight has shape \(2,\), and must be \(3,\)"),
         (["a", "b", "c"], DataError, "sample_weight has dtype <U1, and must hold real numbers"),
-        ([1, np.nan, 1], DataError, r"sample_weight\[1\] is nan, and must be a finite float32"),
-        ([1, 1, -1], DataError, r"sample_weight\[2\] is -1, and must be a finite float32 of at least 0"),
-        ([1, 1, 1e300], DataError, r"sample_weight\[2\] is 1e\+300, and must be a finite float32"),
-        ([0, 0, 1e-300], DataError, "sample_weight is 0 for every sample"),
+        ([1, np.nan, 1], DataError, r"sample_weight\[1\] is nan, and must be a finite float64"),
+        ([1, 1, -1], DataError, r"sample_weight\[2\] is -1, and must be a finite float64 of at least 0"),
+        ([1, 1, 1e-310], DataError, r"sample_weight\[2\] is 1e-310, and the largest is 1.0"),
+        ([0, 0, 0], DataError, "sample_weight is 0 for every sample"),
     ],
     ids=str,
 )
