@@ -239,12 +239,13 @@ def undefined_names(machine_code: bytes) -> set[str]:
 
 
 def linked_names(kernel) -> set[str]:
-    """Return what a compiled kernel is linked to by name.
+    """Return what a kernel, as it is in the cache, is linked to by name.
 
     The machine code says so, and not LLVM's text: an `llvm.pow` there becomes a call of `pow`.
     """
-    codes = [compiled.library._get_compiled_object() for compiled in kernel.overloads.values()]
-    return set().union(*map(undefined_names, codes))
+    file = kernel._cache._cache_file
+    libraries = [file._load_data(name)[0] for name in file._load_index().values()]
+    return set().union(*(undefined_names(machine_code) for _, _, (machine_code, _) in libraries))
 
 
 OF_PYTHON_AND_NUMBA = ("Py", "_Py", "NRT_", "numba_")
