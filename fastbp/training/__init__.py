@@ -128,9 +128,10 @@ def train(
     TrainingResult
         Ctrl-C ends the run within 0.1 s; the result then has ``stop_reason="interrupted"``, and the network
         holds the parameters of the last step that was taken. That is so in the main thread, as long as
-        Python's own handler answers to Ctrl-C. During compilation, some seconds later, and in the search for
-        the first bad step of a run that diverged, Ctrl-C raises KeyboardInterrupt. A step that takes long is
-        left in the middle, but for ``update="sequential"``.
+        Python's own handler answers to Ctrl-C. Before the first step, while a checkpoint is read, data are
+        checked or kernels compile (then some seconds later), and in the search for the first bad step of a
+        run that diverged, Ctrl-C raises KeyboardInterrupt. A step that takes long is left in the middle, but
+        for ``update="sequential"``.
 
     Raises
     ------
