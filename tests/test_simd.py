@@ -1,5 +1,7 @@
 """Vectors of any number of lanes, whatever the processor's have."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from numba import njit
@@ -7,6 +9,7 @@ from numba.extending import intrinsic
 from numpy.testing import assert_array_equal
 
 from fastbp import simd
+from fastbp.processor import HAS_FMA
 from fastbp.simd import Vec, address, emit_lane_sums, load, low, store
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -72,3 +75,36 @@ def test_narrow_vectors_have_four_lanes_at_least(dtype):
     out = np.zeros(40, dtype)
     run(out)
     assert np.count_nonzero(out) == max(4, simd.lanes(out.itemsize))
+
+
+@DTYPES
+def test_products_and_sums_call_no_library(dtype):
+    """LLVM calls the C library for every lane where a processor lacks FMA: 12 us a step instead of 0.05."""
+
+    @njit
+    def run(x, out):
+        v = load(address(x), 0, 4)
+        store(address(out), 0, simd.fma_exact(v, v, simd.fma(v, v, line(v))))
+
+    line = simd.polynomial((1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
+    x, out = np.array([-2, 0, 1, 3], dtype), np.zeros(4, dtype)
+    run(x, out)
+    assert_array_equal(out, 5 * x * x + 2 * x + 1)
+    (code,) = run.inspect_llvm().values()
+    assert ("llvm.fma" in code) == HAS_FMA
+
+
+@DTYPES
+def test_rest_of_a_product_is_exact_with_fma_and_without(dtype):
+    @njit
+    def rest(x, y, out):
+        a, b = load(address(x), 0, 4), load(address(y), 0, 4)
+        store(address(out), 0, simd.fma_exact(a, b, simd.splat(-0.0, a) - a * b))
+
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        x, y = (generator.normal(size=4) * 10.0 ** generator.uniform(-5, 5, 4) for _ in range(2))
+        x, y, out = x.astype(dtype), y.astype(dtype), np.zeros(4, dtype)
+        rest(x, y, out)
+        for a, b, product, r in zip(x.tolist(), y.tolist(), (x * y).tolist(), out.tolist(), strict=True):
+            assert Fraction(a) * Fraction(b) == Fraction(product) + Fraction(r)

@@ -1,12 +1,16 @@
 """The report shows every contender, in each of its forms."""
 
 import json
+import platform
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
+from llvmlite import binding
 
+from fastbp import processor
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, PYTHON_LOCALS, C, find_c_compiler
 from fastbp.benchmark.machine import describe_machine
@@ -68,6 +72,29 @@ def test_json_is_complete_and_finite():
         assert entry["times_as_fast_as_baseline"]["median"] == 1.0
     assert datetime.fromisoformat(document["date"]).tzinfo == UTC
     assert document["machine"]["cores"] >= 1
+
+
+def test_the_processor_that_code_is_compiled_for_is_named():
+    report = report_of(timed(CONTENDERS[0], 10.0))
+    target = f"({processor.NAME}, vectors of {processor.WIDTH} bytes)"
+    assert target in " ".join(as_text(report).split())
+    machine = json.loads(as_json(report))["machine"]
+    assert (machine["LLVM CPU"], machine["vector width"]) == (processor.NAME, f"{processor.WIDTH} bytes")
+
+
+@pytest.mark.parametrize("cpuinfo", ["processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\n", None])
+def test_processor_without_a_name_is_named_as_llvm_does(cpuinfo, monkeypatch):
+    """Linux has no name for ARM processors."""
+
+    def read_text(self, **options):
+        if cpuinfo is None:
+            raise FileNotFoundError
+        return cpuinfo
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert describe_machine()["processor"] == f"{platform.machine()} {binding.get_host_cpu_name()}"
 
 
 def test_nothing_is_compared_without_a_baseline():
