@@ -46,7 +46,7 @@ $(LOWEST)/.ready: pyproject.toml
 test-lowest: $(LOWEST)/.ready  ## every test, with the lowest versions that pyproject.toml allows
 	@$(LOWEST)/bin/python -m pytest -n auto --dist worksteal
 
-soak: $(READY)   ## the long accuracy sweeps
+soak: $(READY)   ## the long ones: accuracy sweeps, killed runs, random configurations and interruptions
 	@$(BIN)/python -m pytest -m soak -s
 
 bench: $(READY)  ## pytest-benchmark; results under .benchmarks/

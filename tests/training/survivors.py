@@ -60,10 +60,10 @@ class Shared:
 # --- in the child --------------------------------------------------------------------------------------
 
 
-def train(name, watched, steps, checkpoint):
+def train(name, watched, steps, checkpoint, **others):
     task = next(task for task in TASKS if task.name == name)
     options = PATIENT | {"validation_data": task.validation()} if watched else {}
-    network, result = task.train(steps, checkpoint=checkpoint, **options)
+    network, result = task.train(steps, checkpoint=checkpoint, **options, **others)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is not training
     train.seconds = result.seconds
     history = {name: column.tobytes() for name, column in result.history.items()}
