@@ -299,6 +299,8 @@ def test_random_networks_follow_the_reference(data):
     loss = data.draw(st.sampled_from(losses.NAMES))
     output = data.draw(st.sampled_from(losses.TABLE[losses.CODES[loss]].outputs or activations.OUTPUT))
     last = data.draw(st.sampled_from([2, 3, 17] if output == "softmax" else [1, 2, 9]))
+    # A gradient that is 0 but for rounding has no sign that RPROP could follow.
+    fitting = OPTIMIZERS[:-1] if loss == "mean_absolute_error" else OPTIMIZERS
     hidden_sizes = data.draw(st.lists(st.sampled_from([1, 3, 8, 17]), max_size=2))
     task = Task(
         (data.draw(st.integers(1, 5)), *hidden_sizes, last),
@@ -314,7 +316,7 @@ def test_random_networks_follow_the_reference(data):
         steps=6,
         batch_size=data.draw(st.sampled_from([1, 5, 15, 16, 17, 32])),
         shuffle=data.draw(st.booleans()),
-        optimizer=data.draw(st.sampled_from(OPTIMIZERS)),
+        optimizer=data.draw(st.sampled_from(fitting)),
         tolerance=1e-8,
     )
 
