@@ -103,7 +103,7 @@ def test_time_limit_holds_in_the_middle_of_a_step(calls):
     calls.then = lambda n: time.sleep(0.2) if n == 5 else None
     _, result = TEAM.train(10**6, max_seconds=0.1)
     assert result.stop_reason == "max_seconds"
-    assert len(calls) == 5 or result.n_steps == 0  # on a machine that is busy, it was over before
+    assert len(calls) <= 5  # on a machine that is busy, it was over before
 
 
 def test_first_bad_step_is_searched_for_though_the_time_is_over(calls):
