@@ -167,7 +167,7 @@ def check_targets(loss: str, Y: np.ndarray, n_outputs: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        Class labels as C-contiguous int64, shape (n_samples,); everything else as it came.
+        Class labels as C-contiguous, aligned int64, shape (n_samples,); everything else as it came.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def _check_labels(labels: np.ndarray, n_outputs: int) -> np.ndarray:
     wrong = np.flatnonzero(~((labels >= 0) & (labels < n_outputs) & (labels == np.floor(labels))))
     if wrong.size:
         raise DataError(f"Y[{wrong[0]}] is {labels[wrong[0]]}, {allowed}")
-    return np.ascontiguousarray(labels, np.int64)
+    return np.require(labels, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def _refuse(loss: str, found: str) -> None:

@@ -229,7 +229,7 @@ def inner_columns(array):
 
 
 def backwards_in_memory(array):
-    return array[::-1, ::-1].copy()[::-1, ::-1]
+    return np.flip(np.flip(array).copy())
 
 
 def unaligned(array):
@@ -278,6 +278,19 @@ def test_odd_arrays_give_the_same_bits_and_stay_as_they_are(odd, math):
     assert (bits(odd_X), bits(odd_Y)) == before
     kernel = kernels.fused222_fast if math == "fast" else kernels.fused222_exact
     assert sum(signature[5].dtype.name == "float64" for signature in kernel.signatures) == 1
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">i8", "u2", "f4"])
+@pytest.mark.parametrize("odd", [read_only, every_second_row, backwards_in_memory, unaligned, list])
+def test_odd_labels_give_the_same_bits(odd, kind):
+    labels = np.array([1, 0, 1])
+    thetas = []
+    for Y in (labels, odd(labels.astype(kind))):
+        options = {"output_activation": "softmax", "loss": "categorical_cross_entropy", "seed": 0}
+        network = Network([2, 2, 2], **options)
+        fastbp.train(network, X, Y, **OPTIONS)
+        thetas.append(network.theta.tobytes())
+    assert thetas[0] == thetas[1]
 
 
 def test_arrays_are_not_written_to():
