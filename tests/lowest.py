@@ -13,6 +13,10 @@ RIVALS = "peers"
 """The extra whose packages are for the benchmark alone, which is run with new ones."""
 
 
+OTHERS = ("pyparsing<3.3",)
+"""What these require in turn, where the newest would warn: of names that matplotlib 3.8.4 uses."""
+
+
 def lowest() -> dict[str, str]:
     """Return the packages, each with the version that it is required to have at least."""
     document = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
@@ -31,3 +35,4 @@ def lowest() -> dict[str, str]:
 if __name__ == "__main__":
     for name, version in lowest().items():
         print(f"{name}=={version}")
+    print(*OTHERS, sep="\n")

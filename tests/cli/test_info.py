@@ -119,7 +119,7 @@ def test_after_warmup_nothing_is_compiled(tmp_path, real_data, monkeypatch):
 def test_a_warmup_that_keeps_nothing_says_so_and_what_to_do(fastbp, monkeypatch, json):
     """Brought about by hand, as this process has its kernels in memory already."""
     monkeypatch.setattr(_jit._Cache, "unsaved", [PermissionError(13, "Permission denied", "somewhere")] * 2)
-    monkeypatch.setattr(warmup, "_uses", list)
+    monkeypatch.setattr(warmup, "_uses", lambda: [("layered", "float64", list)])
     done = fastbp("warmup --json" if json else "warmup")
     assert done.status == 1
     assert done.err == (
@@ -127,7 +127,7 @@ def test_a_warmup_that_keeps_nothing_says_so_and_what_to_do(fastbp, monkeypatch,
         "NUMBA_CACHE_DIR may name another folder\n"
     )
     if json:
-        assert done.document == {"kernels": [], "not_kept": 2}
+        assert done.document["not_kept"] == 2
     else:
         assert "kept for later" not in done.out
 
