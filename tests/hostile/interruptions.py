@@ -23,8 +23,10 @@ from tests.training.survivors import KINDS, finish, fork, is_readable, steps_of,
 PATIENCE = 120.0
 """Seconds after which a process that does not end hangs."""
 
-INTERVALS = ["0.001ms", "0.001ms", "3ms", "1h", 1, 7]
-"""Times or epochs between checkpoints; with the first, after every chunk."""
+
+def interval(generator: random.Random, steps: int) -> str | int:
+    """Draw a time or a number of epochs between checkpoints: one after every chunk, or some 200 in all."""
+    return generator.choice(["0.001ms", "0.001ms", "3ms", "1h", max(1, steps // 200), max(1, steps // 20)])
 
 
 def pause(state: Any) -> None:
@@ -72,7 +74,7 @@ def interrupted(
             folder = Path(name) / "run"
             while True:
                 checkpoint = Checkpoint(
-                    folder, every=generator.choice(INTERVALS), keep=generator.randint(1, 3)
+                    folder, every=interval(generator, steps), keep=generator.randint(1, 3)
                 )
                 if counts["interruptions"] < enough:
                     answer = attempt(kind, steps, checkpoint, others)
