@@ -8,6 +8,7 @@ such work is done in a thread of its own, where no handler runs.
 Threads are started anew for every call, 22 us each. A pool would have to be ended, and renewed after a fork.
 """
 
+import _imp
 import _thread
 import threading
 from collections.abc import Callable
@@ -81,6 +82,7 @@ def undisturbed(function: Callable[..., Result], *arguments: Any) -> Result:
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments)
+    _free_import_lock()
     call = Call(function, *arguments)
     raised: BaseException | None = None
     while not call.is_done:
@@ -98,6 +100,19 @@ def undisturbed(function: Callable[..., Result], *arguments: Any) -> Result:
         return call.result
     finally:
         raised = None  # else a cycle: of an error, its traceback, and this frame
+
+
+def _free_import_lock() -> None:
+    """Give back the interpreter's import lock, if an import that was torn in this thread has left it taken.
+
+    Ctrl-C may strike where ``importlib`` has just taken it. The next import of another thread, and so of a
+    call, would wait for it for ever.
+    """
+    while _imp.lock_held():
+        try:
+            _imp.release_lock()
+        except RuntimeError:  # another thread has it, which is at an import
+            return
 
 
 def end_if_abandoned() -> None:

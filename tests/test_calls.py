@@ -1,3 +1,4 @@
+import _imp
 import _thread
 import os
 import signal
@@ -151,3 +152,18 @@ def test_nothing_is_left_of_a_call():
         assert left() is None
     finally:
         gc.enable()
+
+
+def test_an_import_that_was_torn_does_not_hold_up_the_call():
+    """Importlib takes the interpreter's import lock just before the block that gives it back."""
+
+    def import_a_module():
+        _imp.acquire_lock()
+        _imp.release_lock()
+        return "imported"
+
+    for times in (1, 2):
+        for _ in range(times):
+            _imp.acquire_lock()
+        assert undisturbed(import_a_module) == "imported"
+        assert not _imp.lock_held()
