@@ -159,17 +159,8 @@ def kernel(function: Callable[..., Any]) -> Any:
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     with _numba_cache_in(_FOLDER):
         dispatcher._cache = _Cache(function)  # what Numba's own `enable_caching` does
-    dispatcher.compile = partial(_compile, dispatcher.compile)
+    dispatcher.compile = partial(undisturbed, dispatcher.compile)
     return dispatcher
-
-
-def _compile(compile_: Callable[..., Any], signature: Any) -> Any:
-    """Compile a kernel, or load it, where no signal handler can tear that.
-
-    Imports come before, in the caller's thread: one that a handler tore here may be tried again here only.
-    """
-    _load_array_functions()
-    return undisturbed(compile_, signature)
 
 
 def prepare(kernel: Any, *arguments: Any) -> None:
