@@ -71,7 +71,7 @@ def test_errors_grow_with_the_logarithm_of_the_rows(sizes, kind):
 def test_full_batches_in_float32_train_as_in_float64(layout, update, monkeypatch):
     for name, value in layout.items():
         monkeypatch.setattr(job, name, value)
-    X, Y = samples(AGREEING, 100_000, (3, 5, 2))
+    X, Y = samples(AGREEING, 20_000, (3, 5, 2))
     thetas = []
     for dtype, threads in (("float64", 1), ("float32", 1), ("float32", 2), ("float32", 3)):
         network = fastbp.Network([3, 5, 2], output_activation="identity", dtype="float32", seed=1)
