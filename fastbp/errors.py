@@ -84,10 +84,11 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
 def check_integer(argument: str, value: object, least: int, most: int = LARGEST_COUNT) -> int:
     """Return `value` as an int if it is an integer from `least` to `most`, and otherwise say so."""
     try:
-        integer = int(operator.index(value))  # type: ignore[arg-type]
+        # Older versions of NumPy take their bool for an index, with a warning.
+        integer = least - 1 if is_flag(value) else int(operator.index(value))  # type: ignore[arg-type]
     except TypeError:
         integer = least - 1
-    if integer < least or isinstance(value, bool):
+    if integer < least:
         raise OptionError(f"{argument} is {shown(value)}, and must be an integer of at least {least}")
     if integer > most:
         raise OptionError(f"{argument} is {shown(value)}, and may be at most 2^{most.bit_length() - 1}")
