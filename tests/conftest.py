@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from fastbp.benchmark.cases import WORKED_EXAMPLE, Case
 from fastbp.training.team import OVERSUBSCRIBE
 
 os.environ[OVERSUBSCRIBE] = "1"  # tests of three threads, on machines of two cores
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells let what they run in the background ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def described(value: object) -> str:
