@@ -15,20 +15,21 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import fastbp
-from fastbp.training import fused222, layered, loop
-from fastbp.training.options import check_options
-from fastbp.training.plan import make_plan
+from fastbp.engine import fused222_run, layered_run
+from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.training import loop
+from fastbp.training.monitoring import make_monitoring_options
 
 ROUNDS = 11
 
 CASES = {
-    "2-2-2, batch 1, SGD": (fused222.Fused222Run, [2, 2, 2], 4, 1, fastbp.SGD(0.5), 80_000_000),
-    "2-2-2, batch 1, SGD, exact": (fused222.Fused222Run, [2, 2, 2], 4, 1, fastbp.SGD(0.5), 20_000_000),
-    "2-4-1, batch 1, SGD": (layered.OnlineRun, [2, 4, 1], 4, 1, fastbp.SGD(0.5), 20_000_000),
-    "64-128-10, batch 1, SGD": (layered.OnlineRun, [64, 128, 10], 1000, 1, fastbp.SGD(0.01), 2_000_000),
-    "20-64-64-2, batch 32, Adam": (layered.LayeredRun, [20, 64, 64, 2], 1000, 32, fastbp.Adam(), 128_000),
+    "2-2-2, batch 1, SGD": (fused222_run.Fused222Run, [2, 2, 2], 4, 1, fastbp.SGD(0.5), 80_000_000),
+    "2-2-2, batch 1, SGD, exact": (fused222_run.Fused222Run, [2, 2, 2], 4, 1, fastbp.SGD(0.5), 20_000_000),
+    "2-4-1, batch 1, SGD": (layered_run.OnlineRun, [2, 4, 1], 4, 1, fastbp.SGD(0.5), 20_000_000),
+    "64-128-10, batch 1, SGD": (layered_run.OnlineRun, [64, 128, 10], 1000, 1, fastbp.SGD(0.01), 2_000_000),
+    "20-64-64-2, batch 32, Adam": (layered_run.LayeredRun, [20, 64, 64, 2], 1000, 32, fastbp.Adam(), 128_000),
     "784-512-512-10, batch 128, Adam": (
-        layered.LayeredRun,
+        layered_run.LayeredRun,
         [784, 512, 512, 10],
         1000,
         128,
@@ -61,7 +62,7 @@ def prepare(case):
     X = generator.uniform(-1, 1, (n_samples, sizes[0]))
     Y = generator.uniform(0.1, 0.9, (n_samples, sizes[-1]))
     math = "exact" if "exact" in case else "fast"
-    plan = make_plan(
+    plan = make_kernel_options(
         n_samples,
         epochs=None,
         steps=steps,
@@ -70,7 +71,7 @@ def prepare(case):
         seed=0,
         math=math,
     )
-    options = check_options(
+    options = make_monitoring_options(
         network,
         validation_data=None,
         metrics=(),

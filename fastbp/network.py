@@ -219,16 +219,16 @@ class Network:
     @np.errstate(all="ignore")
     def _first_prediction(self, X: np.ndarray, out: np.ndarray) -> tuple[Any, bool]:
         """Return what predicts few rows, prepared and compiled, and whether these rows are finite."""
-        from fastbp.training.layered import Predictor
+        from fastbp.engine.layered_run import Predictor
 
         predictor = Predictor(self)
         return predictor, predictor(X, out)
 
     @np.errstate(all="ignore")
     def _predict(self, X: ArrayLike, threads: int | None) -> np.ndarray:
-        from fastbp.training import layered
+        from fastbp.engine import layered_run
 
-        return layered.predict(self, self.check_X(X), check_threads(threads))
+        return layered_run.predict(self, self.check_X(X), check_threads(threads))
 
     @np.errstate(all="ignore")
     def loss(
@@ -250,11 +250,11 @@ class Network:
         threads : int, optional
             As for `predict`.
         """
-        from fastbp.training import layered
+        from fastbp.engine import layered_run
 
         X, Y = self.check_data(X, Y)
         weights = check_weights(sample_weight, len(X))
-        return layered.loss(self, X, Y, weights, threads=check_threads(threads))
+        return layered_run.loss(self, X, Y, weights, threads=check_threads(threads))
 
     @np.errstate(all="ignore")
     def gradient(
@@ -282,11 +282,11 @@ class Network:
         -------
         ndarray, shape (n_parameters,)
         """
-        from fastbp.training import layered
+        from fastbp.engine import layered_run
 
         X, Y = self.check_data(X, Y)
         weights = check_weights(sample_weight, len(X))
-        return layered.gradient(self, X, Y, weights, threads=check_threads(threads))
+        return layered_run.gradient(self, X, Y, weights, threads=check_threads(threads))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a model file, with its preprocessing and its notes.

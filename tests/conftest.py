@@ -9,7 +9,7 @@ import pytest
 
 import fastbp
 from fastbp.benchmark.cases import WORKED_EXAMPLE, Case
-from fastbp.training.team import OVERSUBSCRIBE
+from fastbp.engine.team import OVERSUBSCRIBE
 
 os.environ[OVERSUBSCRIBE] = "1"  # tests of three threads, on machines of two cores
 

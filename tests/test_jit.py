@@ -217,7 +217,7 @@ print(network.theta.tobytes().hex())
 
 
 def test_every_kernel_is_cached_without_the_lock_of_the_interpreter():
-    kernels = fastbp.training.fused222.kernels
+    kernels = fastbp.engine.fused222_run.kernels
     for kernel in (kernels.fused222_fast, kernels.fused222_exact):
         assert kernel.targetoptions["nogil"]
         assert not kernel.targetoptions.get("fastmath")

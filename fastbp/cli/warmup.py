@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 import fastbp
 from fastbp import _jit, training
 from fastbp.cli.tables import table
+from fastbp.engine.kernel_options import MATHS
 from fastbp.interchange.standard_json import dumps
 from fastbp.network import DTYPES
-from fastbp.training.plan import MATHS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

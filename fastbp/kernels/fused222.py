@@ -39,7 +39,7 @@ the latency of that chain. What shortens it, with the ns a step that each versio
 
 Between visits to one of many samples the weights change, and guesses fail: a step takes 14 to 21 ns for 100
 samples in order or with small steps, and 44 for 100 shuffled samples with large steps, since what cannot
-be predicted costs two flushed pipelines. So for many shuffled samples (`fastbp.training.fused222` decides)
+be predicted costs two flushed pipelines. So for many shuffled samples (`fastbp.engine.fused222_run` decides)
 rows are found from z, at 33 ns a step whatever the data.
 
 Counted in latencies (4 an fma, 3 a product or sum, 1 a shuffle) the chain is 36 cycles, 10 ns; 47 are

@@ -1,7 +1,7 @@
 """Any MLP, mini-batches and full batches: the training loop, and evaluation, in one kernel.
 
 Legend: a batch of B rows, or a tile of them; layer l turns A_l (rows, n_l) into A_{l+1} = f(A_l W_l + b_l);
-D_l = dL/dz of boundary l. See `fastbp.kernels.job` for how arrays and sizes come in.
+D_l = dL/dz of boundary l. See `fastbp.kernels.fields` for how arrays and sizes come in.
 
 A step has two phases, with a barrier of the team after each:
 
@@ -31,6 +31,7 @@ import numpy as np
 
 from fastbp._jit import helper, kernel, routine
 from fastbp.activations import SOFTMAX
+from fastbp.kernels.barrier import NEXT, atomic_add, barrier
 from fastbp.kernels.elementwise import (
     SMALLEST_NORMAL,
     activate,
@@ -40,8 +41,7 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
-from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
-from fastbp.kernels.job import (
+from fastbp.kernels.fields import (
     A_AT,
     A_ROW,
     B_AT,
@@ -141,10 +141,10 @@ from fastbp.kernels.job import (
     outputs_of,
     work_area,
 )
+from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.output import losses_and_deltas, sample_at, softmax, weight_of
 from fastbp.kernels.product import product, whole_vectors
 from fastbp.kernels.shuffle import hashed, next_position
-from fastbp.kernels.team import NEXT, atomic_add, barrier
 from fastbp.kernels.update import step_constants, sum_slots, update
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
 from fastbp.simd import (

@@ -27,8 +27,7 @@ from fastbp.kernels.elementwise import (
     tanh,
     tanh_slope,
 )
-from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
-from fastbp.kernels.job import (
+from fastbp.kernels.fields import (
     A_AT,
     A_ROW,
     BATCH_WEIGHT,
@@ -74,6 +73,7 @@ from fastbp.kernels.job import (
     outputs_of,
     work_area,
 )
+from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.layered import count, finish_step, gather
 from fastbp.kernels.output import gives_delta, gradient_of, losses_and_deltas, sample_at, softmax, weight_of
 from fastbp.kernels.product import dots, row_product, whole_vectors

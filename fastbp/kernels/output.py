@@ -15,7 +15,7 @@ from fastbp.kernels.elementwise import (
     log1p_exp_minus_abs,
     minus,
 )
-from fastbp.kernels.job import (
+from fastbp.kernels.fields import (
     A_AT,
     A_ROW,
     CODE,

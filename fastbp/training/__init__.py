@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastbp.engine import fused222_run, layered_run
+from fastbp.engine.kernel_options import KernelOptions, make_kernel_options
 from fastbp.errors import NotSupportedError, OptionError, check_choice
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
-from fastbp.training import fused222, layered
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping
 from fastbp.training.epochs import EpochState
 from fastbp.training.loop import Loop, Run
 from fastbp.training.metrics import Metric
-from fastbp.training.options import apart, check_options
-from fastbp.training.plan import Plan, make_plan
+from fastbp.training.monitoring import apart, make_monitoring_options
 from fastbp.training.result import TrainingResult
 
 __all__ = ["Checkpoint", "EarlyStopping", "EpochState", "TrainingResult", "train"]
@@ -175,7 +175,7 @@ def train(
         )
     check_choice("kernel", kernel, KERNELS)
     X, Y = network.check_data(X, Y)
-    plan = make_plan(
+    plan = make_kernel_options(
         len(X),
         epochs=epochs,
         steps=steps,
@@ -191,7 +191,7 @@ def train(
         math=math,
         threads=threads,
     )
-    options = check_options(
+    options = make_monitoring_options(
         network,
         validation_data=validation_data,
         metrics=metrics,
@@ -209,14 +209,14 @@ def train(
     return Loop(run, network, (X, Y), plan, options).train()
 
 
-RUNS: dict[str, Callable[[Network, np.ndarray, np.ndarray, Plan], Run]] = {
-    "fused222": fused222.Fused222Run,
-    "online": layered.OnlineRun,
-    "layered": layered.LayeredRun,
+RUNS: dict[str, Callable[[Network, np.ndarray, np.ndarray, KernelOptions], Run]] = {
+    "fused222": fused222_run.Fused222Run,
+    "online": layered_run.OnlineRun,
+    "layered": layered_run.LayeredRun,
 }
 
 
-def _chosen(kernel: str, network: Network, plan: Plan, optimizer: Optimizer) -> str:
+def _chosen(kernel: str, network: Network, plan: KernelOptions, optimizer: Optimizer) -> str:
     """Return the kernel to run: the one asked for, or the fastest that can do what is planned.
 
     There is no crossover. Microseconds a step of one sample, float32, on one core of a Zen 5 at 4.15 GHz:
@@ -235,8 +235,8 @@ def _chosen(kernel: str, network: Network, plan: Plan, optimizer: Optimizer) -> 
     =================  ========  ======  =======
     """
     can = {
-        "fused222": fused222.supports(network, plan),
-        "online": layered.online_supports(plan) and plan.math == "fast",
+        "fused222": fused222_run.supports(network, plan),
+        "online": layered_run.online_supports(plan) and plan.math == "fast",
         "layered": plan.math == "fast",
     }
     if kernel == "fused222" and not can[kernel]:

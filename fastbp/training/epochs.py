@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.network import Network
 from fastbp.schedules import AdaptiveState
 from fastbp.training.early_stopping import Watch
 from fastbp.training.evaluation import Evaluation
 from fastbp.training.interrupts import Interrupts
-from fastbp.training.options import LoopOptions
-from fastbp.training.plan import Plan
+from fastbp.training.monitoring import MonitoringOptions
 
 if TYPE_CHECKING:
     from fastbp.training.loop import Run
@@ -74,8 +74,8 @@ class Epochs:
         run: "Run",
         network: Network,
         data: tuple[np.ndarray, np.ndarray],
-        plan: Plan,
-        options: LoopOptions,
+        plan: KernelOptions,
+        options: MonitoringOptions,
         interrupts: Interrupts,
     ):
         self._run, self._network, self._plan, self._options = run, network, plan, options

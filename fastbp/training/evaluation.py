@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastbp.engine import layered_run
+from fastbp.engine.job import row_work
 from fastbp.network import Network
-from fastbp.training import layered
 from fastbp.training.interrupts import Interrupts
-from fastbp.training.job import row_work
 from fastbp.training.metrics import Metric, check_value
 
 PART_WORK = 2e7
@@ -25,15 +25,15 @@ class Evaluation:
 
     def prepare(self, X: np.ndarray, Y: np.ndarray) -> None:
         """Compile what evaluates such samples, or load it."""
-        layered.loss(self._network, X[:1], Y[:1])
-        layered.predict(self._network, X[:1])
+        layered_run.loss(self._network, X[:1], Y[:1])
+        layered_run.predict(self._network, X[:1])
 
     def loss(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray) -> float:
         """Return the mean loss; raise KeyboardInterrupt if Ctrl-C is pressed."""
         self._network.theta[:] = theta
         total = 0.0
         for part in self._parts(len(X)):
-            total += layered.loss(self._network, X[part], Y[part]) * len(X[part])
+            total += layered_run.loss(self._network, X[part], Y[part]) * len(X[part])
         return total / len(X)
 
     def metrics(
@@ -43,7 +43,7 @@ class Evaluation:
         self._network.theta[:] = theta
         predicted = np.empty((len(X), self._network.n_outputs), self._network.dtype)
         for part in self._parts(len(X)):
-            predicted[part] = layered.predict(self._network, X[part])
+            predicted[part] = layered_run.predict(self._network, X[part])
         predicted.flags.writeable = False
         targets = Y.view()
         targets.flags.writeable = False

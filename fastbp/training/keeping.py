@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.errors import CheckpointError, CheckpointWarning, ModelFileError
 from fastbp.network import Network
 from fastbp.schedules import AdaptiveState
 from fastbp.training.checkpoint import Folder, data_digest, plain
 from fastbp.training.early_stopping import Watch
 from fastbp.training.epochs import Ended, Epochs
-from fastbp.training.options import LoopOptions
-from fastbp.training.plan import Plan
+from fastbp.training.monitoring import MonitoringOptions
 
 if TYPE_CHECKING:
     from fastbp.training.loop import Run
@@ -32,8 +32,8 @@ class Keeper:
         epochs: Epochs,
         network: Network,
         data: tuple[np.ndarray, np.ndarray],
-        plan: Plan,
-        options: LoopOptions,
+        plan: KernelOptions,
+        options: MonitoringOptions,
     ):
         self._run, self._epochs, self._options = run, epochs, options
         self.seconds = 0.0
@@ -173,8 +173,8 @@ def _describe(
     run: "Run",
     network: Network,
     data: tuple[np.ndarray, np.ndarray],
-    plan: Plan,
-    options: LoopOptions,
+    plan: KernelOptions,
+    options: MonitoringOptions,
 ) -> dict[str, Any]:
     """Return what must be the same for a run to be resumed."""
     settings = {

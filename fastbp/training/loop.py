@@ -8,13 +8,13 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.errors import DivergenceError
 from fastbp.network import Network
 from fastbp.training.epochs import Epochs
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import Keeper
-from fastbp.training.options import LoopOptions
-from fastbp.training.plan import Plan
+from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.progress import ProgressBar, shows_progress
 from fastbp.training.result import TrainingResult
 
@@ -106,8 +106,8 @@ class Loop:
         run: Run,
         network: Network,
         data: tuple[np.ndarray, np.ndarray],
-        plan: Plan,
-        options: LoopOptions,
+        plan: KernelOptions,
+        options: MonitoringOptions,
     ):
         self._run, self._network, self._plan, self._options = run, network, plan, options
         # What a callback does to the flags of `network.theta` must not be in the way at the end.

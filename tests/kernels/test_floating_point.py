@@ -9,6 +9,8 @@ from llvmlite import binding, ir
 import fastbp
 from fastbp import reference
 from fastbp._jit import kernel
+from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.layered_run import LayeredRun, OnlineRun
 from fastbp.kernels import floating_point
 from fastbp.kernels.floating_point import (
     FLUSHING,
@@ -17,8 +19,6 @@ from fastbp.kernels.floating_point import (
     set_floating_point_state,
 )
 from fastbp.processor import HAS_FMA
-from fastbp.training.layered import LayeredRun, OnlineRun
-from fastbp.training.plan import make_plan
 from tests.kernels.tasks import as_reference
 
 
@@ -52,7 +52,7 @@ def run(kind, dtype: str, steps: int, **options) -> LayeredRun:
     network.biases[0][:12] = -100
     network.weights[1][:12] = np.finfo(dtype).smallest_normal * 4
     X, Y = network.check_data(X, Y)
-    plan = make_plan(len(X), steps=steps, epochs=None, seed=0, **options)
+    plan = make_kernel_options(len(X), steps=steps, epochs=None, seed=0, **options)
     done = kind(network, X, Y, plan)
     done.advance(steps)
     return done

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE, Case
+from fastbp.engine import fused222_run as training
+from fastbp.engine.fused222_run import Fused222Run
+from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.kernels import fused222 as kernels
-from fastbp.training import fused222 as training
-from fastbp.training.fused222 import Fused222Run
-from fastbp.training.plan import make_plan
 from tests.conftest import train
 
 
@@ -20,7 +20,7 @@ def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int
 
     network = case.network()
     X, Y = network.check_data(case.X, case.Y)
-    plan = make_plan(
+    plan = make_kernel_options(
         len(X),
         epochs=None,
         steps=steps,

@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose
 import fastbp
 from fastbp import activations, losses, reference
 from fastbp.benchmark.cases import CASES
+from fastbp.engine import job
+from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.layered_run import LayeredRun, OnlineRun
 from fastbp.errors import OptionError
-from fastbp.training import job
-from fastbp.training.layered import LayeredRun, OnlineRun
-from fastbp.training.plan import make_plan
 from tests import data
 from tests.conftest import train
 from tests.kernels.tasks import Task, as_reference, assert_same_training, flat, targets, trained
@@ -120,7 +120,7 @@ def test_optimizers_follow_pytorch(trajectory):
     for steps, theta in zip(trajectory.steps, trajectory.thetas, strict=True):
         if run is None:
             X, Y = network.check_data(problem["X"], problem["Y"])
-            plan = make_plan(
+            plan = make_kernel_options(
                 len(X),
                 epochs=None,
                 steps=trajectory.steps[-1],
@@ -160,7 +160,7 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
     for stops in ([60], [*sorted(cuts), 60]):
         network = task.network()
         X, Y = network.check_data(*task.samples())
-        plan = make_plan(
+        plan = make_kernel_options(
             len(X),
             epochs=None,
             steps=60,
@@ -329,7 +329,9 @@ def test_padding_stays_zero_and_finite(hidden):
     X, Y = network.check_data(X, Y)
     for batch_size, kind in ((4, LayeredRun), (1, OnlineRun)):
         optimizer = fastbp.Adam(0.01) if batch_size > 1 else fastbp.SGD(0.01)
-        plan = make_plan(len(X), epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0)
+        plan = make_kernel_options(
+            len(X), epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0
+        )
         run = kind(network, X, Y, plan)
         run.advance(plan.n_steps)
         assert np.isfinite(run.theta).all()

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import activations, losses
+from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.layered_run import OnlineRun
 from fastbp.kernels.online import NARROW_HIDDEN
-from fastbp.training.layered import OnlineRun
-from fastbp.training.plan import make_plan
 from tests.kernels.tasks import Task, assert_same_training, trained
 
 ONLINE = {"kernel": "online", "batch_size": 1, "optimizer": fastbp.SGD(0.05)}
@@ -112,7 +112,7 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
         network = task.network()
         X, Y = network.check_data(*task.samples())
         optimizer = fastbp.SGD(fastbp.schedules.ExponentialDecay(0.1, 0.9))
-        plan = make_plan(
+        plan = make_kernel_options(
             len(X),
             epochs=None,
             steps=60,

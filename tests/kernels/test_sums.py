@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import reference
-from fastbp.training import job
+from fastbp.engine import job
 
 # --- long batches ----------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Adam, DivergenceError, EarlyStopping, Network, OptionError, schedules
-from fastbp.training import evaluation, fused222, keeping, layered, loop
+from fastbp.engine import fused222_run, layered_run
+from fastbp.training import evaluation, keeping, loop
 from fastbp.training.metrics import accuracy, r2
 from tests.conftest import described
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, TASKS, absolute_error
@@ -265,7 +266,7 @@ def test_ctrl_c_in_a_metric_leaves_its_epoch_unfinished():
 def test_ctrl_c_between_the_parts_of_an_evaluation_is_answered(monkeypatch):
     monkeypatch.setattr(evaluation, "PART_WORK", 1.0)
     calls = []
-    evaluate = layered.loss
+    evaluate = layered_run.loss
 
     def pressing(*arguments, **options):
         calls.append(1)
@@ -273,7 +274,7 @@ def test_ctrl_c_between_the_parts_of_an_evaluation_is_answered(monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(layered, "loss", pressing)
+    monkeypatch.setattr(layered_run, "loss", pressing)
     _, result = DROPOUT.train(10**9, validation_data=DROPOUT.validation())
     assert (result.stop_reason, len(calls), len(result.history["epoch"])) == ("interrupted", 20, 2)
 
@@ -498,13 +499,13 @@ def test_bad_validation_data_are_named(pair, message):
 def test_without_anything_to_do_after_an_epoch_chunks_are_as_long_as_they_can_be(monkeypatch):
     """Epochs of seven steps cost nothing if nobody looks at them."""
     untils = []
-    advance = fused222.Fused222Run.advance
+    advance = fused222_run.Fused222Run.advance
 
     def counting(run, until, *is_stopped):
         untils.append(until)
         advance(run, until, *is_stopped)
 
-    monkeypatch.setattr(fused222.Fused222Run, "advance", counting)
+    monkeypatch.setattr(fused222_run.Fused222Run, "advance", counting)
     FAST.train(4096 + 7)
     assert untils[:4] == [0, 1, 17, 273]
     assert untils[-1] == 4103

@@ -7,7 +7,7 @@ import pytest
 
 import fastbp
 from fastbp import RPROP, SGD, Adam, Checkpoint, DivergenceError
-from fastbp.training import layered
+from fastbp.engine import layered_run
 from tests.training.tasks import Task
 
 STEPS = 5
@@ -40,15 +40,15 @@ class Calls(list):
 @pytest.fixture
 def calls(monkeypatch):
     """Make pieces of a tile each, and list what the calls of the kernel come to."""
-    monkeypatch.setattr(layered, "PIECE_SECONDS", 0.0)
-    listed, run = Calls(), layered.LayeredRun._run_piece
+    monkeypatch.setattr(layered_run, "PIECE_SECONDS", 0.0)
+    listed, run = Calls(), layered_run.LayeredRun._run_piece
 
     def watched(self, *arguments):
         run(self, *arguments)
         listed.append(self.step)
         listed.then(len(listed))
 
-    monkeypatch.setattr(layered.LayeredRun, "_run_piece", watched)
+    monkeypatch.setattr(layered_run.LayeredRun, "_run_piece", watched)
     return listed
 
 

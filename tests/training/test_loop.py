@@ -12,7 +12,8 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Adam, DivergenceError, Network, schedules
-from fastbp.training import fused222, layered, loop
+from fastbp.engine import fused222_run, layered_run
+from fastbp.training import loop
 from tests.processes import start
 
 X = np.array([[0.05, 0.10], [0.90, 0.20], [0.30, 0.80]])
@@ -35,7 +36,7 @@ def bits_after(steps, **options):
 def press_ctrl_c(monkeypatch):
     """Send this process SIGINT before or after the nth chunk, which is one step, but for the first."""
 
-    def arrange(nth, when, run_class=fused222.Fused222Run):
+    def arrange(nth, when, run_class=fused222_run.Fused222Run):
         calls = itertools.count()
         advance = run_class.advance
 
@@ -48,7 +49,7 @@ def press_ctrl_c(monkeypatch):
                 signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(run_class, "advance", interrupted_advance)
-        monkeypatch.setattr(loop, "FIRST_CHUNK", 1000 if run_class is fused222.Fused222Run else 1)
+        monkeypatch.setattr(loop, "FIRST_CHUNK", 1000 if run_class is fused222_run.Fused222Run else 1)
         monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
 
     return arrange
@@ -58,14 +59,14 @@ def press_ctrl_c(monkeypatch):
 def slow_steps(monkeypatch):
     """Let a step take a second of the loop's clock, and return a list of the sizes of all chunks."""
     now, chunks = [0.0], []
-    advance = layered.LayeredRun.advance
+    advance = layered_run.LayeredRun.advance
 
     def slow(run, until, *is_stopped):
         chunks.append(until - run.step)
         now[0] += chunks[-1]
         advance(run, until, *is_stopped)
 
-    monkeypatch.setattr(layered.LayeredRun, "advance", slow)
+    monkeypatch.setattr(layered_run.LayeredRun, "advance", slow)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
     return chunks
 
@@ -100,7 +101,7 @@ def test_interrupted_layered_run_is_the_run_of_so_many_steps(options, nth, when,
         defaults = {"batch_size": 2, "optimizer": Adam(learning_rate=0.1), "seed": 3}
         return network, fastbp.train(network, X, Y, steps=steps, **(defaults | options))
 
-    press_ctrl_c(nth, when, layered.LayeredRun)
+    press_ctrl_c(nth, when, layered_run.LayeredRun)
     network, result = run(10**7)
     monkeypatch.undo()
     assert (result.stop_reason, result.n_steps) == ("interrupted", nth)
@@ -128,7 +129,7 @@ def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
         lines = itertools.count()
 
         def trace(frame, event, argument, line=line, lines=lines):
-            if frame.f_code.co_filename not in (loop.__file__, fused222.__file__):
+            if frame.f_code.co_filename not in (loop.__file__, fused222_run.__file__):
                 return None
             if event == "line" and next(lines) == line:
                 raise KeyboardInterrupt
@@ -160,7 +161,7 @@ def test_chunks_shrink_in_epochs_shorter_than_a_chunk(slow_steps):
 
 
 def test_loss_that_would_take_too_long_is_not_evaluated_after_ctrl_c(slow_steps, press_ctrl_c):
-    press_ctrl_c(2, "after", layered.LayeredRun)
+    press_ctrl_c(2, "after", layered_run.LayeredRun)
     result = train(Network([2, 3, 2], seed=0), 12, kernel="layered")
     assert result.stop_reason == "interrupted"
     assert result.n_steps % 3
@@ -189,7 +190,7 @@ LONG_RUN = """
 import sys, time
 import fastbp
 from fastbp import SGD, Network
-from fastbp.training import fused222
+from fastbp.engine import fused222_run
 
 math, shuffle, n_samples = sys.argv[1], sys.argv[2] == "shuffled", int(sys.argv[3])
 X = [[i / n_samples, 1 - i / n_samples] for i in range(n_samples)]
@@ -201,15 +202,15 @@ def train(steps):
     return network.theta.tobytes, fastbp.train(network, X, Y, steps=steps, **options)
 
 train(1)
-advance = fused222.Fused222Run.advance
+advance = fused222_run.Fused222Run.advance
 def announced_advance(run, until, *is_stopped):
     advance(run, until, *is_stopped)
     if run.step > 1_000_000:
         print("running", flush=True)
-fused222.Fused222Run.advance = announced_advance
+fused222_run.Fused222Run.advance = announced_advance
 bits, result = train(10**12)
 print("stopped", result.stop_reason, flush=True)
-fused222.Fused222Run.advance = advance
+fused222_run.Fused222Run.advance = advance
 print("same", bits() == train(result.n_steps)[0](), flush=True)
 """
 
@@ -370,13 +371,13 @@ def test_divergence_names_the_learning_rate_of_its_step():
 
 def test_no_leap_of_the_search_is_longer_than_a_chunk(monkeypatch):
     leaps = []
-    advance = layered.LayeredRun.advance
+    advance = layered_run.LayeredRun.advance
 
     def recorded(run, until, *is_stopped):
         leaps.append(until - run.step)
         advance(run, until, *is_stopped)
 
-    monkeypatch.setattr(layered.LayeredRun, "advance", recorded)
+    monkeypatch.setattr(layered_run.LayeredRun, "advance", recorded)
     monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
     with pytest.raises(DivergenceError):
         train(grows(), 10**6, **GROWS, kernel="layered")
@@ -392,7 +393,7 @@ def test_ctrl_c_ends_the_search(monkeypatch):
         signal.raise_signal(signal.SIGINT)
         return 1.0
 
-    monkeypatch.setattr(layered.LayeredRun, "loss", loss)
+    monkeypatch.setattr(layered_run.LayeredRun, "loss", loss)
     with pytest.raises(KeyboardInterrupt):
         train(grows(), 10**6, **GROWS)
     assert len(calls) == 1

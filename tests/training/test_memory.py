@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.training import job, layered, loop
+from fastbp.engine import job, layered_run
+from fastbp.training import loop
 from tests.processes import run
 
 
@@ -17,7 +18,7 @@ from tests.processes import run
 def made(monkeypatch):
     """List weak references to all loops, runs and jobs that are made, with the cyclic collector at rest."""
     references = []
-    for kind in (loop.Loop, layered.LayeredRun, job.Job, fastbp.training.fused222.Fused222Run):
+    for kind in (loop.Loop, layered_run.LayeredRun, job.Job, fastbp.engine.fused222_run.Fused222Run):
         make = kind.__init__
 
         def watched(self, *arguments, make=make, **options):

@@ -5,7 +5,7 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Network, TrainingResult
-from fastbp.training.plan import MAX_RECORDS
+from fastbp.engine.kernel_options import MAX_RECORDS
 
 
 def run(n_samples, dtype="float64", math="fast", **options):

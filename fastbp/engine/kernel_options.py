@@ -27,7 +27,7 @@ MAX_RECORDS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class KernelOptions:
     """A run's settings."""
 
     n_steps: int
@@ -60,7 +60,7 @@ class Plan:
         )
 
 
-def make_plan(
+def make_kernel_options(
     n_samples: int,
     *,
     epochs: int | None,
@@ -76,7 +76,7 @@ def make_plan(
     gradient_clip_norm: float | None = None,
     math: str = "fast",
     threads: int | None = None,
-) -> Plan:
+) -> KernelOptions:
     """Check the arguments of `fastbp.train` and settle what they leave open."""
     seed = check_seed(seed)
     if (epochs is None) == (steps is None):
@@ -99,7 +99,7 @@ def make_plan(
         n_steps = check_integer("steps", steps, 1, LARGEST_INTEGER)
     if n_steps > LARGEST_COUNT:
         raise OptionError(f"the run would take {n_steps} steps, and may take at most {LARGEST_COUNT}")
-    return Plan(
+    return KernelOptions(
         n_steps=n_steps,
         batch_size=batch_size,
         optimizer=optimizer,

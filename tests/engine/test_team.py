@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastbp.training import team
+from fastbp.engine import team
 from tests.processes import run
 
 

@@ -8,13 +8,13 @@ import pytest
 from numba import TypingError, njit
 
 import fastbp
-from fastbp.kernels import job as fields
+from fastbp.engine.job import ARRAYS, Job, Packing
+from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.layered_run import LayeredRun, OnlineRun, Predictor
+from fastbp.kernels import fields
 from fastbp.memory import aligned_zeros
 from fastbp.optimizers import Adam
 from fastbp.simd import address, number_of, same_type
-from fastbp.training.job import ARRAYS, Job, Packing
-from fastbp.training.layered import LayeredRun, OnlineRun, Predictor
-from fastbp.training.plan import make_plan
 
 SIZES = [3, 5, 2]
 
@@ -33,7 +33,7 @@ def jobs() -> dict[str, Job]:
             (LayeredRun, labels, np.zeros(6, np.int64), 4, Adam()),
             (OnlineRun, network, Y, 1, fastbp.SGD()),
         ):
-            plan = make_plan(
+            plan = make_kernel_options(
                 6, epochs=3, steps=None, batch_size=batch_size, optimizer=optimizer,
                 sample_weight=weights, threads=2 if batch_size > 1 else 1,
                 gradient_clip_norm=1.0 if batch_size > 1 else None,

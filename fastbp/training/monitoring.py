@@ -14,7 +14,7 @@ from fastbp.training.metrics import Metric, check_metrics
 
 
 @dataclass(frozen=True, eq=False)
-class LoopOptions:
+class MonitoringOptions:
     """The loop's settings."""
 
     validation_data: tuple[np.ndarray, np.ndarray] | None
@@ -33,7 +33,7 @@ class LoopOptions:
         return bool(self.validation_data or self.metrics or self.early_stopping or self.callbacks)
 
 
-def check_options(
+def make_monitoring_options(
     network: Network,
     *,
     validation_data: Any,
@@ -44,7 +44,7 @@ def check_options(
     resume: bool | str,
     max_seconds: float | None,
     progress: bool | str,
-) -> LoopOptions:
+) -> MonitoringOptions:
     """Check the arguments of `fastbp.train` that the loop is for."""
     validation = None if validation_data is None else _check_validation(network, validation_data)
     checked, monitor = check_metrics(metrics), None
@@ -59,7 +59,7 @@ def check_options(
     resume, progress = _check_auto("resume", resume), _check_auto("progress", progress)
     if resume is True and checkpoint is None:
         raise OptionError("resume is True, and there is no checkpoint to resume from; give checkpoint, too")
-    return LoopOptions(
+    return MonitoringOptions(
         validation_data=validation,
         metrics=checked,
         early_stopping=early_stopping,

@@ -8,16 +8,16 @@ from typing import Self
 
 import numpy as np
 
-from fastbp.kernels import job as fields
+from fastbp.engine.job import Job, Packing, row_work, up
+from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
+from fastbp.engine.team import Pace, Team, threads_for
+from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.online import online
 from fastbp.memory import LINE, aligned_zeros
 from fastbp.network import Network
 from fastbp.optimizers import SGD
 from fastbp.schedules import Constant
-from fastbp.training.job import Job, Packing, row_work, up
-from fastbp.training.plan import MAX_RECORDS, Plan
-from fastbp.training.team import Pace, Team, threads_for
 
 PIECE_SECONDS = 0.03
 """What one call of the kernel takes of a step that takes long; between two calls a run can be stopped."""
@@ -45,7 +45,7 @@ class LayeredRun:
     records_means = True
     _turned = False
 
-    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
+    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: KernelOptions):
         n_samples, dtype = len(X), network.dtype
         self.learning_rate: float | None = None
         self.steps_per_epoch = -(-n_samples // plan.batch_size)
@@ -242,7 +242,7 @@ class OnlineRun(LayeredRun):
         online(job.address, until, job.empty)
 
 
-def online_supports(plan: Plan) -> bool:
+def online_supports(plan: KernelOptions) -> bool:
     """Whether the online kernel can do what is planned: plain SGD, one sample a step."""
     optimizer = plan.optimizer
     return (

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fastbp._jit import prepare
 from fastbp.calls import Call
+from fastbp.engine.job import Job, fields
 from fastbp.kernels import layered as kernels
-from fastbp.kernels.team import ABORT
-from fastbp.training.job import Job, fields
+from fastbp.kernels.barrier import ABORT
 
 OVERSUBSCRIBE = "FASTBP_OVERSUBSCRIBE"
 """The environment variable that says, as 1, that more threads than cores are meant."""

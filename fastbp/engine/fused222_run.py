@@ -6,11 +6,11 @@ from typing import Self
 
 import numpy as np
 
+from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
 from fastbp.network import Network
-from fastbp.training.plan import MAX_RECORDS, Plan
 
 FREE_EVALUATIONS = 2**16
 """Samples whose loss may be evaluated before that must stay under 1/100 of the steps: about 1 ms."""
@@ -34,7 +34,7 @@ class Fused222Run:
     haste = 1.0
     records_means = False
 
-    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: Plan):
+    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: KernelOptions):
         dtype = network.dtype
         n_samples = len(X)
         self.steps_per_epoch = n_samples
@@ -147,7 +147,7 @@ class Fused222Run:
         return twin
 
 
-def supports(network: Network, plan: Plan) -> bool:
+def supports(network: Network, plan: KernelOptions) -> bool:
     """Whether this kernel can do what is planned."""
     return (
         plan.one_sample_sgd

@@ -1,7 +1,7 @@
 """The job: one flat int64 array through which Python hands a kernel its addresses, sizes and options.
 
 A kernel that takes twenty arrays pays microseconds for every call, because each is taken apart anew; one
-address costs nothing. So the arrays are taken apart once, when the job is made (`fastbp.training.job`), and
+address costs nothing. So the arrays are taken apart once, when the job is made (`fastbp.engine.job`), and
 the object that made it keeps them alive.
 
 Legend: boundary l = 0 .. L carries the activations between layers: boundary 0 is the input, L the

@@ -12,11 +12,11 @@ from itertools import pairwise
 import numpy as np
 
 from fastbp import activations, losses
-from fastbp.kernels import job as fields
+from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
+from fastbp.kernels.barrier import N_SHARED
 from fastbp.kernels.output import BLOCK_VECTORS
 from fastbp.kernels.product import padded
-from fastbp.kernels.team import N_SHARED
 from fastbp.kernels.update import N_STEP_CONSTANTS
 from fastbp.memory import LINE, aligned_zeros, room_after
 from fastbp.network import Network

@@ -11,18 +11,18 @@ from numba import njit
 
 import fastbp
 from fastbp import calls
-from fastbp.kernels import team as kernel_team
+from fastbp.engine import team
+from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.layered_run import LayeredRun
+from fastbp.kernels import barrier as kernel_team
+from fastbp.kernels.barrier import YIELD_NAME, give_way, yield_function
 from fastbp.kernels.fused222 import fused222_exact, fused222_fast
 from fastbp.kernels.layered import layered
 from fastbp.kernels.online import online
-from fastbp.kernels.team import YIELD_NAME, give_way, yield_function
-from fastbp.training import team
-from fastbp.training.layered import LayeredRun
-from fastbp.training.plan import make_plan
 from tests.kernels.tasks import Task, trained
 from tests.processes import run
 
-PLAN = make_plan(
+PLAN = make_kernel_options(
     1003,
     epochs=None,
     steps=60,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastbp import Network
-from fastbp.training import layered
-from fastbp.training.team import Team
+from fastbp.engine import layered_run
+from fastbp.engine.team import Team
 
 EVALUATIONS = {
     "predict": lambda network, X, Y: network.predict(X),
@@ -30,8 +30,8 @@ def network():
 @pytest.fixture
 def calls(monkeypatch):
     """Make parts as small as they can be, and list the calls of the kernel."""
-    monkeypatch.setattr(layered, "PART_WORK", 0.0)
-    monkeypatch.setattr(layered, "PIECE_SECONDS", 0.0)
+    monkeypatch.setattr(layered_run, "PART_WORK", 0.0)
+    monkeypatch.setattr(layered_run, "PIECE_SECONDS", 0.0)
     listed, run = [], Team.run
 
     def watched(self, *arguments):
@@ -62,8 +62,8 @@ def test_parts_change_no_bit(dtype, threads, samples, monkeypatch):
 
     whole = evaluated()
     for work, seconds in ((0.0, 0.0), (1e5, 1e-5)):
-        monkeypatch.setattr(layered, "PART_WORK", work)
-        monkeypatch.setattr(layered, "PIECE_SECONDS", seconds)
+        monkeypatch.setattr(layered_run, "PART_WORK", work)
+        monkeypatch.setattr(layered_run, "PIECE_SECONDS", seconds)
         assert evaluated() == whole
 
 
