@@ -12,10 +12,10 @@ import os
 
 from llvmlite import binding
 from numba import config
-from numba.core.codegen import get_host_cpu_features
 
 from fastbp.calls import undisturbed
 from fastbp.errors import OptionError
+from fastbp.numba_internals import host_cpu_features
 
 VARIABLE = "FASTBP_VECTOR_BYTES"
 
@@ -44,7 +44,7 @@ def _width(features: frozenset[str], forced: str | None) -> int:
 # LLVM is asked once, and undisturbed: its bindings may free a string twice where a signal handler raises.
 TRIPLE: str = undisturbed(binding.get_process_triple)
 NAME: str = undisturbed(binding.get_host_cpu_name) if config.CPU_NAME is None else config.CPU_NAME
-FEATURE_LIST: str = undisturbed(get_host_cpu_features) if config.CPU_FEATURES is None else config.CPU_FEATURES
+FEATURE_LIST: str = undisturbed(host_cpu_features) if config.CPU_FEATURES is None else config.CPU_FEATURES
 FEATURES = _features(FEATURE_LIST)
 
 IS_X86 = TRIPLE.split("-")[0] in ("x86_64", "amd64", "i386", "i486", "i586", "i686")

@@ -27,7 +27,7 @@ def lowest() -> dict[str, str]:
     found = {}
     for requirement in requirements:
         if not requirement.startswith("fastbp["):
-            name, version = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
+            name, version = re.fullmatch(r"([\w-]+)>=([\d.]+)(?:,<[\d.]+)?", requirement).groups()
             found[name] = version
     return found
 

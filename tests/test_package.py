@@ -80,9 +80,12 @@ def test_everything_that_is_required_is_imported_and_the_other_way_round():
     assert packages(EXTRAS["peers"]) <= imported_by(ROOT / "bench") | imported_by(ROOT / "tests")
 
 
-def test_every_package_is_required_in_a_version_or_newer():
+def test_every_package_is_required_in_a_version_or_newer_and_numba_below_one_that_may_differ_inside():
+    version, bounded = r"\d+(\.\d+)*", set()
     for requirement in (*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)):
-        assert re.fullmatch(r"[\w-]+>=\d+(\.\d+)*|fastbp\[[a-z,]+\]", requirement), requirement
+        assert re.fullmatch(rf"[\w-]+>={version}(,<{version})?|fastbp\[[a-z,]+\]", requirement), requirement
+        bounded |= packages([requirement]) if "<" in requirement else set()
+    assert bounded == {"numba"}
 
 
 def test_python_m_fastbp_is_the_command():

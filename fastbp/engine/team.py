@@ -8,11 +8,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from fastbp._jit import prepare
 from fastbp.calls import Call
 from fastbp.engine.job import Job, fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.barrier import ABORT
+from fastbp.numba_internals import prepare
 
 OVERSUBSCRIBE = "FASTBP_OVERSUBSCRIBE"
 """The environment variable that says, as 1, that more threads than cores are meant."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastbp import Network, __version__, _jit, processor
+from fastbp import Network, __version__, _jit, numba_internals, processor
 from fastbp.cli import warmup
 from tests.processes import TRAIN, run
 
@@ -118,7 +118,8 @@ def test_after_warmup_nothing_is_compiled(tmp_path, real_data, monkeypatch):
 @pytest.mark.parametrize("json", [False, True], ids=["text", "JSON"])
 def test_a_warmup_that_keeps_nothing_says_so_and_what_to_do(fastbp, monkeypatch, json):
     """Brought about by hand, as this process has its kernels in memory already."""
-    monkeypatch.setattr(_jit._Cache, "unsaved", [PermissionError(13, "Permission denied", "somewhere")] * 2)
+    refused = PermissionError(13, "Permission denied", "somewhere")
+    monkeypatch.setattr(numba_internals, "unsaved", [refused, refused])
     monkeypatch.setattr(warmup, "_uses", lambda: [("layered", "float64", list)])
     done = fastbp("warmup --json" if json else "warmup")
     assert done.status == 1

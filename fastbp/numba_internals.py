@@ -1,0 +1,296 @@
+"""Everything that fastbp uses of Numba and does not find in its documentation.
+
+Numba may change such names in any release, so pyproject.toml sets an upper bound on its version. A `Need`
+lists the names that serve one purpose. Where one is missing, a warning says which, and kernels are
+compiled as plain `numba.njit` compiles them, without what the names serve. They compute the same.
+
+The rest of the package uses what is documented: ``njit``, ``typeof``, ``types``, ``config`` (by the names of
+the environment variables), the event API, and the extension API (``numba.extending``, ``cgutils``, the
+context and builder that it hands to code generators, and llvmlite's ``ir`` and ``binding``).
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from operator import attrgetter
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numba
+from llvmlite import binding
+from numba import config
+
+from fastbp.calls import end_if_abandoned, undisturbed
+
+
+def find(name: str, dispatcher: Any = None) -> Any:
+    """Return what a name like ``module:attribute.attribute`` stands for, or None if it is missing.
+
+    The module ``dispatcher`` stands for what `numba.njit` returns.
+    """
+    module, _, attributes = name.partition(":")
+    try:
+        return attrgetter(attributes)(dispatcher if module == "dispatcher" else import_module(module))
+    except (ImportError, AttributeError):
+        return None
+
+
+class Need:
+    """Names of Numba that serve one purpose.
+
+    Parameters
+    ----------
+    *names : str
+        As `find` takes them.
+    otherwise : str
+        What a warning says about fastbp without them.
+    """
+
+    def __init__(self, *names: str, otherwise: str):
+        self.names, self.otherwise = names, otherwise
+        self._is_met: bool | None = None
+
+    def is_met(self, dispatcher: Any = None) -> bool:
+        """Return whether all names are there; the first time, warn of those that are not."""
+        if self._is_met is None:
+            missing = [name for name in self.names if find(name, dispatcher) is None]
+            self._is_met = not missing
+            if missing:
+                warnings.warn(
+                    f"Numba {numba.__version__} lacks {', '.join(missing)}, so {self.otherwise}; "
+                    f"a version that fastbp requires has all that it uses",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        return self._is_met
+
+
+# --- the cache on disk -------------------------------------------------------------------------------
+
+CACHE = Need(
+    "dispatcher:_cache",
+    "numba.core.caching:FunctionCache._impl_class",
+    "numba.core.caching:FunctionCache.flush",
+    "numba.core.caching:FunctionCache.load_overload",
+    "numba.core.caching:FunctionCache.save_overload",
+    "numba.core.caching:CompileResultCacheImpl._locator_classes",
+    otherwise="every process compiles its kernels anew",
+)
+
+_CacheImpl: Any = find("numba.core.caching:CompileResultCacheImpl") or object
+_FunctionCache: Any = find("numba.core.caching:FunctionCache") or object
+_FollowsCacheDir: Any = (getattr(_CacheImpl, "_locator_classes", None) or [object])[0]
+
+unsaved: list[Exception] = []
+"""Why compiled functions of this process could not be saved."""
+
+
+class _Locator(_FollowsCacheDir):
+    """Finds the cache's folder; one that cannot be written to may still be read from."""
+
+    def ensure_cache_path(self) -> None:
+        with suppress(OSError):
+            super().ensure_cache_path()
+
+
+class _OneFolder(_CacheImpl):
+    # Numba's other locators would cache beside the sources, blind to a change in a helper.
+    _locator_classes: ClassVar = [_Locator]
+
+
+class _Cache(_FunctionCache):
+    """Numba's cache on disk, as files of which any may be missing, damaged or impossible to write."""
+
+    _impl_class = _OneFolder
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function for these argument types, or None if it must be compiled."""
+        _load_array_functions()
+        try:
+            compiled = super().load_overload(sig, target_context)
+        except Exception:  # a damaged file can raise anything when it is unpickled
+            with suppress(Exception):
+                self.flush()
+            return None
+        # Two processes that save different types at the same moment may choose the same file for them.
+        return compiled if compiled and tuple(compiled.signature.args) == tuple(sig) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save the compiled function if that is possible."""
+        try:
+            try:
+                super().save_overload(sig, data)
+            except OSError:
+                raise
+            except Exception:  # the index was damaged since it was read
+                self.flush()
+                super().save_overload(sig, data)
+        except Exception as error:
+            unsaved.append(error)
+
+
+def keep_in(folder: str, dispatcher: Any) -> None:
+    """Keep what a dispatcher compiles in a folder, as Numba's own `enable_caching` does elsewhere."""
+    if CACHE.is_met(dispatcher):
+        with _cache_dir(folder):
+            dispatcher._cache = _Cache(dispatcher.py_func)
+
+
+@contextmanager
+def _cache_dir(folder: str) -> Iterator[None]:
+    previous, config.CACHE_DIR = config.CACHE_DIR, folder
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = previous
+
+
+# --- a start without SciPy ---------------------------------------------------------------------------
+
+ARRAY_FUNCTIONS = Need("numba.np.linalg:ensure_blas", otherwise="the first call of a kernel loads SciPy")
+
+
+def _load_array_functions() -> None:
+    """Load Numba's array functions without SciPy's linear algebra: 0.15 s of a start.
+
+    Numba imports it there only to see whether it is installed. No kernel calls BLAS; code of the user's own
+    that does imports it when it is compiled and when it runs.
+    """
+    if "numba.np.arraymath" in sys.modules or not ARRAY_FUNCTIONS.is_met():
+        return
+    from numba.np import linalg
+
+    def ensure_there() -> None:
+        if find_spec("scipy") is None:
+            raise ImportError("SciPy is not installed")
+
+    ensure_blas, linalg.ensure_blas = linalg.ensure_blas, ensure_there
+    try:
+        from numba.np import arraymath
+
+        arraymath.ensure_blas = ensure_blas
+    finally:
+        linalg.ensure_blas = ensure_blas
+
+
+# --- compiling that Ctrl-C cannot tear ---------------------------------------------------------------
+
+COMPILING = Need(
+    "dispatcher:compile",
+    "dispatcher:overloads",
+    otherwise="Ctrl-C while a kernel compiles may leave Numba in a bad state",
+)
+
+
+def compile_undisturbed(dispatcher: Any) -> None:
+    """Let a dispatcher compile where nothing that a signal handler raises can come in between."""
+    if COMPILING.is_met(dispatcher):
+        dispatcher.compile = partial(undisturbed, dispatcher.compile)
+
+
+def prepare(dispatcher: Any, *arguments: Any) -> None:
+    """Compile for such arguments, or load what is compiled, if that is still to be done."""
+    if not config.DISABLE_JIT and COMPILING.is_met(dispatcher):
+        signature = tuple(map(numba.typeof, arguments))
+        if signature not in dispatcher.overloads:
+            dispatcher.compile(signature)
+
+
+# --- parts of kernels --------------------------------------------------------------------------------
+
+INLINING = Need(
+    "numba.core.cpu:CPUTargetOptions.forceinline", otherwise="LLVM decides alone what becomes part of a loop"
+)
+PARTS = Need(
+    "dispatcher:_compiler.locals",
+    "dispatcher:_compiler.pipeline_class",
+    "dispatcher:_compiler.targetdescr",
+    "dispatcher:_compiler.targetoptions",
+    "numba.core.codegen:JITCodeLibrary._finalize_dynamic_globals",
+    "numba.core.codegen:JITCodeLibrary._finalize_final_module",
+    "numba.core.codegen:JITCodeLibrary._finalized",
+    "numba.core.codegen:JITCodeLibrary._optimize_final_module",
+    "numba.core.codegen:JITCodeLibrary.codegen",
+    "numba.core.compiler:Flags",
+    "numba.core.compiler:compile_extra",
+    "numba.core.dispatcher:_FunctionCompiler._compile_core",
+    otherwise="kernels take about three times as long to compile",
+)
+
+_JITCodeLibrary: Any = find("numba.core.codegen:JITCodeLibrary") or object
+_FunctionCompiler: Any = find("numba.core.dispatcher:_FunctionCompiler") or object
+
+
+class _PartLibrary(_JITCodeLibrary):
+    """Code that is only ever linked into a kernel: left as it is, since the kernel is optimised as a whole.
+
+    Numba optimises every function together with all that it calls, and makes machine code of it; the
+    innermost ones a dozen times over. The layered kernel compiles in 8 s instead of 23.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    @property
+    def codegen(self) -> Any:
+        """Where Numba would write the environment of an interpreted call, which there is none of."""
+        return SimpleNamespace(set_env=lambda name, environment: None)
+
+
+class _PartCompiler(_FunctionCompiler):
+    def _compile_core(self, args: Any, return_type: Any) -> Any:
+        from numba.core import compiler
+
+        end_if_abandoned()
+        flags = compiler.Flags()
+        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        context = self.targetdescr.target_context
+        return compiler.compile_extra(
+            self.targetdescr.typing_context,
+            context,
+            self.py_func,
+            args=args,
+            return_type=return_type,
+            flags=flags,
+            locals=self.locals,
+            library=_PartLibrary(context.codegen(), self.py_func.__qualname__),
+            pipeline_class=self.pipeline_class,
+        )
+
+
+def compile_as_part(dispatcher: Any) -> None:
+    """Let a dispatcher compile what is only linked into kernels: see `_PartLibrary`."""
+    if PARTS.is_met(dispatcher):
+        numbas = dispatcher._compiler
+        dispatcher._compiler = _PartCompiler(
+            dispatcher.py_func, numbas.targetdescr, numbas.targetoptions, numbas.locals, numbas.pipeline_class
+        )
+
+
+def inlining() -> dict[str, bool]:
+    """Return the option of `numba.njit` that makes a function a part of every loop that calls it."""
+    return {"forceinline": True} if INLINING.is_met() else {}
+
+
+# --- the processor -----------------------------------------------------------------------------------
+
+HOST_FEATURES = Need(
+    "numba.core.codegen:get_host_cpu_features", otherwise="kernels do not heed NUMBA_ENABLE_AVX"
+)
+
+
+def host_cpu_features() -> str:
+    """Return the features of this processor that Numba compiles for, a list like ``+sse2,+avx,-avx512f``."""
+    if HOST_FEATURES.is_met():
+        features: Callable[[], str] = find(HOST_FEATURES.names[0])
+        return features()
+    return binding.get_host_cpu_features().flatten()
