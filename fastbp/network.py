@@ -1,43 +1,26 @@
-"""Network: the specification of an MLP, and its one flat parameter vector."""
+"""Network: a specification, its one flat parameter vector, and what can be asked of both."""
 
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.activations import check_activation
-from fastbp.errors import (
-    LARGEST_INTEGER,
-    DataError,
-    OptionError,
-    ShapeError,
-    check_choice,
-    check_integer,
-    check_seed,
-    shown,
-)
-from fastbp.initializers import check_initializer, initial_weights
-from fastbp.losses import check_loss, check_output, check_targets
+from fastbp.checks import check_data, check_threads, check_weights, check_X
+from fastbp.errors import check_seed
+from fastbp.initializers import initial_weights
+from fastbp.interchange import model_file
+from fastbp.interchange.model_file import StoredModel
 from fastbp.memory import aligned_zeros
 from fastbp.preprocessing import Preprocessing
-
-BIASES = ("trainable", "fixed", "none")
-DTYPES = ("float64", "float32")
-
-STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
-"""Types of X that kernels read as they are."""
+from fastbp.specification import Specification
 
 FEW_ROWS, LITTLE_WORK = 64, 1e8
 """Rows, and multiplications, up to which `predict` reuses what it prepared for the call before.
 
 It takes one thread then, and does not look at Ctrl-C.
 """
-
-BLOCK_BYTES = 2**23
-"""How much of an array is looked at together when it is checked."""
 
 
 class Network:
@@ -67,6 +50,8 @@ class Network:
 
     Attributes
     ----------
+    specification : Specification
+        Sizes, activations, loss and type: `fastbp.specification`.
     theta : ndarray, shape (n_parameters,)
         All parameters, layer by layer: W in row-major order, then b.
     weights : list of ndarray, shapes (n_in, n_out)
@@ -107,27 +92,41 @@ class Network:
         dtype: str = "float64",
         seed: int | None = None,
     ):
-        self.layer_sizes = _check_layer_sizes(layer_sizes)
-        self.hidden_activations = _check_hidden(hidden_activation, len(self.layer_sizes) - 2)
-        self.output_activation = check_activation("output_activation", output_activation)
-        self.loss_name = check_loss(loss)
-        check_output(self.loss_name, self.output_activation, self.layer_sizes[-1])
-        self.bias = check_choice("bias", bias, BIASES)
-        self.initializer = check_initializer(initializer)
-        self.dtype = np.dtype(check_choice("dtype", _dtype_name(dtype), DTYPES))
-        has_bias = self.bias != "none"
-        n_parameters = sum((n_in + has_bias) * n_out for n_in, n_out in pairwise(self.layer_sizes))
-        if n_parameters * self.dtype.itemsize > np.iinfo(np.intp).max:
-            raise OptionError(f"layer_sizes is {layer_sizes!r}: {n_parameters} parameters fit in no memory")
-        self.preprocessing: Preprocessing | None = None
-        self.notes: dict[str, str | int | float | bool | None] = {}
-        self._theta = aligned_zeros(n_parameters, self.dtype)
-        self._predictors: list[Any] = []
-        self._few_rows = min(FEW_ROWS, int(LITTLE_WORK / self.n_multiplications))
+        specification = Specification(
+            layer_sizes,  # type: ignore[arg-type]
+            hidden_activation,  # type: ignore[arg-type]
+            output_activation=output_activation,
+            loss_name=loss,
+            bias=bias,
+            initializer=initializer,
+            dtype=dtype,  # type: ignore[arg-type]
+        )
         generator = np.random.default_rng(check_seed(seed))
+        self._begin(specification)
         with np.errstate(all="ignore"):
             for W in self.weights:
-                W[:] = initial_weights(self.initializer, W.shape[0], W.shape[1], generator)
+                W[:] = initial_weights(specification.initializer, W.shape[0], W.shape[1], generator)
+
+    @classmethod
+    def from_specification(cls, specification: Specification) -> Self:
+        """Return a network of which all parameters are zero.
+
+        Examples
+        --------
+        >>> Network.from_specification(Specification([1, 2])).theta.tolist()
+        [0.0, 0.0, 0.0, 0.0]
+        """
+        network = cls.__new__(cls)
+        network._begin(specification)
+        return network
+
+    def _begin(self, specification: Specification) -> None:
+        self.specification = specification
+        self.preprocessing: Preprocessing | None = None
+        self.notes: dict[str, str | int | float | bool | None] = {}
+        self._theta = aligned_zeros(specification.n_parameters, specification.dtype)
+        self._predictors: list[Any] = []
+        self._few_rows = min(FEW_ROWS, int(LITTLE_WORK / specification.n_multiplications))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Give a copy, or what comes out of a pickle, a theta with the room that kernels need."""
@@ -152,27 +151,57 @@ class Network:
     @property
     def weights(self) -> list[np.ndarray]:
         """A view of W into `theta` for each layer; assigning to an item of the list sets that W."""
-        return _Views(self._views(self._theta)[0])
+        return _Views(self.specification.views(self._theta)[0])
 
     @property
     def biases(self) -> list[np.ndarray]:
         """A view of b into `theta` for each layer; assigning to an item of the list sets that b."""
-        return _Views(self._views(self._theta)[1])
+        return _Views(self.specification.views(self._theta)[1])
 
     @property
-    def n_multiplications(self) -> int:
-        """Multiplications that one sample's way to the output takes: the number of weights."""
-        return sum(n_in * n_out for n_in, n_out in pairwise(self.layer_sizes))
+    def layer_sizes(self) -> tuple[int, ...]:
+        """The width of every layer."""
+        return self.specification.layer_sizes
+
+    @property
+    def hidden_activations(self) -> tuple[str, ...]:
+        """The activation of every hidden layer."""
+        return self.specification.hidden_activations
+
+    @property
+    def output_activation(self) -> str:
+        """The activation of the output layer."""
+        return self.specification.output_activation
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        return self.specification.loss_name
+
+    @property
+    def bias(self) -> str:
+        """What becomes of biases: "trainable", "fixed" or "none"."""
+        return self.specification.bias
+
+    @property
+    def initializer(self) -> str:
+        """The name of what drew the initial weights."""
+        return self.specification.initializer
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the parameters and of all arithmetic."""
+        return self.specification.dtype
 
     @property
     def n_inputs(self) -> int:
         """Number of input features."""
-        return self.layer_sizes[0]
+        return self.specification.n_inputs
 
     @property
     def n_outputs(self) -> int:
         """Number of outputs."""
-        return self.layer_sizes[-1]
+        return self.specification.n_outputs
 
     def predict(self, X: ArrayLike, *, threads: int | None = None) -> np.ndarray:
         """Return the network's outputs.
@@ -196,16 +225,17 @@ class Network:
         ShapeError, DataError
             If X has another shape, is empty, or holds what is not a finite number.
         """
+        specification = self.specification
         if (
             type(X) is np.ndarray
-            and X.dtype == self.dtype
+            and X.dtype == specification.dtype
             and X.ndim == 2
-            and X.shape[1] == self.layer_sizes[0]
+            and X.shape[1] == specification.layer_sizes[0]
             and 0 < len(X) <= self._few_rows
             and X.flags.carray
             and threads is None
         ):
-            out = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
+            out = np.empty((len(X), specification.layer_sizes[-1]), specification.dtype)
             try:
                 predictor = self._predictors.pop()
                 finite = predictor(X, out)
@@ -221,14 +251,16 @@ class Network:
         """Return what predicts few rows, prepared and compiled, and whether these rows are finite."""
         from fastbp.engine.layered_run import Predictor
 
-        predictor = Predictor(self)
+        predictor = Predictor(self.specification, self._theta)
         return predictor, predictor(X, out)
 
     @np.errstate(all="ignore")
     def _predict(self, X: ArrayLike, threads: int | None) -> np.ndarray:
         from fastbp.engine import layered_run
 
-        return layered_run.predict(self, self.check_X(X), check_threads(threads))
+        return layered_run.predict(
+            self.specification, self._theta, check_X(self.specification, X), threads=check_threads(threads)
+        )
 
     @np.errstate(all="ignore")
     def loss(
@@ -252,9 +284,11 @@ class Network:
         """
         from fastbp.engine import layered_run
 
-        X, Y = self.check_data(X, Y)
+        X, Y = check_data(self.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
-        return layered_run.loss(self, X, Y, weights, threads=check_threads(threads))
+        return layered_run.loss(
+            self.specification, self._theta, X, Y, weights, threads=check_threads(threads)
+        )
 
     @np.errstate(all="ignore")
     def gradient(
@@ -284,9 +318,11 @@ class Network:
         """
         from fastbp.engine import layered_run
 
-        X, Y = self.check_data(X, Y)
+        X, Y = check_data(self.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
-        return layered_run.gradient(self, X, Y, weights, threads=check_threads(threads))
+        return layered_run.gradient(
+            self.specification, self._theta, X, Y, weights, threads=check_threads(threads)
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a model file, with its preprocessing and its notes.
@@ -320,9 +356,11 @@ class Network:
         >>> bool((twin.theta == net.theta).all())
         True
         """
-        from fastbp.interchange import model_file
+        model_file.save(path, self.stored())
 
-        model_file.save(self, path)
+    def stored(self) -> StoredModel:
+        """Return what a model file keeps of the network; theta is a view."""
+        return StoredModel(self.specification, self._theta, self.preprocessing, self.notes)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -339,45 +377,11 @@ class Network:
         ModelFileError
             If it is damaged, or no model file, or from a newer fastbp.
         """
-        from fastbp.interchange import model_file
-
-        return model_file.load(path, cls)
-
-    def _views(self, vector: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return the W and the b of every layer as views into a vector that is laid out as `theta`."""
-        weights, biases = [], []
-        start = 0
-        for n_in, n_out in pairwise(self.layer_sizes):
-            weights.append(vector[start : start + n_in * n_out].reshape(n_in, n_out))
-            start += n_in * n_out
-            if self.bias != "none":
-                biases.append(vector[start : start + n_out])
-                start += n_out
-        return weights, biases
-
-    @np.errstate(all="ignore")
-    def check_data(self, X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Return X as `check_X` does, and Y as a C-contiguous array of the network's dtype or of labels.
-
-        Arrays that are so already are not copied.
-        """
-        X = self.check_X(X)
-        Y = _as_array("Y", Y)
-        if self.loss_name != "categorical_cross_entropy" or Y.ndim != 1:  # else, class labels
-            Y = _as_matrix("Y", Y, self.n_outputs, "outputs", self.dtype)
-            Y = np.require(Y, self.dtype, ["C_CONTIGUOUS", "ALIGNED"])
-        Y = check_targets(self.loss_name, Y, self.n_outputs)
-        if len(X) != len(Y):
-            raise ShapeError(f"X has {len(X)} samples and Y has {len(Y)}; they must have as many")
-        return X, Y
-
-    @np.errstate(all="ignore")
-    def check_X(self, X: ArrayLike) -> np.ndarray:
-        """Return X as an array whose rows kernels can read, or say what is wrong.
-
-        Arrays of float32, float64 and uint8 stay what they are; kernels convert them row by row.
-        """
-        return _as_matrix("X", X, self.n_inputs, "features", self.dtype)
+        model = model_file.load(path)
+        network = cls.from_specification(model.specification)
+        network.theta[:] = model.theta
+        network.preprocessing, network.notes = model.preprocessing, model.notes
+        return network
 
 
 class _Views(list[np.ndarray]):
@@ -385,125 +389,3 @@ class _Views(list[np.ndarray]):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self[index][...] = value
-
-
-def _as_array(name: str, data: ArrayLike) -> np.ndarray:
-    if hasattr(data, "tocsr"):
-        raise DataError(f"{name} is a sparse matrix; pass a dense one: {name}.toarray()")
-    if np.ma.is_masked(data):
-        raise DataError(f"{name} has masked values; fill them, or leave their rows out")
-    try:
-        return np.asarray(data)
-    except ValueError as error:
-        raise ShapeError(f"{name} is not rectangular: {error}") from error
-
-
-def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.dtype) -> np.ndarray:
-    array = _as_array(name, data)
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{name} has dtype {array.dtype}, and must hold real numbers")
-    if array.ndim != 2:
-        raise ShapeError(f"{name} has shape {array.shape}, and must be 2-D: (n_samples, n_{what})")
-    if array.shape[1] != n_columns:
-        raise ShapeError(f"{name} has {array.shape[1]} {what}, and this network takes {n_columns}")
-    if len(array) == 0:
-        raise DataError(f"{name} is empty: it must have at least one sample")
-    _check_finite(name, array, dtype)
-    readable = array.dtype in STREAMED and array.dtype.isnative and array.flags.aligned
-    if not readable or any(stride % array.itemsize for stride in array.strides):
-        array = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-    return array
-
-
-def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
-    """Say what is not finite, or would not be in `dtype`; look at a few megabytes at a time."""
-    if array.dtype.kind != "f":
-        return
-    largest = np.finfo(dtype).max
-    rows = max(1, BLOCK_BYTES // (array.shape[1] * array.itemsize))
-    found, n_found = None, 0
-    for start in range(0, len(array), rows):
-        block = array[start : start + rows]
-        if not (-largest <= block.min() and block.max() <= largest):  # NaN neither
-            bad = np.argwhere(~(np.abs(block) <= largest))
-            found = found or (start + bad[0][0], bad[0][1])
-            n_found += len(bad)
-    if found:
-        value = array[found]
-        reason = "must be finite" if not np.isfinite(value) else f"is too large for {dtype}"
-        raise DataError(f"{name}[{found[0]}, {found[1]}] is {value}, and {reason} ({n_found} such values)")
-
-
-def check_threads(threads: int | None) -> int | None:
-    """Return `threads` if it may be a number of threads, or say what it may be."""
-    return None if threads is None else check_integer("threads", threads, 1)
-
-
-WEIGHT_RATIO = 2.0**1000
-"""What the largest sample weight may be of the smallest one above 0."""
-
-
-@np.errstate(all="ignore")
-def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray | None:
-    """Return sample weights as a C-contiguous float64 array, or say what is wrong.
-
-    Only the ratios of weights count. All are multiplied by a power of 2 that brings the largest to between
-    1/2 and 1, so that no sum of theirs leaves float64's range; that changes no bit of a result.
-    """
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight)
-    if weights.shape != (n_samples,):
-        raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
-    if weights.dtype.kind not in "fiub":
-        raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
-    converted = weights.astype(np.float64)
-    wrong = np.flatnonzero(~(np.isfinite(converted) & (converted >= 0)))
-    if len(wrong):
-        raise DataError(
-            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite float64 of at least 0"
-        )
-    if not converted.any():
-        raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
-    largest = converted.max()
-    scaled = np.ldexp(converted, -np.frexp(largest)[1])
-    lost = np.flatnonzero((scaled < 1 / WEIGHT_RATIO) & (converted > 0))
-    if len(lost):
-        raise DataError(
-            f"sample_weight[{lost[0]}] is {weights[lost[0]]}, and the largest is {largest}; "
-            f"that may be at most {WEIGHT_RATIO:.1e} times the smallest one above 0"
-        )
-    return scaled
-
-
-def _check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
-    try:
-        sizes = tuple(check_integer("a size", size, 1, LARGEST_INTEGER) for size in layer_sizes)
-    except (TypeError, OptionError):
-        raise OptionError(
-            f"layer_sizes is {shown(layer_sizes)}, and must be a sequence of integers of at least 1, "
-            "such as [2, 2, 2]"
-        ) from None
-    if len(sizes) < 2:
-        raise OptionError(f"layer_sizes is {shown(layer_sizes)}, and needs two or more sizes")
-    return sizes
-
-
-def _check_hidden(hidden_activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
-    if isinstance(hidden_activation, str):
-        return (check_activation("hidden_activation", hidden_activation),) * n_hidden
-    try:
-        names = tuple(hidden_activation)
-    except TypeError:
-        names = (check_activation("hidden_activation", hidden_activation),)
-    if len(names) != n_hidden:
-        raise OptionError(f"hidden_activation has {len(names)} names, and there are {n_hidden} hidden layers")
-    return tuple(check_activation("hidden_activation", name) for name in names)
-
-
-def _dtype_name(dtype: object) -> object:
-    """Take np.float32 and np.dtype("float32") for "float32", and leave the rest to the check."""
-    try:
-        return np.dtype(dtype).name  # type: ignore[call-overload]
-    except (TypeError, ValueError, SyntaxError):
-        return dtype

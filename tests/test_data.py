@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbp import DataError, FastbpError, Network, OptionError, data
+from fastbp.checks import check_data
 from fastbp.data import columns, tables
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, TextColumn
 
@@ -338,7 +339,7 @@ def test_a_npy_file_is_read_some_rows_at_a_time(monkeypatch, tmp_path):
     tracemalloc.start()
     streamed = data.load("a.npy", scratch=tmp_path, **options)
     network = Network([24, 2], output_activation="softmax", loss="categorical_cross_entropy")
-    network.check_data(streamed.X, streamed.Y)
+    check_data(network.specification, streamed.X, streamed.Y)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert isinstance(streamed.X, np.memmap)

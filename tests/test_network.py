@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbp import DataError, Network, OptionError, ShapeError, reference
-from fastbp import network as network_module
+from fastbp import checks
 from fastbp.initializers import NAMES
 
 SIZES = [(1, 1), (2, 2, 2), (3, 1, 4), (2, 5, 3, 1), (4, 2)]
@@ -283,7 +283,7 @@ def test_dtype_may_be_given_as_numpy_takes_it(dtype):
 
 def test_what_is_not_finite_is_found_wherever_it_is(monkeypatch):
     """Data are looked at some rows at a time, as they may be a file larger than memory."""
-    monkeypatch.setattr(network_module, "BLOCK_BYTES", 7)
+    monkeypatch.setattr(checks, "BLOCK_BYTES", 7)
     X = np.zeros((10, 2))
     X[8, 1], X[9, 0] = np.nan, np.inf
     with pytest.raises(DataError, match=r"^X\[8, 1\] is nan, and must be finite \(2 such values\)$"):

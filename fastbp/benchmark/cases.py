@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastbp import reference, worked_example
-from fastbp.network import BIASES, DTYPES, Network
+from fastbp.network import Network
+from fastbp.specification import BIASES, DTYPES
 
 ARITHMETIC = {
     "float64": (float, reference.FLOAT64),

@@ -77,13 +77,7 @@ def _facts(facts: Mapping[str, object]) -> str:
 def _model(path: Path, network: fastbp.Network) -> dict[str, Any]:
     return {
         "model": str(path),
-        "layer_sizes": network.layer_sizes,
-        "hidden_activations": network.hidden_activations,
-        "output_activation": network.output_activation,
-        "loss": network.loss_name,
-        "bias": network.bias,
-        "initializer": network.initializer,
-        "dtype": network.dtype.name,
+        **network.specification.as_document(),
         "n_parameters": network.theta.size,
         "preprocessing": network.preprocessing and network.preprocessing.as_document(),
         "notes": network.notes,

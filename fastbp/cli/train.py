@@ -188,7 +188,7 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
     for remark in dataset.remarks:
         print(f"fastbp train: {remark}", file=sys.stderr)
     network = _network(dataset, options)
-    model_file.check(network)  # rather now than after hours
+    model_file.check(network.stored())  # rather now than after hours
     result = _train(network, dataset, optimizer, options)
     parts: dict[str, list[Score]] = {}
     try:

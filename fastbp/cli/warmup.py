@@ -16,7 +16,7 @@ from fastbp import _jit, training
 from fastbp.cli.tables import table
 from fastbp.engine.kernel_options import MATHS
 from fastbp.interchange.standard_json import dumps
-from fastbp.network import DTYPES
+from fastbp.specification import DTYPES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,8 +42,8 @@ import numpy as np
 from fastbp.data.columns import encode, encode_target, fit_columns, fit_target
 from fastbp.data.tables import Table, read_table
 from fastbp.errors import DataError, OptionError, check_choice, check_number, check_seed
-from fastbp.network import DTYPES
 from fastbp.preprocessing import MISSING, ClassTarget, NumberTarget, Preprocessing
+from fastbp.specification import DTYPES
 
 __all__ = ["Dataset", "batches", "load", "targets"]
 

@@ -10,7 +10,7 @@ from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
-from fastbp.network import Network
+from fastbp.specification import Specification
 
 FREE_EVALUATIONS = 2**16
 """Samples whose loss may be evaluated before that must stay under 1/100 of the steps: about 1 ms."""
@@ -34,15 +34,22 @@ class Fused222Run:
     haste = 1.0
     records_means = False
 
-    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: KernelOptions):
-        dtype = network.dtype
+    def __init__(
+        self,
+        specification: Specification,
+        theta: np.ndarray,
+        X: np.ndarray,
+        Y: np.ndarray,
+        plan: KernelOptions,
+    ):
+        dtype = specification.dtype
         n_samples = len(X)
         self.steps_per_epoch = n_samples
         self.learning_rate: float | None = None
-        self.has_bias = network.bias != "none"
+        self.has_bias = specification.has_bias
         self.parameters = np.zeros(12, dtype)
         self._in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if not self.has_bias else np.arange(12)
-        self.parameters[self._in_theta] = network.theta
+        self.parameters[self._in_theta] = theta
         self.counters = np.array([0, -1, 0, plan.n_steps])
         self._n_steps, self._record_every = plan.n_steps, _record_every(plan.n_steps, n_samples)
         self.losses = np.zeros(1 + -(-plan.n_steps // self._record_every))
@@ -53,7 +60,7 @@ class Fused222Run:
         self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
         self._rate = _learning_rate(plan.schedule.rate(0), dtype)
         self._options = (
-            network.bias == "trainable",
+            specification.bias == "trainable",
             plan.update == "sequential",
             plan.shuffle and n_samples > 1,
             self._record_every,
@@ -147,14 +154,14 @@ class Fused222Run:
         return twin
 
 
-def supports(network: Network, plan: KernelOptions) -> bool:
+def supports(specification: Specification, plan: KernelOptions) -> bool:
     """Whether this kernel can do what is planned."""
     return (
         plan.one_sample_sgd
-        and network.layer_sizes == (2, 2, 2)
-        and network.hidden_activations == ("sigmoid",)
-        and network.output_activation == "sigmoid"
-        and network.loss_name == "half_squared_error"
+        and specification.layer_sizes == (2, 2, 2)
+        and specification.hidden_activations == ("sigmoid",)
+        and specification.output_activation == "sigmoid"
+        and specification.loss_name == "half_squared_error"
     )
 
 

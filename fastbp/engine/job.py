@@ -19,9 +19,9 @@ from fastbp.kernels.output import BLOCK_VECTORS
 from fastbp.kernels.product import padded
 from fastbp.kernels.update import N_STEP_CONSTANTS
 from fastbp.memory import LINE, aligned_zeros, room_after
-from fastbp.network import Network
 from fastbp.optimizers import N_HYPERPARAMETERS
 from fastbp.simd import lanes
+from fastbp.specification import Specification
 
 TILE_BYTES = 64 * 1024
 """What a tile's activations and deltas may take where rows go through all phases in one core's L2 cache."""
@@ -60,9 +60,9 @@ X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fi
 READABLE = tuple(np.dtype(name) for name in X_KINDS)
 
 
-def row_work(network: Network) -> int:
+def row_work(specification: Specification) -> int:
     """Return what a row's forward pass costs, in multiplications."""
-    return network.n_multiplications + ACTIVATION_WORK * sum(network.layer_sizes[1:])
+    return specification.n_multiplications + ACTIVATION_WORK * sum(specification.layer_sizes[1:])
 
 
 def up(n: int, multiple: int) -> int:
@@ -77,10 +77,10 @@ class Packing:
     but the first layer are W^T instead.
     """
 
-    def __init__(self, network: Network, *, turned: bool = False):
-        self.dtype = network.dtype
-        self.shapes = list(pairwise(network.layer_sizes))
-        self.has_bias = network.bias != "none"
+    def __init__(self, specification: Specification, *, turned: bool = False):
+        self.dtype = specification.dtype
+        self.shapes = list(pairwise(specification.layer_sizes))
+        self.has_bias = specification.has_bias
         self.turned = [turned and layer > 0 for layer in range(len(self.shapes))]
         itemsize = self.dtype.itemsize
         self.rows, self.w_at, self.b_at = [], [], []
@@ -210,11 +210,11 @@ ADDRESSES_OF_A_BOUNDARY = {fields.W: "W", fields.B: "B", fields.WT: "WT"}
 class Job:
     """The integers of a job, and the arrays whose addresses are among them."""
 
-    def __init__(self, network: Network, mode: int, n_threads: int):
-        self.sizes: tuple[int, ...] = network.layer_sizes
-        names = (None, *network.hidden_activations, network.output_activation)
-        self._has_bias, self._row_work = network.bias != "none", row_work(network)
-        self.dtype: np.dtype = network.dtype
+    def __init__(self, specification: Specification, mode: int, n_threads: int):
+        self.sizes: tuple[int, ...] = specification.layer_sizes
+        names = (None, *specification.hidden_activations, specification.output_activation)
+        self._has_bias, self._row_work = specification.has_bias, row_work(specification)
+        self.dtype: np.dtype = specification.dtype
         self.n_layers: int = len(self.sizes) - 1
         n_integers = fields.N_FIELDS + len(self.sizes) * fields.N_BOUNDARY_FIELDS
         self.integers = aligned_zeros(n_integers, np.int64)
@@ -224,7 +224,7 @@ class Job:
         self.set(fields.MODE, mode)
         self.set(fields.N_LAYERS, self.n_layers)
         self.set(fields.N_THREADS, n_threads)
-        self.set(fields.LOSS, losses.CODES[network.loss_name])
+        self.set(fields.LOSS, losses.CODES[specification.loss_name])
         self.set(fields.SHARED, np.zeros(N_SHARED, np.int64))
         self.set(fields.COUNTERS, np.zeros(fields.N_COUNTERS, np.int64))
         self.set(fields.TOTALS, np.zeros(fields.N_TOTALS))
@@ -315,7 +315,7 @@ class Job:
         shuffles: bool,
         singly: bool = False,
     ) -> None:
-        """Hand over samples: X as `Network.check_X` returns it, Y and weights C-contiguous.
+        """Hand over samples: X as `fastbp.checks.check_X` returns it, Y and weights C-contiguous.
 
         Rows in the network's type and in the order of a tile need not be gathered; one row alone always is.
         """

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastbp.checks import check_threads, check_weights
 from fastbp.errors import (
     LARGEST_COUNT,
     LARGEST_INTEGER,
@@ -15,7 +16,6 @@ from fastbp.errors import (
     check_number,
     check_seed,
 )
-from fastbp.network import check_threads, check_weights
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.schedules import Adaptive, Constant, Schedule
 

@@ -15,9 +15,9 @@ from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.online import online
 from fastbp.memory import LINE, aligned_zeros
-from fastbp.network import Network
 from fastbp.optimizers import SGD
 from fastbp.schedules import Constant
+from fastbp.specification import Specification
 
 PIECE_SECONDS = 0.03
 """What one call of the kernel takes of a step that takes long; between two calls a run can be stopped."""
@@ -45,18 +45,25 @@ class LayeredRun:
     records_means = True
     _turned = False
 
-    def __init__(self, network: Network, X: np.ndarray, Y: np.ndarray, plan: KernelOptions):
-        n_samples, dtype = len(X), network.dtype
+    def __init__(
+        self,
+        specification: Specification,
+        theta: np.ndarray,
+        X: np.ndarray,
+        Y: np.ndarray,
+        plan: KernelOptions,
+    ):
+        n_samples, dtype = len(X), specification.dtype
         self.learning_rate: float | None = None
         self.steps_per_epoch = -(-n_samples // plan.batch_size)
         epochs = -(-plan.n_steps // self.steps_per_epoch)
         self._record_every = -(-epochs // MAX_RECORDS)
-        self._network, self._data, self._plan = network, (X, Y), plan
+        self._specification, self._data, self._plan = specification, (X, Y), plan
         self._shuffles = plan.shuffle and plan.batch_size < n_samples  # a full batch has no order
 
-        self._packing = Packing(network, turned=self._turned)
+        self._packing = Packing(specification, turned=self._turned)
         self.parameters = aligned_zeros(self._packing.size, dtype)
-        self._packing.pack(network.theta, self.parameters)
+        self._packing.pack(theta, self.parameters)
         initial = plan.optimizer.initial_state(self._packing.size, dtype)
         self.optimizer_state = aligned_zeros(initial.size, dtype).reshape(initial.shape)
         self.optimizer_state[:] = initial
@@ -67,7 +74,7 @@ class LayeredRun:
         self.counters = np.zeros(fields.N_COUNTERS, np.int64)
         self.counters[fields.POSITION] = -1
 
-        work = 3 * plan.batch_size * network.n_multiplications
+        work = 3 * plan.batch_size * specification.n_multiplications
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
         # Threads that were asked for where they do not pay wait at a barrier every microsecond, and a chunk
         # takes six times as long whenever one of them has to wait for its core.
@@ -164,10 +171,10 @@ class LayeredRun:
         """Return the loss over all samples, at the present parameters; NaN if `is_stopped` meanwhile."""
         plan = self._plan
         return loss(
-            self._network,
+            self._specification,
+            with_room(self.theta),
             *self._data,
             plan.sample_weight,
-            theta=self.theta,
             threads=plan.threads,
             is_stopped=is_stopped,
         )
@@ -203,14 +210,14 @@ class LayeredRun:
             self._piece = next_piece(self._piece, time.perf_counter() - started)
 
     def _make_job(self) -> Job:
-        plan, network = self._plan, self._network
-        job = Job(network, fields.TRAIN, self._team.n_threads)
+        plan, specification = self._plan, self._specification
+        job = Job(specification, fields.TRAIN, self._team.n_threads)
         job.set_data(*self._data, plan.sample_weight, shuffles=self._shuffles, singly=self._turned)
         job.set_training(
             self._packing,
             self.parameters,
             batch=plan.batch_size,
-            biases=network.bias == "trainable",
+            biases=specification.bias == "trainable",
             clips=plan.gradient_clip_norm > 0,
             sequential=plan.update == "sequential",
             drops=plan.dropout > 0,
@@ -258,34 +265,33 @@ PART_WORK = 1e8
 """Multiplications of one part of an evaluation, at most some 0.05 s: between parts Ctrl-C is answered."""
 
 
-def _parts(network: Network, n_samples: int) -> Iterator[slice]:
+def _parts(specification: Specification, n_samples: int) -> Iterator[slice]:
     """Yield the parts of samples that are evaluated in one call of the kernel."""
-    rows = up(int(PART_WORK / row_work(network)) + 1, LINE)
+    rows = up(int(PART_WORK / row_work(specification)) + 1, LINE)
     for first in range(0, n_samples, rows):
         yield slice(first, min(n_samples, first + rows))
 
 
 def loss(
-    network: Network,
+    specification: Specification,
+    theta: np.ndarray,
     X: np.ndarray,
     Y: np.ndarray,
     weights: np.ndarray | None = None,
     *,
-    theta: np.ndarray | None = None,
     threads: int | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> float:
-    """Return the loss over checked samples, at the network's or other parameters, laid out as its theta.
+    """Return the loss over checked samples; theta has room after it.
 
     NaN if `is_stopped`, which is asked between parts of some milliseconds.
     """
-    theta = network.theta if theta is None else with_room(theta)
     losses = aligned_zeros(len(X), np.float64)
-    team = Team(threads_for(min(PART_WORK, len(X) * network.n_multiplications), threads))
-    for part in _parts(network, len(X)):
+    team = Team(threads_for(min(PART_WORK, len(X) * specification.n_multiplications), threads))
+    for part in _parts(specification, len(X)):
         if part.start and is_stopped():
             return math.nan
-        job = Job(network, fields.LOSS_ONLY, team.n_threads)
+        job = Job(specification, fields.LOSS_ONLY, team.n_threads)
         job.use_theta(theta)
         job.set_data(X[part], Y[part], None if weights is None else weights[part], shuffles=False)
         job.set(fields.ROW_LOSSES, losses[part])
@@ -295,7 +301,8 @@ def loss(
 
 
 def gradient(
-    network: Network,
+    specification: Specification,
+    theta: np.ndarray,
     X: np.ndarray,
     Y: np.ndarray,
     weights: np.ndarray | None = None,
@@ -303,11 +310,11 @@ def gradient(
     threads: int | None = None,
 ) -> np.ndarray:
     """Return the gradient of the loss over checked samples, laid out as `Network.theta`."""
-    packing = Packing(network)
-    packed = aligned_zeros(packing.size, network.dtype)
-    packing.pack(network.theta, packed)
-    team = Team(threads_for(3 * len(X) * network.n_multiplications, threads))
-    job = Job(network, fields.GRADIENT_ONLY, team.n_threads)
+    packing = Packing(specification)
+    packed = aligned_zeros(packing.size, specification.dtype)
+    packing.pack(theta, packed)
+    team = Team(threads_for(3 * len(X) * specification.n_multiplications, threads))
+    job = Job(specification, fields.GRADIENT_ONLY, team.n_threads)
     job.set_data(X, Y, weights, shuffles=False)
     job.set_training(packing, packed, batch=len(X), biases=packing.has_bias)
     counters, rows = job.arrays[fields.COUNTERS], 1.0
@@ -329,11 +336,11 @@ def with_room(theta: np.ndarray) -> np.ndarray:
 class Predictor:
     """Predicts repeatedly with buffers that are prepared once; keeps no reference to the network."""
 
-    def __init__(self, network: Network):
-        self._job = Job(network, fields.PREDICT, 1)
-        self._job.use_theta(network.theta)
+    def __init__(self, specification: Specification, theta: np.ndarray):
+        self._job = Job(specification, fields.PREDICT, 1)
+        self._job.use_theta(theta)
         self._job.set(fields.DIRECT, 1)
-        self._job.set_of(0, fields.A_ROW, network.n_inputs)
+        self._job.set_of(0, fields.A_ROW, specification.n_inputs)
         self._job.lay_out(self._job.cached_rows(), backward=False)
 
     def __call__(self, X: np.ndarray, out: np.ndarray) -> bool:
@@ -341,13 +348,15 @@ class Predictor:
         return kernels.layered(self._job.address, 0, 0, X, out)
 
 
-def predict(network: Network, X: np.ndarray, threads: int | None = None) -> np.ndarray:
-    """Return the network's outputs for inputs as `Network.check_X` returns them."""
-    team = Team(threads_for(min(PART_WORK, len(X) * network.n_multiplications), threads))
-    out = np.empty((len(X), network.n_outputs), network.dtype)
-    for part in _parts(network, len(X)):
-        job = Job(network, fields.PREDICT, team.n_threads)
-        job.use_theta(network.theta)
+def predict(
+    specification: Specification, theta: np.ndarray, X: np.ndarray, *, threads: int | None = None
+) -> np.ndarray:
+    """Return the outputs for inputs as `fastbp.checks.check_X` returns them; theta has room after it."""
+    team = Team(threads_for(min(PART_WORK, len(X) * specification.n_multiplications), threads))
+    out = np.empty((len(X), specification.n_outputs), specification.dtype)
+    for part in _parts(specification, len(X)):
+        job = Job(specification, fields.PREDICT, team.n_threads)
+        job.use_theta(theta)
         job.set_data(X[part], out[part], None, shuffles=False)
         job.lay_out(job.cached_rows(), backward=False)
         team.run(job)

@@ -19,13 +19,12 @@ gets a new version number.
 import math
 import os
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from fastbp import initializers
 from fastbp._version import __version__
 from fastbp.errors import (
     LARGEST_INTEGER,
@@ -37,64 +36,56 @@ from fastbp.errors import (
     shown,
 )
 from fastbp.interchange.tensor_file import check_header, read_tensors, write_tensors
-from fastbp.network import BIASES, DTYPES, Network
 from fastbp.preprocessing import Preprocessing
+from fastbp.specification import Specification
 
 KIND, VERSION = "model", 1
 
 MORE_NOTES = 2**16
 """Bytes of notes that there may be more of when a model is saved than there were when it was checked."""
 
-N = TypeVar("N", bound=Network)
-
-NETWORK = (
-    "layer_sizes",
-    "hidden_activations",
-    "output_activation",
-    "loss",
-    "bias",
-    "initializer",
-    "dtype",
-)
+Notes = dict[str, str | int | float | bool | None]
 
 
-def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network to a model file: see `Network.save`."""
-    write_tensors(path, KIND, VERSION, _document(network), _tensors(network))
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """What a model file holds: a network, and what its inputs and outputs mean."""
+
+    specification: Specification
+    theta: np.ndarray
+    preprocessing: Preprocessing | None
+    notes: Notes
 
 
-def check(network: Network) -> None:
+def save(path: str | os.PathLike[str], model: StoredModel) -> None:
+    """Write a model file: see `Network.save`."""
+    write_tensors(path, KIND, VERSION, _document(model), _tensors(model.specification, model.theta))
+
+
+def check(model: StoredModel) -> None:
     """Raise what `save` would, before the training whose result it is to save, with `MORE_NOTES`."""
-    check_header(_document(network), len(_tensors(network)), MORE_NOTES)
+    check_header(_document(model), len(_tensors(model.specification, model.theta)), MORE_NOTES)
 
 
-def load(path: str | os.PathLike[str], make: type[N]) -> N:
-    """Read a network, of a class that is made like `Network`, from a model file: see `Network.load`."""
+def load(path: str | os.PathLike[str]) -> StoredModel:
+    """Read a model file: see `Network.load`."""
     document, tensors = read_tensors(path, KIND, VERSION)
     try:
-        return _network(document, tensors, make)
+        return _model(document, tensors)
     except FastbpError as error:
         # It may quote what stands in the file, which may be of any length.
         raise ModelFileError(f"{os.fspath(path)}: is damaged: {str(error)[:400]}") from None
 
 
-def _document(network: Network) -> dict[str, Any]:
-    preprocessing = network.preprocessing and network.preprocessing.as_document()
-    if network.preprocessing is not None:
-        network.preprocessing.check_network(network.n_inputs, network.n_outputs)
+def _document(model: StoredModel) -> dict[str, Any]:
+    preprocessing = model.preprocessing and model.preprocessing.as_document()
+    if model.preprocessing is not None:
+        model.preprocessing.check_network(model.specification.n_inputs, model.specification.n_outputs)
         Preprocessing.from_document(preprocessing)  # what would not be read again is not written
     return {
-        "network": {
-            "layer_sizes": list(network.layer_sizes),
-            "hidden_activations": list(network.hidden_activations),
-            "output_activation": network.output_activation,
-            "loss": network.loss_name,
-            "bias": network.bias,
-            "initializer": network.initializer,
-            "dtype": network.dtype.name,
-        },
+        "network": model.specification.as_document(),
         "preprocessing": preprocessing,
-        "notes": {name: _note(name, value) for name, value in network.notes.items()},
+        "notes": {name: _note(name, value) for name, value in model.notes.items()},
         "fastbp": __version__,
     }
 
@@ -117,52 +108,35 @@ def _note(name: object, value: object) -> str | int | float | bool | None:
     return number
 
 
-def _tensors(network: Network) -> dict[str, np.ndarray]:
-    tensors = {f"layers.{i}.W": W for i, W in enumerate(network.weights)}
-    return tensors | {f"layers.{i}.b": b for i, b in enumerate(network.biases)}
+def _tensors(specification: Specification, theta: np.ndarray) -> dict[str, np.ndarray]:
+    weights, biases = specification.views(theta)
+    tensors = {f"layers.{i}.W": W for i, W in enumerate(weights)}
+    return tensors | {f"layers.{i}.b": b for i, b in enumerate(biases)}
 
 
-def _network(document: dict[str, Any], tensors: dict[str, np.ndarray], make: type[N]) -> N:
+def _model(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> StoredModel:
     if set(document) != {"network", "preprocessing", "notes", "fastbp"}:
         raise ModelFileError("its document lacks a part, or has one too many")
-    described, notes = document["network"], document["notes"]
-    if not isinstance(described, dict) or set(described) != set(NETWORK):
-        raise ModelFileError(f"it must describe the network by {', '.join(NETWORK)}")
+    notes = document["notes"]
     if not isinstance(notes, dict) or any(isinstance(note, dict | list) for note in notes.values()):
         raise ModelFileError("its notes must be strings, numbers, booleans and nulls")
-    sizes, bias = described["layer_sizes"], described["bias"]
-    counts = isinstance(sizes, list) and all(type(size) is int and size >= 1 for size in sizes)
-    if not counts or len(sizes) < 2:
-        raise ModelFileError("its layer_sizes must be two or more integers of at least 1")
-    if bias not in BIASES or described["dtype"] not in DTYPES:
-        raise ModelFileError(f"its bias must be one of {BIASES}, its dtype one of {DTYPES}")
-    # Before a network is made: a few bytes of layer_sizes could ask for all memory.
-    found = {name: (tensor.shape, tensor.dtype.name) for name, tensor in tensors.items()}
-    if found != {name: (shape, described["dtype"]) for name, shape in _shapes(sizes, bias)}:
+    specification = Specification.from_document(document["network"])
+    # Before theta is made: a few bytes of layer_sizes could ask for all memory.
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    if found != dict(_expected(specification)):
         raise ModelFileError("its tensors are not those of its layer_sizes, bias and dtype")
-    if not isinstance(described["hidden_activations"], list):
-        raise ModelFileError("its hidden_activations must be a list of names")
-    network = make(
-        sizes,
-        hidden_activation=described["hidden_activations"],
-        output_activation=described["output_activation"],
-        loss=described["loss"],
-        bias=bias,
-        initializer="zeros",
-        dtype=described["dtype"],
-    )
-    network.initializer = initializers.check_initializer(described["initializer"])
-    network.notes = notes
-    if document["preprocessing"] is not None:
-        network.preprocessing = Preprocessing.from_document(document["preprocessing"])
-        network.preprocessing.check_network(network.n_inputs, network.n_outputs)
-    for name, view in _tensors(network).items():
+    theta = np.empty(specification.n_parameters, specification.dtype)
+    for name, view in _tensors(specification, theta).items():
         view[:] = tensors[name]
-    return network
+    preprocessing = None
+    if document["preprocessing"] is not None:
+        preprocessing = Preprocessing.from_document(document["preprocessing"])
+        preprocessing.check_network(specification.n_inputs, specification.n_outputs)
+    return StoredModel(specification, theta, preprocessing, notes)
 
 
-def _shapes(sizes: list[int], bias: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
-        yield f"layers.{i}.W", (n_in, n_out)
-        if bias != "none":
-            yield f"layers.{i}.b", (n_out,)
+def _expected(specification: Specification) -> Iterator[tuple[str, tuple[tuple[int, ...], np.dtype]]]:
+    for i, layer in enumerate(specification.layers):
+        yield f"layers.{i}.W", ((layer.n_in, layer.n_out), specification.dtype)
+        if specification.has_bias:
+            yield f"layers.{i}.b", ((layer.n_out,), specification.dtype)

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastbp.checks import check_data
 from fastbp.engine import fused222_run, layered_run
 from fastbp.engine.kernel_options import KernelOptions, make_kernel_options
 from fastbp.errors import NotSupportedError, OptionError, check_choice
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
+from fastbp.specification import Specification
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping
 from fastbp.training.epochs import EpochState
@@ -174,7 +176,7 @@ def train(
             "network.theta is read-only, and training writes to it; set network.theta.flags.writeable = True"
         )
     check_choice("kernel", kernel, KERNELS)
-    X, Y = network.check_data(X, Y)
+    X, Y = check_data(network.specification, X, Y)
     plan = make_kernel_options(
         len(X),
         epochs=epochs,
@@ -205,11 +207,11 @@ def train(
     chosen = _chosen(kernel, network, plan, optimizer)
     X, Y = apart(X, network), apart(Y, network)
     with np.errstate(all="ignore"):
-        run = RUNS[chosen](network, X, Y, plan)
+        run = RUNS[chosen](network.specification, network.theta, X, Y, plan)
     return Loop(run, network, (X, Y), plan, options).train()
 
 
-RUNS: dict[str, Callable[[Network, np.ndarray, np.ndarray, KernelOptions], Run]] = {
+RUNS: dict[str, Callable[[Specification, np.ndarray, np.ndarray, np.ndarray, KernelOptions], Run]] = {
     "fused222": fused222_run.Fused222Run,
     "online": layered_run.OnlineRun,
     "layered": layered_run.LayeredRun,
@@ -235,7 +237,7 @@ def _chosen(kernel: str, network: Network, plan: KernelOptions, optimizer: Optim
     =================  ========  ======  =======
     """
     can = {
-        "fused222": fused222_run.supports(network, plan),
+        "fused222": fused222_run.supports(network.specification, plan),
         "online": layered_run.online_supports(plan) and plan.math == "fast",
         "layered": plan.math == "fast",
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.checks import check_data
 from fastbp.errors import FastbpError, OptionError, check_flag, check_number, check_sequence
 from fastbp.network import Network
 from fastbp.training.checkpoint import Checkpoint
@@ -80,7 +81,7 @@ def _check_validation(network: Network, validation_data: Any) -> tuple[np.ndarra
     if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
         raise OptionError("validation_data must be a pair (X, Y) of inputs and targets")
     try:
-        X, Y = network.check_data(*validation_data)
+        X, Y = check_data(network.specification, *validation_data)
     except FastbpError as error:
         raise type(error)(f"validation_data: {error}") from None
     return apart(X, network), apart(Y, network)

@@ -5,6 +5,7 @@ import pytest
 
 import fastbp
 from bench import grid
+from fastbp.checks import check_data
 
 SMALL = [w for w in grid.ALL.values() if w.n_weights < 20_000 and w.networks == 1]
 
@@ -23,7 +24,7 @@ def test_batches_are_full(workload):
 @pytest.mark.parametrize("workload", SMALL, ids=str)
 def test_data_fit_the_network_and_are_the_same_every_time(workload):
     X, Y = workload.samples()
-    checked_X, _ = workload.network().check_data(X, Y)
+    checked_X, _ = check_data(workload.network().specification, X, Y)
     assert checked_X is X
     grid._samples.cache_clear()
     assert workload.samples()[0].tobytes() == X.tobytes()

@@ -5,6 +5,7 @@ import pytest
 
 from fastbp import worked_example
 from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE
+from fastbp.checks import check_data
 
 
 def test_every_combination_is_there_once():
@@ -16,7 +17,7 @@ def test_every_combination_is_there_once():
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_data_and_start_fit_the_network(case):
     network = case.network()
-    X, Y = network.check_data(case.X, case.Y)
+    X, Y = check_data(network.specification, case.X, case.Y)
     assert X is case.X  # of the network's dtype already
     assert Y is case.Y
     assert ((Y > 0) & (Y < 1)).all()

@@ -15,6 +15,7 @@ from fastbp.kernels import fields
 from fastbp.memory import aligned_zeros
 from fastbp.optimizers import Adam
 from fastbp.simd import address, number_of, same_type
+from fastbp.specification import Specification
 
 SIZES = [3, 5, 2]
 
@@ -38,18 +39,18 @@ def jobs() -> dict[str, Job]:
                 sample_weight=weights, threads=2 if batch_size > 1 else 1,
                 gradient_clip_norm=1.0 if batch_size > 1 else None,
             )  # fmt: skip
-            run = kind(of, X, targets, plan)
+            run = kind(of.specification, of.theta, X, targets, plan)
             made[f"{kind.name} of {of.loss_name}{name}"] = run._make_job()
-        job = made["gradient" + name] = Job(network, fields.GRADIENT_ONLY, 2)
-        packing = Packing(network)
+        job = made["gradient" + name] = Job(network.specification, fields.GRADIENT_ONLY, 2)
+        packing = Packing(network.specification)
         job.set_data(X, Y, weights, shuffles=False)
         job.set_training(packing, aligned_zeros(packing.size, dtype), batch=6, biases=True)
-        job = made["loss" + name] = Job(network, fields.LOSS_ONLY, 1)
+        job = made["loss" + name] = Job(network.specification, fields.LOSS_ONLY, 1)
         job.use_theta(network.theta)
         job.set_data(X, Y, None, shuffles=False)
         job.set(fields.ROW_LOSSES, aligned_zeros(6, np.float64))
         job.lay_out(32, backward=True)
-        job = made["predict" + name] = Job(network, fields.PREDICT, 1)
+        job = made["predict" + name] = Job(network.specification, fields.PREDICT, 1)
         job.use_theta(network.theta)
         job.set_data(X, np.empty((6, 2), dtype), None, shuffles=False)
         job.lay_out(32, backward=False)
@@ -163,14 +164,14 @@ def test_the_table_says_what_the_kernels_read():
 @pytest.mark.parametrize("field", [fields.BATCH, fields.N_RATES, fields.X_ROW, fields.END])
 @pytest.mark.parametrize("value", [1.0, np.float64(1), None, "1", np.zeros(3), [1]], ids=str)
 def test_a_number_is_an_integer(field, value):
-    job = Job(fastbp.Network(SIZES), fields.TRAIN, 1)
+    job = Job(Specification(SIZES), fields.TRAIN, 1)
     with pytest.raises(TypeError):
         job.set(field, value)
 
 
 @pytest.mark.parametrize("field", [fields.W, fields.B, fields.WT])
 def test_an_address_of_a_boundary_cannot_be_set_as_a_number(field):
-    job = Job(fastbp.Network(SIZES), fields.TRAIN, 1)
+    job = Job(Specification(SIZES), fields.TRAIN, 1)
     with pytest.raises(TypeError, match="is an address"):
         job.set_of(0, field, 12345)
 
@@ -178,7 +179,7 @@ def test_an_address_of_a_boundary_cannot_be_set_as_a_number(field):
 @pytest.mark.parametrize(("at", "size"), [(0, 26), (20, 6), (-1, 3), (26, 0), (3, -4), (30, -10)])
 def test_a_boundary_points_to_elements_that_there_are(at, size):
     network = fastbp.Network(SIZES, bias="none")
-    job = Job(network, fields.LOSS_ONLY, 1)
+    job = Job(network.specification, fields.LOSS_ONLY, 1)
     job.use_theta(network.theta)
     assert network.theta.size == 25
     job.point(0, fields.W, fields.THETA, 10, 15)
@@ -189,7 +190,7 @@ def test_a_boundary_points_to_elements_that_there_are(at, size):
 
 
 def test_rates_and_items_are_counted_where_they_are_handed_over():
-    job = Job(fastbp.Network(SIZES), fields.TRAIN, 1)
+    job = Job(Specification(SIZES), fields.TRAIN, 1)
     job.set(fields.RATES, np.zeros(7))
     job.set(fields.ITEMS, np.zeros(6, np.int64))
     assert (job[fields.N_RATES], job[fields.N_ITEMS]) == (7, 2)
@@ -229,7 +230,7 @@ def test_X_may_have_strides_but_no_other_type_or_shape(X):
 
 def test_theta_must_have_room_for_whole_vectors():
     network = fastbp.Network(SIZES)
-    job = Job(network, fields.LOSS_ONLY, 1)
+    job = Job(network.specification, fields.LOSS_ONLY, 1)
     with pytest.raises(TypeError, match="theta has no room after it"):
         job.use_theta(np.zeros(network.theta.size))
 
@@ -263,5 +264,5 @@ def test_inputs_of_another_type_or_order_do_not_compile(X):
 @pytest.mark.parametrize(("n_rows", "n_columns"), [(3, 3), (5, 3), (4, 2), (4, 4), (0, 3)])
 def test_inputs_of_another_shape_leave_the_outputs_as_they_are(n_rows, n_columns):
     network, out = fastbp.Network(SIZES), np.full((4, 2), 7.0)
-    assert not Predictor(network)(np.ones((n_rows, n_columns)), out)
+    assert not Predictor(network.specification, network.theta)(np.ones((n_rows, n_columns)), out)
     assert (out == 7).all()

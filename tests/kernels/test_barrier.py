@@ -11,6 +11,7 @@ from numba import njit
 
 import fastbp
 from fastbp import calls
+from fastbp.checks import check_data
 from fastbp.engine import team
 from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.engine.layered_run import LayeredRun
@@ -202,7 +203,9 @@ def test_changes_of_pace_change_no_bit(monkeypatch):
     thetas = []
     for turns in ([2], [1, 2, 2, 1], [1]):
         network = make("labels")
-        run_ = LayeredRun(network, *network.check_data(X, labels), PLAN)
+        run_ = LayeredRun(
+            network.specification, network.theta, *check_data(network.specification, X, labels), PLAN
+        )
         for i in range(12):
             n_threads = turns[i % len(turns)]
             monkeypatch.setattr(run_._pace, "threads", lambda n=n_threads: n)

@@ -9,6 +9,7 @@ from llvmlite import binding, ir
 import fastbp
 from fastbp import reference
 from fastbp._jit import kernel
+from fastbp.checks import check_data
 from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.engine.layered_run import LayeredRun, OnlineRun
 from fastbp.kernels import floating_point
@@ -51,9 +52,9 @@ def run(kind, dtype: str, steps: int, **options) -> LayeredRun:
     network.theta[:] = generator.normal(size=network.theta.size)
     network.biases[0][:12] = -100
     network.weights[1][:12] = np.finfo(dtype).smallest_normal * 4
-    X, Y = network.check_data(X, Y)
+    X, Y = check_data(network.specification, X, Y)
     plan = make_kernel_options(len(X), steps=steps, epochs=None, seed=0, **options)
-    done = kind(network, X, Y, plan)
+    done = kind(network.specification, network.theta, X, Y, plan)
     done.advance(steps)
     return done
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastbp import SGD
 from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE, Case
+from fastbp.checks import check_data
 from fastbp.engine import fused222_run as training
 from fastbp.engine.fused222_run import Fused222Run
 from fastbp.engine.kernel_options import make_kernel_options
@@ -16,10 +18,8 @@ from tests.conftest import train
 
 
 def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int = 0) -> Fused222Run:
-    from fastbp import SGD
-
     network = case.network()
-    X, Y = network.check_data(case.X, case.Y)
+    X, Y = check_data(network.specification, case.X, case.Y)
     plan = make_kernel_options(
         len(X),
         epochs=None,
@@ -31,7 +31,7 @@ def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int
         seed=seed,
         math=math,
     )
-    return Fused222Run(network, X, Y, plan)
+    return Fused222Run(network.specification, network.theta, X, Y, plan)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

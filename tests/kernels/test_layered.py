@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 import fastbp
 from fastbp import activations, losses, reference
 from fastbp.benchmark.cases import CASES
+from fastbp.checks import check_data
 from fastbp.engine import job
 from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.engine.layered_run import LayeredRun, OnlineRun
@@ -119,7 +120,7 @@ def test_optimizers_follow_pytorch(trajectory):
     run = None
     for steps, theta in zip(trajectory.steps, trajectory.thetas, strict=True):
         if run is None:
-            X, Y = network.check_data(problem["X"], problem["Y"])
+            X, Y = check_data(network.specification, problem["X"], problem["Y"])
             plan = make_kernel_options(
                 len(X),
                 epochs=None,
@@ -128,7 +129,7 @@ def test_optimizers_follow_pytorch(trajectory):
                 optimizer=trajectory.optimizer,
                 shuffle=False,
             )
-            run = LayeredRun(network, X, Y, plan)
+            run = LayeredRun(network.specification, network.theta, X, Y, plan)
         run.advance(steps)
         done += 1
         assert_allclose(run.theta, theta, rtol=1e-10, atol=1e-12)
@@ -159,7 +160,7 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
     runs = []
     for stops in ([60], [*sorted(cuts), 60]):
         network = task.network()
-        X, Y = network.check_data(*task.samples())
+        X, Y = check_data(network.specification, *task.samples())
         plan = make_kernel_options(
             len(X),
             epochs=None,
@@ -169,7 +170,7 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
             seed=1,
             dropout=dropout,
         )
-        run = LayeredRun(network, X, Y, plan)
+        run = LayeredRun(network.specification, network.theta, X, Y, plan)
         for stop in stops:
             run.advance(stop)
         runs.append(run)
@@ -326,13 +327,13 @@ def test_padding_stays_zero_and_finite(hidden):
     """Widths that are no whole vectors, and one whose rows are set apart so that they do not alias."""
     task = Task((5, 256, 3, 2), hidden, n_samples=20)
     network, (X, Y) = task.network(), task.samples()
-    X, Y = network.check_data(X, Y)
+    X, Y = check_data(network.specification, X, Y)
     for batch_size, kind in ((4, LayeredRun), (1, OnlineRun)):
         optimizer = fastbp.Adam(0.01) if batch_size > 1 else fastbp.SGD(0.01)
         plan = make_kernel_options(
             len(X), epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0
         )
-        run = kind(network, X, Y, plan)
+        run = kind(network.specification, network.theta, X, Y, plan)
         run.advance(plan.n_steps)
         assert np.isfinite(run.theta).all()
         run._packing.pack(np.zeros_like(run.theta), run.parameters)

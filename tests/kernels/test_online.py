@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import activations, losses
+from fastbp.checks import check_data
 from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.engine.layered_run import OnlineRun
 from fastbp.kernels.online import NARROW_HIDDEN
@@ -110,7 +111,7 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
     runs = []
     for stops in ([60], [*sorted(cuts), 60]):
         network = task.network()
-        X, Y = network.check_data(*task.samples())
+        X, Y = check_data(network.specification, *task.samples())
         optimizer = fastbp.SGD(fastbp.schedules.ExponentialDecay(0.1, 0.9))
         plan = make_kernel_options(
             len(X),
@@ -121,7 +122,7 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
             shuffle=shuffle,
             seed=1,
         )
-        run = OnlineRun(network, X, Y, plan)
+        run = OnlineRun(network.specification, network.theta, X, Y, plan)
         for stop in stops:
             run.advance(stop)
         runs.append(run)

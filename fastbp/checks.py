@@ -1,0 +1,129 @@
+"""Checks of data: X, Y, sample weights and threads, made into what kernels can take, or refused."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.errors import DataError, ShapeError, check_integer
+from fastbp.losses import check_targets
+from fastbp.specification import Specification
+
+STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
+"""Types of X that kernels read as they are."""
+
+BLOCK_BYTES = 2**23
+"""How much of an array is looked at together when it is checked."""
+
+
+@np.errstate(all="ignore")
+def check_X(specification: Specification, X: ArrayLike) -> np.ndarray:
+    """Return X as an array whose rows kernels can read, or say what is wrong.
+
+    Arrays of float32, float64 and uint8 stay what they are; kernels convert them row by row.
+    """
+    return _as_matrix("X", X, specification.n_inputs, "features", specification.dtype)
+
+
+@np.errstate(all="ignore")
+def check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return X as `check_X` does, and Y as a C-contiguous array of the network's dtype or of labels.
+
+    Arrays that are so already are not copied.
+    """
+    X = check_X(specification, X)
+    Y = _as_array("Y", Y)
+    if specification.loss_name != "categorical_cross_entropy" or Y.ndim != 1:  # else, class labels
+        Y = _as_matrix("Y", Y, specification.n_outputs, "outputs", specification.dtype)
+        Y = np.require(Y, specification.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    Y = check_targets(specification.loss_name, Y, specification.n_outputs)
+    if len(X) != len(Y):
+        raise ShapeError(f"X has {len(X)} samples and Y has {len(Y)}; they must have as many")
+    return X, Y
+
+
+def _as_array(name: str, data: ArrayLike) -> np.ndarray:
+    if hasattr(data, "tocsr"):
+        raise DataError(f"{name} is a sparse matrix; pass a dense one: {name}.toarray()")
+    if np.ma.is_masked(data):
+        raise DataError(f"{name} has masked values; fill them, or leave their rows out")
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"{name} is not rectangular: {error}") from error
+
+
+def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.dtype) -> np.ndarray:
+    array = _as_array(name, data)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} has dtype {array.dtype}, and must hold real numbers")
+    if array.ndim != 2:
+        raise ShapeError(f"{name} has shape {array.shape}, and must be 2-D: (n_samples, n_{what})")
+    if array.shape[1] != n_columns:
+        raise ShapeError(f"{name} has {array.shape[1]} {what}, and this network takes {n_columns}")
+    if len(array) == 0:
+        raise DataError(f"{name} is empty: it must have at least one sample")
+    _check_finite(name, array, dtype)
+    readable = array.dtype in STREAMED and array.dtype.isnative and array.flags.aligned
+    if not readable or any(stride % array.itemsize for stride in array.strides):
+        array = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    return array
+
+
+def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Say what is not finite, or would not be in `dtype`; look at a few megabytes at a time."""
+    if array.dtype.kind != "f":
+        return
+    largest = np.finfo(dtype).max
+    rows = max(1, BLOCK_BYTES // (array.shape[1] * array.itemsize))
+    found, n_found = None, 0
+    for start in range(0, len(array), rows):
+        block = array[start : start + rows]
+        if not (-largest <= block.min() and block.max() <= largest):  # NaN neither
+            bad = np.argwhere(~(np.abs(block) <= largest))
+            found = found or (start + bad[0][0], bad[0][1])
+            n_found += len(bad)
+    if found:
+        value = array[found]
+        reason = "must be finite" if not np.isfinite(value) else f"is too large for {dtype}"
+        raise DataError(f"{name}[{found[0]}, {found[1]}] is {value}, and {reason} ({n_found} such values)")
+
+
+def check_threads(threads: int | None) -> int | None:
+    """Return `threads` if it may be a number of threads, or say what it may be."""
+    return None if threads is None else check_integer("threads", threads, 1)
+
+
+WEIGHT_RATIO = 2.0**1000
+"""What the largest sample weight may be of the smallest one above 0."""
+
+
+@np.errstate(all="ignore")
+def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray | None:
+    """Return sample weights as a C-contiguous float64 array, or say what is wrong.
+
+    Only the ratios of weights count. All are multiplied by a power of 2 that brings the largest to between
+    1/2 and 1, so that no sum of theirs leaves float64's range; that changes no bit of a result.
+    """
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight)
+    if weights.shape != (n_samples,):
+        raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
+    if weights.dtype.kind not in "fiub":
+        raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
+    converted = weights.astype(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(converted) & (converted >= 0)))
+    if len(wrong):
+        raise DataError(
+            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite float64 of at least 0"
+        )
+    if not converted.any():
+        raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
+    largest = converted.max()
+    scaled = np.ldexp(converted, -np.frexp(largest)[1])
+    lost = np.flatnonzero((scaled < 1 / WEIGHT_RATIO) & (converted > 0))
+    if len(lost):
+        raise DataError(
+            f"sample_weight[{lost[0]}] is {weights[lost[0]]}, and the largest is {largest}; "
+            f"that may be at most {WEIGHT_RATIO:.1e} times the smallest one above 0"
+        )
+    return scaled
