@@ -5,7 +5,6 @@ them in turns, to be compared with each other.
 """
 
 import pytest
-from threadpoolctl import threadpool_limits
 
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, UnavailableError
@@ -27,10 +26,9 @@ def test_training(benchmark, case, contender, record_property):
         train = contender.prepare(case.with_dtype(contender.dtype))
     except UnavailableError as error:
         pytest.skip(str(error))
-    with threadpool_limits(1):
-        references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
-        assert difference(train, references, RTOL[contender.dtype]) == ""
-        benchmark(train, steps)
+    references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
+    assert difference(train, references, RTOL[contender.dtype]) == ""
+    benchmark(train, steps)
     benchmark.extra_info["steps_per_call"] = steps
     if benchmark.enabled:
         benchmark.extra_info["ns_per_step"] = benchmark.stats.stats.median / steps * 1e9

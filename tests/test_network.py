@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastbp import DataError, Network, OptionError, ShapeError, reference
-from fastbp import checks
+from fastbp import DataError, Network, OptionError, ShapeError, checks, reference
 from fastbp.initializers import NAMES
 
 SIZES = [(1, 1), (2, 2, 2), (3, 1, 4), (2, 5, 3, 1), (4, 2)]

@@ -21,6 +21,11 @@ EXTRAS = PROJECT["optional-dependencies"]
 IMPORTED = {"scikit-learn": "sklearn"}
 """Packages that are imported under another name."""
 
+TOOLS = {
+    "hatchling", "import-linter", "mypy", "pytest-benchmark", "pytest-xdist", "ruff", "types-tabulate"
+}  # fmt: skip
+"""What is called by its command, or used without an import."""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
@@ -77,7 +82,9 @@ def test_everything_that_is_required_is_imported_and_the_other_way_round():
     assert used - sys.stdlib_module_names - {"fastbp", "llvmlite", "numpy"} <= core | optional
     assert set(EXTRAS) == {"all", "bench", "data", "dev", "peers", "plot"}
     assert EXTRAS["all"] == ["fastbp[bench,data,plot]"]
-    assert packages(EXTRAS["peers"]) <= imported_by(ROOT / "bench") | imported_by(ROOT / "tests")
+    developers = set.union(*(imported_by(ROOT / folder) for folder in ("bench", "examples", "tests")))
+    assert packages([*EXTRAS["dev"], *EXTRAS["peers"]]) - TOOLS <= developers
+    assert not packages(EXTRAS["dev"]) & packages(EXTRAS["peers"])  # one version, in one place
 
 
 def test_every_package_is_required_in_a_version_or_newer_and_numba_below_one_that_may_differ_inside():

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fastbp.benchmark.cases import Case
 from fastbp.benchmark.contenders import PYTHON_LOCALS, C, Contender, Train, UnavailableError
@@ -95,24 +94,23 @@ def compare(
     references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
     results: dict[Contender, Result] = {}
     trains: dict[Contender, Train] = {}
-    with threadpool_limits(1):  # NumPy's BLAS: every contender gets one core
-        for contender in contenders:
-            progress(f"{case.name}: checking {contender}")
-            try:
-                train = contender.prepare(case.with_dtype(contender.dtype))
-            except UnavailableError as error:
-                results[contender] = Result(contender, "skipped", str(error))
-                continue
-            reason = difference(train, references, RTOL[contender.dtype])
-            if reason:
-                results[contender] = Result(contender, "wrong", reason)
-            else:
-                trains[contender] = train
-        times = time_in_turns(
-            list(trains.values()),
-            protocol,
-            lambda done: progress(f"{case.name}: round {done + 1} of {protocol.rounds}"),
-        )
+    for contender in contenders:
+        progress(f"{case.name}: checking {contender}")
+        try:
+            train = contender.prepare(case.with_dtype(contender.dtype))
+        except UnavailableError as error:
+            results[contender] = Result(contender, "skipped", str(error))
+            continue
+        reason = difference(train, references, RTOL[contender.dtype])
+        if reason:
+            results[contender] = Result(contender, "wrong", reason)
+        else:
+            trains[contender] = train
+    times = time_in_turns(
+        list(trains.values()),
+        protocol,
+        lambda done: progress(f"{case.name}: round {done + 1} of {protocol.rounds}"),
+    )
     for contender, column in zip(trains, times.T, strict=True):
         results[contender] = Result(contender, "timed", ns_per_step=column)
     return Comparison(case, tuple(results[contender] for contender in contenders))
