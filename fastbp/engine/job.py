@@ -1,12 +1,11 @@
 """Makes the jobs of the layered kernel: lays out memory, chooses tiles, and hands over addresses.
 
 A kernel sees an address and nothing else of an array. So addresses are handed over in one place, `Job`, which
-compares every array with what `ARRAYS` says of its field.
+compares every array with what `fields.JOB` says of it.
 """
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -119,92 +118,33 @@ class Packing:
         return np.concatenate([part.ravel() for part in self.views(packed)])
 
 
-EVERY_MODE = (fields.TRAIN, fields.GRADIENT_ONLY, fields.LOSS_ONLY, fields.PREDICT)
-
-OWN, INT64, FLOAT64, UINT64 = None, np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint64)
-
-
-@dataclass(frozen=True)
-class Handed:
-    """What an array must be whose address is handed to a kernel.
-
-    Attributes
-    ----------
-    name : str
-    dtype : dtype or None
-        None is the network's own type.
-    least : function of a job
-        Elements that it has at least. What they depend on is set before the array.
-    written_in : tuple of int
-        The modes in which a kernel writes into it.
-    counted_in : int, optional
-        The field that says how many there are, each of `count_size` elements: it is set with the array.
-    """
-
-    name: str
-    dtype: np.dtype | None
-    least: "Callable[[Job], int]"
-    written_in: tuple[int, ...] = ()
-    counted_in: int | None = None
-    count_size: int = 1
-
-
-def _samples(job: "Job") -> int:
-    return job[fields.N_SAMPLES]
-
-
-def _packed(job: "Job") -> int:
-    return job[fields.N_PACKED]
-
-
-def _gradients(job: "Job") -> int:
-    return max(1, job[fields.N_GROUPS]) * job[fields.N_SLOTS] * _packed(job)
-
-
-def _records(job: "Job") -> int:
+def _n_records(job: "Job") -> int:
     """Return how many losses a run may record: one for every so many epochs, and the last one."""
-    steps = -(-job[fields.N_SAMPLES] // job[fields.BATCH])
-    return max(1, -(-job[fields.END] // (steps * job[fields.RECORD_EVERY])))
+    steps = -(-job["n_samples"] // job["batch_size"])
+    return max(1, -(-job["n_steps"] // (steps * job["record_every"])))
 
 
-ARRAYS = {
-    fields.T: Handed(
-        "T", OWN, lambda job: _samples(job) * job.of(job.n_layers, fields.SIZE), (fields.PREDICT,)
-    ),
-    fields.LABELS: Handed("LABELS", INT64, _samples),
-    fields.WEIGHTS: Handed("WEIGHTS", FLOAT64, _samples),
-    fields.ORDER: Handed(
-        "ORDER", INT64, lambda job: _samples(job) if job[fields.SHUFFLES] else 0, EVERY_MODE
-    ),
-    fields.THETA: Handed("THETA", OWN, _packed, (fields.TRAIN,)),
-    fields.TRANSPOSES: Handed("TRANSPOSES", OWN, lambda job: 0, (fields.TRAIN, fields.GRADIENT_ONLY)),
-    fields.STATE_1: Handed("STATE_1", OWN, _packed, EVERY_MODE),
-    fields.STATE_2: Handed("STATE_2", OWN, _packed, EVERY_MODE),
-    fields.GRADIENT: Handed("GRADIENT", OWN, _gradients, EVERY_MODE),
-    fields.WORK: Handed("WORK", OWN, lambda job: job[fields.WORK_SIZE] * job[fields.N_THREADS], EVERY_MODE),
-    fields.ZEROS: Handed("ZEROS", OWN, lambda job: max(padded(n, job.dtype.itemsize) for n in job.sizes)),
-    fields.ROW_LOSSES: Handed(
-        "ROW_LOSSES",
-        FLOAT64,
-        lambda job: _samples(job) if job[fields.MODE] == fields.LOSS_ONLY else job[fields.BATCH],
-        EVERY_MODE,
-    ),
-    fields.RATES: Handed("RATES", FLOAT64, lambda job: 1, counted_in=fields.N_RATES),
-    fields.COUNTERS: Handed("COUNTERS", INT64, lambda job: fields.N_COUNTERS, EVERY_MODE),
-    fields.TOTALS: Handed("TOTALS", FLOAT64, lambda job: fields.N_TOTALS, EVERY_MODE),
-    fields.LOSSES: Handed("LOSSES", FLOAT64, _records, EVERY_MODE),
-    fields.GENERATOR: Handed("GENERATOR", UINT64, lambda job: 2, EVERY_MODE),
-    fields.NUMBERS: Handed("NUMBERS", FLOAT64, lambda job: fields.N_NUMBERS, EVERY_MODE),
-    fields.HYPER: Handed("HYPER", FLOAT64, lambda job: N_HYPERPARAMETERS),
-    fields.CONSTANTS: Handed("CONSTANTS", FLOAT64, lambda job: N_STEP_CONSTANTS, EVERY_MODE),
-    fields.SHARED: Handed("SHARED", INT64, lambda job: N_SHARED, EVERY_MODE),
-    fields.ITEMS: Handed(
-        "ITEMS", INT64, lambda job: 1, counted_in=fields.N_ITEMS, count_size=fields.N_ITEM_FIELDS
-    ),
+DIMENSIONS: dict[str, Callable[["Job"], int]] = {
+    "n_inputs": lambda job: job.sizes[0],
+    "n_outputs": lambda job: job.sizes[-1],
+    "n_ordered": lambda job: job["n_samples"] if job["shuffles"] else 0,
+    "n_generators": lambda job: 2,
+    "n_parameters": lambda job: job["n_packed"],
+    "n_transposes": lambda job: 0,  # `point` checks what kernels read of them
+    "n_gradients": lambda job: max(1, job["n_groups"]) * job["n_partial_sums"],
+    "widest": lambda job: max(padded(n, job.dtype.itemsize) for n in job.sizes),
+    "n_row_losses": lambda job: job["n_samples" if job["mode"] == fields.LOSS_ONLY else "batch_size"],
+    "n_records": _n_records,
+    "n_rates": lambda job: 1,  # they are counted where they are handed over, as are the items
+    "n_items": lambda job: 1,
+    "n_hyperparameters": lambda job: N_HYPERPARAMETERS,
+    "n_step_constants": lambda job: N_STEP_CONSTANTS,
+    "n_shared": lambda job: N_SHARED,
 }
-"""The fields of a job that hold an address, `X` aside, which may be of several types and in any order."""
+"""The dimensions in the shapes of `fields.JOB` that are no fields, or of which the array may have more."""
 
-ADDRESSES_OF_A_BOUNDARY = {fields.W: "W", fields.B: "B", fields.WT: "WT"}
+COUNTED = {"rates": "n_rates", "items": "n_items"}
+"""The fields that say how many elements an array has: they are set with it."""
 
 
 class Job:
@@ -216,56 +156,76 @@ class Job:
         self._has_bias, self._row_work = specification.has_bias, row_work(specification)
         self.dtype: np.dtype = specification.dtype
         self.n_layers: int = len(self.sizes) - 1
-        n_integers = fields.N_FIELDS + len(self.sizes) * fields.N_BOUNDARY_FIELDS
+        n_integers = len(fields.JOB) + len(self.sizes) * len(fields.BOUNDARY)
         self.integers = aligned_zeros(n_integers, np.int64)
         self.address = self.integers.ctypes.data
-        self.arrays: dict[int, np.ndarray] = {}
+        self.arrays: dict[str, np.ndarray] = {}
         self.empty = np.empty((0, 1), self.dtype)
-        self.set(fields.MODE, mode)
-        self.set(fields.N_LAYERS, self.n_layers)
-        self.set(fields.N_THREADS, n_threads)
-        self.set(fields.LOSS, losses.CODES[specification.loss_name])
-        self.set(fields.SHARED, np.zeros(N_SHARED, np.int64))
-        self.set(fields.COUNTERS, np.zeros(fields.N_COUNTERS, np.int64))
-        self.set(fields.TOTALS, np.zeros(fields.N_TOTALS))
-        self.set(fields.NUMBERS, np.zeros(fields.N_NUMBERS))
+        self.set("mode", mode)
+        self.set("n_layers", self.n_layers)
+        self.set("n_threads", n_threads)
+        self.set("loss", losses.CODES[specification.loss_name])
+        self.set("shared", np.zeros(N_SHARED, np.int64))
+        self.set("counters", np.zeros(len(fields.COUNTERS), np.int64))
+        self.set("totals", np.zeros(len(fields.TOTALS)))
+        self.set("numbers", np.zeros(len(fields.NUMBERS)))
         widest = max(padded(n, self.dtype.itemsize) for n in self.sizes)
-        self.set(fields.ZEROS, aligned_zeros(widest, self.dtype))
+        self.set("zeros", aligned_zeros(widest, self.dtype))
         for boundary, (size, name) in enumerate(zip(self.sizes, names, strict=True)):
-            self.set_of(boundary, fields.SIZE, size)
+            self.set_of(boundary, "size", size)
             if name is not None:
-                self.set_of(boundary, fields.CODE, activations.CODES[name])
+                self.set_of(boundary, "activation", activations.CODES[name])
 
-    def __getitem__(self, field: int) -> int:
+    def __getitem__(self, name: str) -> int:
         """Return a field's number."""
-        return int(self.integers[field])
+        return int(self.integers[fields.place_in_job(name)])
 
-    def set(self, field: int, value: int | np.ndarray | None) -> None:
+    def set(self, name: str, value: int | np.ndarray | None) -> None:
         """Set a field to a number, or to the address of an array that the job keeps alive.
 
         Raises
         ------
         TypeError
-            If the array, or None for no array, is not what `ARRAYS` says.
+            If the array, or None for no array, is not what `fields.JOB` says.
         """
-        wanted = ARRAYS.get(field)
-        if wanted is None and field != fields.X:
-            self.integers[field] = operator.index(value)  # type: ignore[arg-type]
-            if field == fields.N_THREADS and fields.WORK in self.arrays:
-                self.set(fields.WORK, self.arrays[fields.WORK])  # there must be a work area for each
+        place = fields.place_in_job(name)
+        if not fields.JOB[name].is_address:
+            self.integers[place] = operator.index(value)  # type: ignore[arg-type]
+            if name == "n_threads" and "work" in self.arrays:
+                self.set("work", self.arrays["work"])  # there must be a work area for each
         elif value is None:
-            self.arrays.pop(field, None)
-            self.integers[field] = 0
+            self.arrays.pop(name, None)
+            self.integers[place] = 0
         else:
-            array = self._checked_X(value) if wanted is None else self._checked(wanted, value)
-            if wanted is not None and wanted.counted_in is not None:
-                self.integers[wanted.counted_in] = array.size // wanted.count_size
-            self.arrays[field] = array
-            self.integers[field] = array.ctypes.data
+            array = self._checked_X(value) if name == "X" else self._checked(name, value)
+            if name in COUNTED:
+                size = len(fields.RECORDS.get(fields.JOB[name].type, "1"))
+                self.integers[fields.place_in_job(COUNTED[name])] = array.size // size
+            self.arrays[name] = array
+            self.integers[place] = array.ctypes.data
 
-    def _checked(self, wanted: Handed, array: object) -> np.ndarray:
-        is_written = self[fields.MODE] in wanted.written_in
-        return check_array(wanted.name, array, wanted.dtype or self.dtype, is_written, wanted.least(self))
+    def element_type(self, name: str) -> np.dtype:
+        """Return the type of the numbers whose address a field holds."""
+        kind = fields.JOB[name].type
+        if kind == fields.OWN:
+            return self.dtype
+        return np.dtype(fields.element_type(kind) if kind in fields.RECORDS else kind.rstrip("*"))
+
+    def least(self, name: str) -> int:
+        """Return how many numbers an array must have at least."""
+        field = fields.JOB[name]
+        n = len(fields.RECORDS.get(field.type, "1"))
+        for dimension in field.shape:
+            n *= DIMENSIONS[dimension](self) if dimension in DIMENSIONS else self[dimension]
+        return n
+
+    def is_written(self, name: str) -> bool:
+        """Whether kernels write into an array, in a job of this mode."""
+        writers = fields.JOB[name].written_by
+        return fields.KERNEL in writers or self["mode"] in writers
+
+    def _checked(self, name: str, array: object) -> np.ndarray:
+        return check_array(name, array, self.element_type(name), self.is_written(name), self.least(name))
 
     def _checked_X(self, X: object) -> np.ndarray:
         """Return X if kernels can read every row by its strides."""
@@ -273,36 +233,32 @@ class Job:
             isinstance(X, np.ndarray)
             and (X.dtype == self.dtype or X.dtype in READABLE)
             and X.flags.aligned
-            and X.shape == (self[fields.N_SAMPLES], self.sizes[0])
+            and X.shape == (self["n_samples"], self.sizes[0])
             and all(stride % X.itemsize == 0 for stride in X.strides)
         ):
             return X
         raise TypeError(f"X is {_described(X)}, which no kernel can read")
 
-    def set_of(self, boundary: int, field: int, value: int) -> None:
+    def set_of(self, boundary: int, name: str, value: int) -> None:
         """Set a number of a boundary."""
-        if field in ADDRESSES_OF_A_BOUNDARY:
-            raise TypeError(f"{ADDRESSES_OF_A_BOUNDARY[field]} of a boundary is an address: see `point`")
-        self.integers[self._place(boundary, field)] = operator.index(value)
+        if fields.BOUNDARY[name].is_address:
+            raise TypeError(f"{name} of a boundary is an address: see `point`")
+        self.integers[fields.place_in_job(name, boundary)] = operator.index(value)
 
-    def point(self, boundary: int, field: int, holder: int, at: int, size: int) -> None:
-        """Set W, B or WT of a boundary to the address of `size` elements from `at` on, of a field's array."""
+    def point(self, boundary: int, name: str, holder: str, at: int, size: int) -> None:
+        """Set W, b or WT of a boundary to the address of `size` elements from `at` on, of a field's array."""
         array = self.arrays[holder]
-        if field not in ADDRESSES_OF_A_BOUNDARY or not 0 <= at <= at + size <= array.size:
-            name = ADDRESSES_OF_A_BOUNDARY.get(field, "what is a number")
+        if not (fields.BOUNDARY[name].is_address and 0 <= at <= at + size <= array.size):
             raise TypeError(
                 f"{name} of boundary {boundary} cannot point to elements {at} to {at + size} of "
-                f"{ARRAYS[holder].name}, which has {array.size}"
+                f"{holder}, which has {array.size}"
             )
-        self.integers[self._place(boundary, field)] = self.integers[holder] + at * array.itemsize
+        address = self[holder] + at * array.itemsize
+        self.integers[fields.place_in_job(name, boundary)] = address
 
-    @staticmethod
-    def _place(boundary: int, field: int) -> int:
-        return fields.N_FIELDS + boundary * fields.N_BOUNDARY_FIELDS + field
-
-    def of(self, boundary: int, field: int) -> int:
+    def of(self, boundary: int, name: str) -> int:
         """Return an integer of a boundary."""
-        return int(self.integers[self._place(boundary, field)])
+        return int(self.integers[fields.place_in_job(name, boundary)])
 
     # --- data --------------------------------------------------------------------------------------------
 
@@ -322,35 +278,35 @@ class Job:
         own = X.dtype == self.dtype
         row, step = (stride // X.itemsize for stride in X.strides)
         direct = own and (singly or not shuffles) and (step == 1 or X.shape[1] == 1)
-        self.set(fields.N_SAMPLES, len(X))
-        self.set(fields.X, X)
-        self.set(fields.X_KIND, fields.X_OWN if own else X_KINDS[X.dtype.name])
-        self.set(fields.X_ROW, row)
-        self.set(fields.X_STEP, step)
-        self.set(fields.DIRECT, direct)
-        self.set(fields.SHUFFLES, shuffles)
-        self.set_of(0, fields.A_ROW, row if direct else padded(X.shape[1], self.dtype.itemsize))
+        self.set("n_samples", len(X))
+        self.set("X", X)
+        self.set("X_kind", fields.X_OWN if own else X_KINDS[X.dtype.name])
+        self.set("X_row", row)
+        self.set("X_column", step)
+        self.set("X_in_place", direct)
+        self.set("shuffles", shuffles)
+        self.set_of(0, "row", row if direct else padded(X.shape[1], self.dtype.itemsize))
         if Y is not None:
-            self.set(fields.LABELS if Y.ndim == 1 else fields.T, Y)
-        self.set(fields.WEIGHTS, weights)
+            self.set("labels" if Y.ndim == 1 else "Y", Y)
+        self.set("weights", weights)
 
     # --- parameters --------------------------------------------------------------------------------------
 
     def use_theta(self, theta: np.ndarray) -> None:
         """Compute with parameters laid out as `Network.theta`, without a copy: forward only."""
-        self.set(fields.THETA, theta)
+        self.set("theta", theta)
         if room_after(theta) < LINE:
             raise TypeError("theta has no room after it: its last row is loaded in whole vectors")
         start = 0
         for layer, (n_in, n_out) in enumerate(pairwise(self.sizes)):
-            self.point(layer, fields.W, fields.THETA, start, n_in * n_out)
-            self.set_of(layer, fields.W_ROW, n_out)
+            self.point(layer, "W", "theta", start, n_in * n_out)
+            self.set_of(layer, "W_row", n_out)
             start += n_in * n_out
             if self._has_bias:
-                self.point(layer, fields.B, fields.THETA, start, n_out)
+                self.point(layer, "b", "theta", start, n_out)
                 start += n_out
             else:
-                self.point(layer, fields.B, fields.ZEROS, 0, n_out)
+                self.point(layer, "b", "zeros", 0, n_out)
 
     def use_packed(self, packing: Packing, packed: np.ndarray) -> None:
         """Compute with packed parameters, which nobody else changes from then on, and their transposes."""
@@ -361,26 +317,26 @@ class Job:
             for (_, n_out), row in zip(packing.shapes, turned_rows, strict=True)
         ]
         turned = aligned_zeros(sum(turned_sizes[1:]), self.dtype)
-        self.set(fields.N_PACKED, packing.size)
-        self.set(fields.THETA, packed)
-        self.set(fields.TRANSPOSES, turned)
+        self.set("n_packed", packing.size)
+        self.set("theta", packed)
+        self.set("transposes", turned)
         at = 0
         for layer in range(self.n_layers):
             w_at, b_at = packing.w_at[layer], packing.b_at[layer]
-            self.set_of(layer, fields.W_AT, w_at)
-            self.set_of(layer, fields.B_AT, b_at)
-            self.point(layer, fields.W, fields.THETA, w_at, b_at - w_at)
-            self.set_of(layer, fields.W_ROW, packing.rows[layer])
+            self.set_of(layer, "W_at", w_at)
+            self.set_of(layer, "b_at", b_at)
+            self.point(layer, "W", "theta", w_at, b_at - w_at)
+            self.set_of(layer, "W_row", packing.rows[layer])
             if packing.has_bias:
-                self.point(layer, fields.B, fields.THETA, b_at, padded(packing.shapes[layer][1], itemsize))
+                self.point(layer, "b", "theta", b_at, padded(packing.shapes[layer][1], itemsize))
             else:
-                self.point(layer, fields.B, fields.ZEROS, 0, packing.shapes[layer][1])
+                self.point(layer, "b", "zeros", 0, packing.shapes[layer][1])
             if packing.turned[layer]:
-                self.point(layer, fields.WT, fields.THETA, w_at, b_at - w_at)
-                self.set_of(layer, fields.WT_ROW, packing.rows[layer])
+                self.point(layer, "WT", "theta", w_at, b_at - w_at)
+                self.set_of(layer, "WT_row", packing.rows[layer])
             elif layer > 0:
-                self.point(layer, fields.WT, fields.TRANSPOSES, at, turned_sizes[layer])
-                self.set_of(layer, fields.WT_ROW, turned_rows[layer])
+                self.point(layer, "WT", "transposes", at, turned_sizes[layer])
+                self.set_of(layer, "WT_row", turned_rows[layer])
                 at += turned_sizes[layer]
         self._packing = packing
 
@@ -396,37 +352,37 @@ class Job:
             start, at = at, at + up(n, lanes(itemsize))
             return start
 
-        loss = self[fields.LOSS]
+        loss = self["loss"]
         rows = up(tile, kernels.ROWS_TOGETHER)
         for boundary in range(self.n_layers + 1):
-            size = self.of(boundary, fields.SIZE)
+            size = self.of(boundary, "size")
             if boundary == 0:
-                gathered = not self[fields.DIRECT]
-                self.set_of(0, fields.A_AT, room(rows * self.of(0, fields.A_ROW)) if gathered else 0)
+                gathered = not self["X_in_place"]
+                self.set_of(0, "a_at", room(rows * self.of(0, "row")) if gathered else 0)
                 continue
             row = padded(size, itemsize)
             last = boundary == self.n_layers
-            self.set_of(boundary, fields.A_ROW, row)
-            self.set_of(boundary, fields.A_AT, a_at := room(rows * row))
-            keeps_z = backward and (self.of(boundary, fields.CODE) in NEED_Z or (last and loss in FROM_Z))
-            self.set_of(boundary, fields.Z_AT, room(rows * row) if keeps_z else a_at)
+            self.set_of(boundary, "row", row)
+            self.set_of(boundary, "a_at", a_at := room(rows * row))
+            keeps_z = backward and (self.of(boundary, "activation") in NEED_Z or (last and loss in FROM_Z))
+            self.set_of(boundary, "z_at", room(rows * row) if keeps_z else a_at)
             if backward:
-                self.set_of(boundary, fields.D_AT, room(rows * row))
+                self.set_of(boundary, "delta_at", room(rows * row))
             if drops and not last:
-                self.set_of(boundary, fields.DROPPED_AT, room(rows * row))
-                self.set_of(boundary, fields.MASK_AT, room(rows * row))
-        self.set(fields.TILE, tile)
-        self.set(fields.DROPS, drops)
-        self.set(fields.RESTS_AT, room(rows + kernels.ROWS_TOGETHER))
+                self.set_of(boundary, "dropped_at", room(rows * row))
+                self.set_of(boundary, "mask_at", room(rows * row))
+        self.set("tile_rows", tile)
+        self.set("drops", drops)
+        self.set("row_sums_at", room(rows + kernels.ROWS_TOGETHER))
         block = lanes(itemsize) * (2 * lanes(itemsize) + BLOCK_VECTORS)
-        self.set(fields.SCRATCH_AT, room(max(scratch, block)))
-        self.set(fields.WORK_SIZE, at)
-        self.set(fields.WORK, aligned_zeros(at * self[fields.N_THREADS], self.dtype))
+        self.set("scratch_at", room(max(scratch, block)))
+        self.set("work_size", at)
+        self.set("work", aligned_zeros(at * self["n_threads"], self.dtype))
 
     def set_piece(self, rows: float) -> None:
         """Let one call of the kernel take about so many rows of a step: whole tiles, which change no bit."""
-        tile, groups = self[fields.TILE], max(1, self[fields.N_GROUPS])
-        self.set(fields.PIECE, up(int(rows / groups) + 1, tile))
+        tile, groups = self["tile_rows"], max(1, self["n_groups"])
+        self.set("chunk_rows", up(int(rows / groups) + 1, tile))
 
     def row_bytes(self) -> int:
         """Return what a row takes of a cache on its way through forward and backward pass."""
@@ -447,7 +403,7 @@ class Job:
             largest = max(largest, min(rows, n_in) * row)
             if biases:
                 items.append((layer, -1, 1))
-        self.set(fields.ITEMS, np.array(items, np.int64).reshape(-1))
+        self.set("items", np.array(items, np.int64).reshape(-1))
         return largest
 
     def set_training(
@@ -468,22 +424,22 @@ class Job:
             tile = min(batch, max(min(LARGE_TILE, large), cached))
         summed = kernels.SUMMED_ROWS if sequential else tile
         tiles = -(-(-(-batch // groups) if groups else batch) // summed)
-        fused = self[fields.MODE] == fields.TRAIN and not (groups or sequential or clips) and batch <= tile
+        fused = self["mode"] == fields.TRAIN and not (groups or sequential or clips) and batch <= tile
         slots = 0 if fused else tiles.bit_length()
-        self.set(fields.PIECE, batch)
-        self.set(fields.N_SLOTS, slots)
-        self.set(fields.BATCH, batch)
-        self.set(fields.N_GROUPS, groups)
-        self.set(fields.TRAINS_BIASES, biases)
-        self.set(fields.CLIPS, clips)
-        self.set(fields.SEQUENTIAL, sequential)
-        self.set(fields.GRADIENT, aligned_zeros(max(1, groups) * slots * packing.size, self.dtype))
-        self.set(fields.ROW_LOSSES, aligned_zeros(batch, np.float64))
-        self.set(fields.CONSTANTS, np.zeros(N_STEP_CONSTANTS))
-        self.set(fields.HYPER, np.zeros(N_HYPERPARAMETERS))
-        self.set(fields.RATES, np.zeros(1))
-        self.set(fields.RECORD_EVERY, 1)
-        self.set(fields.LOSSES, np.zeros(1))
+        self.set("chunk_rows", batch)
+        self.set("n_partial_sums", slots)
+        self.set("batch_size", batch)
+        self.set("n_groups", groups)
+        self.set("trains_biases", biases)
+        self.set("clips", clips)
+        self.set("sequential", sequential)
+        self.set("gradient", aligned_zeros(max(1, groups) * slots * packing.size, self.dtype))
+        self.set("row_losses", aligned_zeros(batch, np.float64))
+        self.set("constants", np.zeros(N_STEP_CONSTANTS))
+        self.set("hyper", np.zeros(N_HYPERPARAMETERS))
+        self.set("rates", np.zeros(1))
+        self.set("record_every", 1)
+        self.set("losses", np.zeros(1))
         self.lay_out(tile, backward=True, drops=drops, scratch=scratch)
 
 

@@ -38,6 +38,14 @@ def next_piece(rows: float, seconds: float) -> float:
     return rows * min(FASTEST_GROWTH, PIECE_SECONDS / max(seconds, 1e-9))
 
 
+STEP, POSITION, RECORDED = (fields.place("counters", name) for name in ("step", "position", "recorded"))
+EPOCH_LOSS = fields.place("totals", "epoch_loss")
+L2, CLIP_NORM, KEEP_PROBABILITY = (
+    fields.place("numbers", name) for name in ("l2", "clip_norm", "keep_probability")
+)
+"""Where these are in a run's arrays."""
+
+
 class LayeredRun:
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
@@ -70,9 +78,9 @@ class LayeredRun:
         self.order = np.arange(n_samples if self._shuffles else 0)
         self.generator = np.array([plan.generator_state] * 2, np.uint64)
         self.losses = np.zeros(1 + epochs // self._record_every)
-        self.totals = np.zeros(fields.N_TOTALS)
-        self.counters = np.zeros(fields.N_COUNTERS, np.int64)
-        self.counters[fields.POSITION] = -1
+        self.totals = np.zeros(len(fields.TOTALS))
+        self.counters = np.zeros(len(fields.COUNTERS), np.int64)
+        self.counters[POSITION] = -1
 
         work = 3 * plan.batch_size * specification.n_multiplications
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
@@ -86,12 +94,12 @@ class LayeredRun:
     @property
     def step(self) -> int:
         """Steps taken."""
-        return int(self.counters[fields.STEP])
+        return int(self.counters[STEP])
 
     @property
     def recorded(self) -> np.ndarray:
         """The mean losses of the epochs recorded so far."""
-        return self.losses[: self.counters[fields.RECORDED]]
+        return self.losses[: self.counters[RECORDED]]
 
     @property
     def recorded_steps(self) -> np.ndarray:
@@ -102,7 +110,7 @@ class LayeredRun:
     @property
     def epoch_loss(self) -> float:
         """The mean loss of the last epoch that ended."""
-        return float(self.totals[fields.EPOCH_LOSS])
+        return float(self.totals[EPOCH_LOSS])
 
     @property
     def theta(self) -> np.ndarray:
@@ -161,8 +169,8 @@ class LayeredRun:
             first = self.step
             stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
             rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
-            self._job.set(fields.RATES, rates)
-            self._job.set(fields.FIRST_STEP, first)
+            self._job.set("rates", rates)
+            self._job.set("first_step", first)
             self._run(self._job, stop, is_stopped)
             if self.step < stop:
                 return
@@ -222,20 +230,20 @@ class LayeredRun:
             sequential=plan.update == "sequential",
             drops=plan.dropout > 0,
         )
-        job.set(fields.OPTIMIZER, plan.optimizer.code)
-        job.set(fields.HYPER, plan.optimizer.hyperparameters())
-        for field, vector in zip((fields.STATE_1, fields.STATE_2), self.optimizer_state, strict=False):
+        job.set("optimizer", plan.optimizer.code)
+        job.set("hyper", plan.optimizer.hyperparameters())
+        for field, vector in zip(("state_1", "state_2"), self.optimizer_state, strict=False):
             job.set(field, vector)
-        numbers = job.arrays[fields.NUMBERS]
-        numbers[fields.L2], numbers[fields.CLIP_NORM] = plan.l2, plan.gradient_clip_norm
-        numbers[fields.KEEP_PROBABILITY] = 1 - plan.dropout
-        job.set(fields.ORDER, self.order)
-        job.set(fields.GENERATOR, self.generator)
-        job.set(fields.COUNTERS, self.counters)
-        job.set(fields.TOTALS, self.totals)
-        job.set(fields.RECORD_EVERY, self._record_every)
-        job.set(fields.END, plan.n_steps)
-        job.set(fields.LOSSES, self.losses)
+        numbers = job.arrays["numbers"]
+        numbers[L2], numbers[CLIP_NORM] = plan.l2, plan.gradient_clip_norm
+        numbers[KEEP_PROBABILITY] = 1 - plan.dropout
+        job.set("order", self.order)
+        job.set("generator", self.generator)
+        job.set("counters", self.counters)
+        job.set("totals", self.totals)
+        job.set("record_every", self._record_every)
+        job.set("n_steps", plan.n_steps)
+        job.set("losses", self.losses)
         return job
 
 
@@ -294,7 +302,7 @@ def loss(
         job = Job(specification, fields.LOSS_ONLY, team.n_threads)
         job.use_theta(theta)
         job.set_data(X[part], Y[part], None if weights is None else weights[part], shuffles=False)
-        job.set(fields.ROW_LOSSES, losses[part])
+        job.set("row_losses", losses[part])
         job.lay_out(job.cached_rows(), backward=True)
         team.run(job)
     return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
@@ -317,13 +325,13 @@ def gradient(
     job = Job(specification, fields.GRADIENT_ONLY, team.n_threads)
     job.set_data(X, Y, weights, shuffles=False)
     job.set_training(packing, packed, batch=len(X), biases=packing.has_bias)
-    counters, rows = job.arrays[fields.COUNTERS], 1.0
-    while counters[fields.STEP] < 1:  # piece by piece, so that Ctrl-C is answered
+    counters, rows = job.arrays["counters"], 1.0
+    while counters[STEP] < 1:  # piece by piece, so that Ctrl-C is answered
         started = time.perf_counter()
         job.set_piece(rows)
         team.run(job, 1)
         rows = next_piece(rows, time.perf_counter() - started)
-    return packing.unpack(job.arrays[fields.GRADIENT][: packing.size])
+    return packing.unpack(job.arrays["gradient"][: packing.size])
 
 
 def with_room(theta: np.ndarray) -> np.ndarray:
@@ -339,8 +347,8 @@ class Predictor:
     def __init__(self, specification: Specification, theta: np.ndarray):
         self._job = Job(specification, fields.PREDICT, 1)
         self._job.use_theta(theta)
-        self._job.set(fields.DIRECT, 1)
-        self._job.set_of(0, fields.A_ROW, specification.n_inputs)
+        self._job.set("X_in_place", 1)
+        self._job.set_of(0, "row", specification.n_inputs)
         self._job.lay_out(self._job.cached_rows(), backward=False)
 
     def __call__(self, X: np.ndarray, out: np.ndarray) -> bool:

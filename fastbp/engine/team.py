@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fastbp.calls import Call
-from fastbp.engine.job import Job, fields
+from fastbp.engine.job import Job
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.barrier import ABORT
 from fastbp.numba_internals import prepare
@@ -134,15 +134,15 @@ class Team:
         n_threads = n_threads or self.n_threads
         if n_threads > 1 and self._run_together(job, until, n_threads):
             return
-        job.set(fields.N_THREADS, 1)
+        job.set("n_threads", 1)
         kernels.layered(job.address, 0, until, job.empty, job.empty)
 
     @staticmethod
     def _run_together(job: Job, until: int, n_threads: int) -> bool:
         """Return False if there is a thread that cannot be started; nothing is done then."""
         prepare(kernels.layered, job.address, 0, until, job.empty, job.empty)
-        job.set(fields.N_THREADS, n_threads)
-        shared = job.arrays[fields.SHARED]
+        job.set("n_threads", n_threads)
+        shared = job.arrays["shared"]
         shared[:] = 0
         cores = _cores_beside_this()
         others = [Call(_take_part, job, thread, until, cores) for thread in range(1, n_threads)]

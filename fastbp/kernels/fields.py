@@ -1,178 +1,224 @@
-"""The job: one flat int64 array through which Python hands a kernel its addresses, sizes and options.
+"""What a job is made of: flat records through which Python hands a kernel its addresses, sizes and options.
 
-A kernel that takes twenty arrays pays microseconds for every call, because each is taken apart anew; one
-address costs nothing. So the arrays are taken apart once, when the job is made (`fastbp.engine.job`), and
-the object that made it keeps them alive.
+A kernel that takes twenty arrays needs microseconds for every call, because each one is unpacked anew; one
+address costs nothing. So the arrays are unpacked once, when the job is made (`fastbp.engine.job`), and the
+object that made it keeps them alive.
 
-Legend: boundary l = 0 .. L carries the activations between layers: boundary 0 is the input, L the
-output. Layer l leads from boundary l to l + 1. A *row* is the distance between two rows, in elements. What is
-called *at* counts elements from the start of a thread's work area, or of the packed vectors.
+A *record* is a block of numbers, eight bytes each, with names. These tables are the only place that says what
+the records hold. Kernels read them by name (`fastbp.kernels.records`), and a name or a type that is not
+in the table does not compile. Python compares every array with the table before it hands over the address.
+
+Legend: boundary l = 0 .. L carries the activations between layers: boundary 0 is the input, L the output.
+Layer l leads from boundary l to l + 1. A *row* is the distance between two rows, in elements. A field whose
+name ends in *_at* counts elements from the start of a thread's work area, or of the packed vectors.
 """
 
-from fastbp._jit import helper
-from fastbp.simd import at_address, element, shifted
+from typing import NamedTuple
 
-(
-    MODE,
-    N_LAYERS,
-    N_THREADS,
-    N_SAMPLES,
-    BATCH,
-    TILE,
-    N_GROUPS,
-    N_SLOTS,
-    PIECE,
-    DONE,
-    HAS_TRANSPOSES,
-    LOSS,
-    OPTIMIZER,
-    TRAINS_BIASES,
-    SEQUENTIAL,
-    CLIPS,
-    DROPS,
-    SHUFFLES,
-    RECORD_EVERY,
-    FIRST_STEP,
-    N_RATES,
-    END,
-    N_ITEMS,
-    X,
-    X_KIND,
-    X_ROW,
-    X_STEP,
-    DIRECT,
-    T,
-    LABELS,
-    WEIGHTS,
-    ORDER,
-    THETA,
-    TRANSPOSES,
-    STATE_1,
-    STATE_2,
-    N_PACKED,
-    GRADIENT,
-    WORK,
-    WORK_SIZE,
-    SCRATCH_AT,
-    RESTS_AT,
-    ZEROS,
-    ROW_LOSSES,
-    RATES,
-    COUNTERS,
-    TOTALS,
-    LOSSES,
-    GENERATOR,
-    NUMBERS,
-    HYPER,
-    CONSTANTS,
-    SHARED,
-    ITEMS,
-    N_FIELDS,
-) = range(55)
-"""Where a job's integers are; addresses are among them, 0 for what there is none of.
+OWN = "own*"
+"""The type of a field that holds the address of numbers of the network's own dtype."""
 
-A call of the kernel leaves a long step after PIECE rows, of each group if there are groups, and the next call
-goes on: DONE are the rows that the step at hand has behind it. HAS_TRANSPOSES is 1 once W^T are those of W.
-THETA and TRANSPOSES are the arrays into which the addresses W, B and WT of the layers point.
-"""
+LAYOUT, DATA, OPTIONS, RUN, KERNEL = "layout", "data", "options", "run", "kernel"
+"""Who writes a field: Python, when it makes the job (the first three) or between two calls, or the kernel."""
 
-(
-    SIZE,
-    A_ROW,
-    A_AT,
-    Z_AT,
-    D_AT,
-    DROPPED_AT,
-    MASK_AT,
-    CODE,
-    W,
-    W_ROW,
-    W_AT,
-    B,
-    B_AT,
-    WT,
-    WT_ROW,
-    N_BOUNDARY_FIELDS,
-) = range(16)
-"""Where the integers of a boundary are, which follow. CODE is what made its activations; from W on they are
-of the layer that begins there."""
-
-TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT = range(4)
+TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT = MODES = range(4)
 """What a job may be for."""
 
 X_OWN, X_FLOAT32, X_FLOAT64, X_UINT8 = range(4)
-"""What the elements of X may be: of the network's own type, or another one that the gathering converts."""
-
-STEP, ROW, EPOCH, POSITION, RECORDED, N_COUNTERS = range(6)
-"""Where `COUNTERS` holds the steps taken, the rows of this epoch consumed, the epochs finished, the last
-position drawn in `ORDER` (-1 before the first), and the losses recorded."""
-
-LOSS_SUM, WEIGHT_SUM, EPOCH_LOSS, BATCH_WEIGHT, NOT_FINITE, N_TOTALS = range(6)
-"""Where `TOTALS` holds the sum of this epoch's losses, each times its weight, that of the weights, the mean
-loss of the last epoch that ended, the sum of weights of the batch at hand, and NaN once an epoch ended whose
-loss was not finite, else 0."""
-
-L2, CLIP_NORM, KEEP_PROBABILITY, CLIP_SCALE, CLIP_FACTOR, N_NUMBERS = range(6)
-"""Where `NUMBERS` holds options, and the two factors, one after the other, that clip this step's gradient."""
-
-ITEM_LAYER, ITEM_FIRST, ITEM_ROWS, N_ITEM_FIELDS = range(4)
-"""An item of `ITEMS` is rows of a layer's W, or its biases: ITEM_FIRST is -1 then."""
+"""What the elements of X may be: of the network's own dtype, or another one that the gathering converts."""
 
 
-@helper
-def field(job, i):
-    """Return an integer of the job."""
-    return element(job, i)
+class Field(NamedTuple):
+    """What a field of a record holds.
+
+    Attributes
+    ----------
+    type : str
+        ``int64`` or ``float64``, the number itself; or the address of numbers (``int64*``, ``float64*``,
+        ``uint64*``, `OWN`), or of a record (its name). A type with several ``*`` is one of them: see `typed`.
+    shape : tuple of str
+        The dimensions of the array at the address, each the name of another field or of `job.DIMENSIONS`. An
+        array may be longer.
+    written_by : tuple of str or int
+        Who writes the number, or the elements of the array; a mode: the kernel, in a job for that.
+    meaning : str
+    """
+
+    type: str
+    shape: tuple[str, ...]
+    written_by: tuple[str | int, ...]
+    meaning: str
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the field holds an address."""
+        return self.type not in ("int64", "float64")
 
 
-@helper
-def of(job, boundary, i):
-    """Return an integer of a boundary, or of the layer that begins there."""
-    return element(job, N_FIELDS + boundary * N_BOUNDARY_FIELDS + i)
+def _integer(meaning: str, *writers: str) -> Field:
+    return Field("int64", (), writers or (LAYOUT,), meaning)
 
 
-@helper
-def integers(job, i):
-    """Return the address of int64 numbers that field i holds."""
-    return at_address(element(job, i), element(job, i))
+JOB = {
+    "mode": _integer("TRAIN, GRADIENT_ONLY, LOSS_ONLY or PREDICT"),
+    "n_layers": _integer("layers of the network"),
+    "loss": _integer("code of the loss"),
+    "n_threads": _integer("threads of the team that runs the next call", RUN),
+    # --- data
+    "n_samples": _integer("samples", DATA, PREDICT),
+    "X_kind": _integer("X_OWN, X_FLOAT32, X_FLOAT64 or X_UINT8", DATA),
+    "X_row": _integer("distance between rows of X", DATA),
+    "X_column": _integer("distance between columns of X", DATA),
+    "X_in_place": _integer("whether layer 0 reads X itself, and not rows gathered into the work area"),
+    "X": Field("own* float32* float64* uint8*", ("n_samples", "n_inputs"), (DATA, PREDICT), "inputs"),
+    "Y": Field(OWN, ("n_samples", "n_outputs"), (DATA, PREDICT), "targets; to PREDICT, the outputs"),
+    "labels": Field("int64*", ("n_samples",), (DATA,), "class labels, instead of targets"),
+    "weights": Field("float64*", ("n_samples",), (DATA,), "weights of the samples; 0 if they are all 1"),
+    # --- the order of the samples
+    "shuffles": _integer("whether samples are visited in a random order"),
+    "order": Field("int64*", ("n_ordered",), (KERNEL,), "the samples in the order of this epoch"),
+    "generator": Field("uint64*", ("n_generators",), (KERNEL,), "states: of the shuffle, and of the dropout"),
+    # --- parameters
+    "n_packed": _integer("numbers of a packed vector: one laid out as W and b of the layers are"),
+    "theta": Field(OWN, ("n_parameters",), (TRAIN,), "the parameters, packed; or as Network.theta, to read"),
+    "transposes": Field(OWN, ("n_transposes",), (TRAIN, GRADIENT_ONLY), "all W^T that are not in theta"),
+    "has_transposes": _integer("whether they are those of the present W", KERNEL),
+    "state_1": Field(OWN, ("n_packed",), (KERNEL,), "the optimizer's first state vector"),
+    "state_2": Field(OWN, ("n_packed",), (KERNEL,), "its second one"),
+    "gradient": Field(OWN, ("n_gradients", "n_packed"), (KERNEL,), "partial sums of the gradient"),
+    "zeros": Field(OWN, ("widest",), (), "as many zeros as the widest layer is wide"),
+    # --- how a step is divided
+    "batch_size": _integer("rows of a step"),
+    "tile_rows": _integer("rows of a tile"),
+    "n_groups": _integer("groups of a step's rows; 0: the team shares each tile"),
+    "n_partial_sums": _integer("partial sums that a group, or the team, has of its tiles' gradients"),
+    "chunk_rows": _integer("rows of a group, or of the step, that one call takes of a long step", RUN),
+    "done_rows": _integer("rows of a group, or of the step, that earlier calls have taken", KERNEL),
+    "n_items": _integer("items"),
+    "items": Field("item", ("n_items",), (), "the items"),
+    # --- options
+    "optimizer": _integer("code of the optimizer", OPTIONS),
+    "hyper": Field("float64*", ("n_hyperparameters",), (OPTIONS,), "the optimizer's hyper-parameters"),
+    "constants": Field("float64*", ("n_step_constants",), (KERNEL,), "what an update needs of the step"),
+    "numbers": Field("numbers", (), (OPTIONS, KERNEL), "see NUMBERS"),
+    "trains_biases": _integer("whether b is trained"),
+    "sequential": _integer("whether a layer is updated before the error passes back through it"),
+    "clips": _integer("whether the gradient is clipped"),
+    "drops": _integer("whether there is dropout"),
+    "rates": Field("float64*", ("n_rates",), (RUN,), "learning rates from first_step on; the last one stays"),
+    "n_rates": _integer("how many they are", RUN),
+    "first_step": _integer("the step of the first rate", RUN),
+    # --- counting and recording
+    "n_steps": _integer("steps of the whole run", OPTIONS),
+    "counters": Field("counters", (), (KERNEL,), "see COUNTERS"),
+    "totals": Field("totals", (), (KERNEL,), "see TOTALS"),
+    "record_every": _integer("epochs between two recorded losses", OPTIONS),
+    "losses": Field("float64*", ("n_records",), (KERNEL,), "recorded losses"),
+    "row_losses": Field("float64*", ("n_row_losses",), (KERNEL,), "losses of the rows of a batch"),
+    # --- threads
+    "shared": Field("int64*", ("n_shared",), (KERNEL,), "what `fastbp.kernels.barrier` needs"),
+    "work": Field(OWN, ("n_threads", "work_size"), (KERNEL,), "a work area a thread"),
+    "work_size": _integer("numbers of a work area"),
+    "scratch_at": _integer("where a thread's scratch is"),
+    "row_sums_at": _integer("where the sums of exponentials of rows are"),
+}
+"""The job itself. It is followed by a record `BOUNDARY` for each boundary."""
+
+BOUNDARY = {
+    "size": _integer("neurons, or inputs"),
+    "activation": _integer("code of the activation that made these numbers"),
+    "row": _integer("distance between rows of activations, and of all that goes with them", LAYOUT, DATA),
+    "a_at": _integer("where the activations a = f(z) are"),
+    "z_at": _integer("where z is; a_at if z need not be kept"),
+    "delta_at": _integer("where dL/dz is"),
+    "dropped_at": _integer("where the activations are after dropout"),
+    "mask_at": _integer("where the factors of dropout are"),
+    "W": Field(OWN, (), (LAYOUT,), "W of the layer that begins here, as are the following fields"),
+    "W_row": _integer("distance between rows of W"),
+    "W_at": _integer("where W is in a packed vector"),
+    "b": Field(OWN, (), (LAYOUT,), "b; zeros if there are no biases"),
+    "b_at": _integer("where b is in a packed vector"),
+    "WT": Field(OWN, (), (LAYOUT,), "W^T"),
+    "WT_row": _integer("distance between rows of W^T"),
+}
+"""A boundary, and the layer that begins there. Its addresses point into `theta`, `transposes` or `zeros`."""
+
+COUNTERS = {
+    "step": _integer("steps taken", KERNEL),
+    "row": _integer("samples of this epoch consumed", KERNEL),
+    "epoch": _integer("epochs finished", KERNEL),
+    "position": _integer("last position drawn in `order`; -1 before the first", KERNEL),
+    "recorded": _integer("losses recorded", KERNEL),
+}
+"""How far a run is."""
 
 
-@helper
-def doubles(job, i):
-    """Return the address of float64 numbers that field i holds."""
-    return at_address(element(job, i), 0.0)
+def _number(meaning: str, *writers: str) -> Field:
+    return Field("float64", (), writers, meaning)
 
 
-@helper
-def floats(job, i, like):
-    """Return the address of numbers of the network's type, that of the number `like`, that field i holds."""
-    return at_address(element(job, i), like)
+TOTALS = {
+    "loss_sum": _number("sum of this epoch's losses, each times its weight", KERNEL),
+    "weight_sum": _number("sum of these weights", KERNEL),
+    "epoch_loss": _number("mean loss of the last epoch that ended", KERNEL),
+    "batch_weight": _number("sum of the weights of the batch at hand", KERNEL),
+    "not_finite": _number("NaN once an epoch ended whose loss was not finite, else 0", KERNEL),
+}
+"""What a run has added up."""
+
+NUMBERS = {
+    "l2": _number("factor of the L2 penalty", OPTIONS),
+    "clip_norm": _number("largest norm of the gradient", OPTIONS),
+    "keep_probability": _number("probability that dropout keeps an activation", OPTIONS),
+    "clip_scale": _number("first factor that clips this step's gradient", KERNEL),
+    "clip_factor": _number("second one, after the first", KERNEL),
+}
+"""Options that are no integers."""
+
+ITEM = {
+    "layer": _integer("the layer"),
+    "first": _integer("first row of W; -1: the item is b"),
+    "rows": _integer("rows of W; 1 for b"),
+}
+"""An item: rows of a layer's W, or its b."""
+
+RECORDS = {
+    "job": JOB,
+    "boundary": BOUNDARY,
+    "counters": COUNTERS,
+    "totals": TOTALS,
+    "numbers": NUMBERS,
+    "item": ITEM,
+}
 
 
-@helper
-def in_packed(job, i, at, like):
-    """Return the address of element `at` of a packed vector."""
-    return shifted(at_address(element(job, i), like), at)
+_PLACES = {record: {name: i for i, name in enumerate(table)} for record, table in RECORDS.items()}
 
 
-@helper
-def work_area(job, thread, like):
-    """Return the address of a thread's work area."""
-    return shifted(at_address(element(job, WORK), like), thread * element(job, WORK_SIZE))
+def place(record: str, name: str) -> int:
+    """Return where a field is in its record.
+
+    Examples
+    --------
+    >>> place("counters", "row")
+    1
+    """
+    return _PLACES[record][name]
 
 
-@helper
-def input_at(job, area, boundary, sample, row, like):
-    """Return the address of what goes into layer `boundary`: of a row of the tile that begins at `sample`."""
-    distance = of(job, boundary, A_ROW)
-    if boundary == 0 and field(job, DIRECT) != 0:
-        return shifted(floats(job, X, like), (sample + row) * distance)
-    dropped = field(job, DROPS) != 0 and boundary > 0
-    at = of(job, boundary, DROPPED_AT) if dropped else of(job, boundary, A_AT)
-    return shifted(area, at + row * distance)
+def place_in_job(name: str, boundary: int | None = None) -> int:
+    """Return where a field is in the job's integers: the job's own, or a boundary's.
+
+    Examples
+    --------
+    >>> place_in_job("size", 1) - place_in_job("size", 0) == len(BOUNDARY)
+    True
+    """
+    if boundary is None:
+        return _PLACES["job"][name]
+    return len(JOB) + boundary * len(BOUNDARY) + _PLACES["boundary"][name]
 
 
-@helper
-def outputs_of(job, area, boundary, i, row):
-    """Return the address of a row of a boundary's A_AT, Z_AT, D_AT, ...: field i."""
-    return shifted(area, of(job, boundary, i) + row * of(job, boundary, A_ROW))
+def element_type(record: str) -> str:
+    """Return the type of a record's words: the job's and all others whose numbers are integers are int64."""
+    return "float64" if next(iter(RECORDS[record].values())).type == "float64" else "int64"

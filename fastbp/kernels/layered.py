@@ -41,115 +41,28 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
-from fastbp.kernels.fields import (
-    A_AT,
-    A_ROW,
-    B_AT,
-    BATCH,
-    BATCH_WEIGHT,
-    CLIP_FACTOR,
-    CLIP_NORM,
-    CLIP_SCALE,
-    CLIPS,
-    CODE,
-    CONSTANTS,
-    COUNTERS,
-    D_AT,
-    DIRECT,
-    DONE,
-    DROPPED_AT,
-    DROPS,
-    END,
-    EPOCH,
-    EPOCH_LOSS,
-    FIRST_STEP,
-    GENERATOR,
-    GRADIENT,
-    GRADIENT_ONLY,
-    HAS_TRANSPOSES,
-    HYPER,
-    ITEM_FIRST,
-    ITEM_LAYER,
-    ITEM_ROWS,
-    ITEMS,
-    KEEP_PROBABILITY,
-    L2,
-    LOSS,
-    LOSS_ONLY,
-    LOSS_SUM,
-    LOSSES,
-    MASK_AT,
-    MODE,
-    N_GROUPS,
-    N_ITEM_FIELDS,
-    N_ITEMS,
-    N_LAYERS,
-    N_PACKED,
-    N_RATES,
-    N_SAMPLES,
-    N_SLOTS,
-    N_THREADS,
-    NOT_FINITE,
-    NUMBERS,
-    OPTIMIZER,
-    ORDER,
-    PIECE,
-    POSITION,
-    PREDICT,
-    RATES,
-    RECORD_EVERY,
-    RECORDED,
-    ROW,
-    ROW_LOSSES,
-    SCRATCH_AT,
-    SEQUENTIAL,
-    SHARED,
-    SHUFFLES,
-    SIZE,
-    STATE_1,
-    STATE_2,
-    STEP,
-    THETA,
-    TILE,
-    TOTALS,
-    TRAIN,
-    W_AT,
-    W_ROW,
-    WEIGHT_SUM,
-    WEIGHTS,
-    WT,
-    WT_ROW,
-    X_FLOAT32,
-    X_KIND,
-    X_OWN,
-    X_ROW,
-    X_STEP,
-    X_UINT8,
-    Z_AT,
-    ZEROS,
-    B,
-    T,
-    W,
-    X,
-    doubles,
-    field,
-    floats,
-    in_packed,
-    input_at,
-    integers,
-    of,
-    outputs_of,
-    work_area,
-)
+from fastbp.kernels.fields import GRADIENT_ONLY, LOSS_ONLY, PREDICT, TRAIN, X_FLOAT32, X_OWN, X_UINT8
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.output import losses_and_deltas, sample_at, softmax, weight_of
 from fastbp.kernels.product import product, whole_vectors
+from fastbp.kernels.records import (
+    get,
+    has,
+    input_at,
+    job_at,
+    nth,
+    of,
+    outputs_of,
+    own,
+    typed,
+    work_area,
+    write,
+)
 from fastbp.kernels.shuffle import hashed, next_position
 from fastbp.kernels.update import step_constants, sum_slots, update
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
 from fastbp.simd import (
     address,
-    at_address,
     cast,
     element,
     exponent,
@@ -157,7 +70,6 @@ from fastbp.simd import (
     lane_max,
     lane_sum,
     magnitude,
-    number_of,
     put,
     same_type,
     scaled,
@@ -169,7 +81,6 @@ from fastbp.simd import (
     wide,
     wide_load,
     wide_splat,
-    zero_of,
 )
 
 ROWS_TOGETHER = 16
@@ -186,53 +97,53 @@ HIGHEST_EXPONENT = constant(126.0, 1022.0)
 
 
 @routine
-def gather(job, area, sample, row, rows, like):
+def gather(job, area, sample, row, rows):
     """Copy rows of X to boundary 0, in the network's type."""
-    columns, distance, stride = of(job, 0, SIZE), field(job, X_ROW), field(job, X_STEP)
-    kind = field(job, X_KIND)
+    columns, distance, stride = of(job, "size", 0), get(job, "X_row"), get(job, "X_column")
+    kind = get(job, "X_kind")
     for r in range(rows):
-        target = outputs_of(job, area, 0, A_AT, row + r)
+        target = outputs_of(job, area, "a_at", 0, row + r)
         start = sample_at(job, sample + row + r) * distance
         if kind == X_OWN and stride == 1:
-            source = shifted(floats(job, X, like), start)
+            source = shifted(typed(job, "X", "own*"), start)
             for j in range(columns):
                 put(target, j, element(source, j))
         elif kind == X_OWN:
-            source = shifted(floats(job, X, like), start)
+            source = shifted(typed(job, "X", "own*"), start)
             for j in range(columns):
                 put(target, j, element(source, j * stride))
         elif kind == X_UINT8:
-            bytes_ = shifted(at_address(field(job, X), np.uint8(0)), start)
+            bytes_ = shifted(typed(job, "X", "uint8*"), start)
             for j in range(columns):
                 put(target, j, element(bytes_, j * stride))
         elif kind == X_FLOAT32:
-            singles = shifted(at_address(field(job, X), np.float32(0)), start)
+            singles = shifted(typed(job, "X", "float32*"), start)
             for j in range(columns):
                 put(target, j, element(singles, j * stride))
         else:  # X_FLOAT64
-            numbers = shifted(at_address(field(job, X), np.float64(0)), start)
+            numbers = shifted(typed(job, "X", "float64*"), start)
             for j in range(columns):
                 put(target, j, element(numbers, j * stride))
 
 
 @routine
-def drop(job, area, boundary, sample, row, rows, like):
+def drop(job, area, boundary, sample, row, rows):
     """Keep an activation and divide it by the probability of that, or make it 0 (inverted dropout).
 
     What is kept depends on the run's seed, the step, the sample's place in the batch and the neuron alone.
     """
-    keep = element(doubles(job, NUMBERS), KEEP_PROBABILITY)
+    keep = get(get(job, "numbers"), "keep_probability")
     threshold = np.uint64(keep * 2.0**53)
-    counters = integers(job, COUNTERS)
-    step_key = hashed(element(at_address(field(job, GENERATOR), np.uint64(0)), 1), element(counters, STEP))
-    columns = of(job, boundary, SIZE)
-    kept, dropped = cast(1.0 / keep, like), cast(0.0, like)
+    counters = get(job, "counters")
+    step_key = hashed(element(get(job, "generator"), 1), get(counters, "step"))
+    columns = of(job, "size", boundary)
+    kept, dropped = own(job, 1.0 / keep), own(job, 0.0)
     for r in range(rows):
-        a = outputs_of(job, area, boundary, A_AT, row + r)
-        masks = outputs_of(job, area, boundary, MASK_AT, row + r)
-        out = outputs_of(job, area, boundary, DROPPED_AT, row + r)
-        place = sample + row + r - element(counters, ROW)
-        key = hashed(step_key, place * field(job, N_LAYERS) + boundary)
+        a = outputs_of(job, area, "a_at", boundary, row + r)
+        masks = outputs_of(job, area, "mask_at", boundary, row + r)
+        out = outputs_of(job, area, "dropped_at", boundary, row + r)
+        place = sample + row + r - get(counters, "row")
+        key = hashed(step_key, place * get(job, "n_layers") + boundary)
         for j in range(columns):
             factor = kept if (hashed(key, j) >> np.uint64(11)) < threshold else dropped
             put(masks, j, factor)
@@ -240,62 +151,62 @@ def drop(job, area, boundary, sample, row, rows, like):
 
 
 @routine
-def forward(job, area, sample, row, rows, like):
+def forward(job, area, sample, row, rows):
     """Compute the activations of rows of the tile that begins at position `sample` of the epoch."""
-    if field(job, DIRECT) == 0:
-        gather(job, area, sample, row, rows, like)
-    n_layers = field(job, N_LAYERS)
+    if get(job, "X_in_place") == 0:
+        gather(job, area, sample, row, rows)
+    n_layers = get(job, "n_layers")
     for layer in range(n_layers):
-        n_in, code = of(job, layer, SIZE), of(job, layer + 1, CODE)
-        z, a = outputs_of(job, area, layer + 1, Z_AT, row), outputs_of(job, area, layer + 1, A_AT, row)
-        n_out, distance = whole_vectors(of(job, layer + 1, SIZE), a), of(job, layer + 1, A_ROW)
-        x, x_row = input_at(job, area, layer, sample, row, like), of(job, layer, A_ROW)
-        weights, biases = at_address(of(job, layer, W), like), at_address(of(job, layer, B), like)
-        product(rows, n_out, n_in, x, x_row, 1, weights, of(job, layer, W_ROW), biases, 0, z, distance)
+        n_in, code = of(job, "size", layer), of(job, "activation", layer + 1)
+        z, a = outputs_of(job, area, "z_at", layer + 1, row), outputs_of(job, area, "a_at", layer + 1, row)
+        n_out, distance = whole_vectors(of(job, "size", layer + 1), a), of(job, "row", layer + 1)
+        x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
+        weights, biases = of(job, "W", layer), of(job, "b", layer)
+        product(rows, n_out, n_in, x, x_row, 1, weights, of(job, "W_row", layer), biases, 0, z, distance)
         if code == SOFTMAX:
-            if field(job, MODE) == PREDICT or field(job, LOSS) != CATEGORICAL_CROSS_ENTROPY:
-                softmax(z, distance, rows, of(job, layer + 1, SIZE), a)
+            if get(job, "mode") == PREDICT or get(job, "loss") != CATEGORICAL_CROSS_ENTROPY:
+                softmax(z, distance, rows, of(job, "size", layer + 1), a)
         else:
             activate(code, z, a, rows * distance)
-        if field(job, DROPS) != 0 and layer < n_layers - 1:
-            drop(job, area, layer + 1, sample, row, rows, like)
+        if get(job, "drops") != 0 and layer < n_layers - 1:
+            drop(job, area, layer + 1, sample, row, rows)
 
 
 @routine
-def backward(job, area, row, rows, like):
+def backward(job, area, row, rows):
     """Propagate D_L down to D_1: D_l = (D_{l+1} W_l^T) f'(z_l)."""
-    for layer in range(field(job, N_LAYERS) - 1, 0, -1):
-        propagate(job, area, layer, row, rows, like)
+    for layer in range(get(job, "n_layers") - 1, 0, -1):
+        propagate(job, area, layer, row, rows)
 
 
 @routine
-def propagate(job, area, layer, row, rows, like):
+def propagate(job, area, layer, row, rows):
     """Compute D_l from D_{l+1}."""
     above, below = (
-        outputs_of(job, area, layer + 1, D_AT, row),
-        outputs_of(job, area, layer, D_AT, row),
+        outputs_of(job, area, "delta_at", layer + 1, row),
+        outputs_of(job, area, "delta_at", layer, row),
     )
-    distance, n_out = of(job, layer, A_ROW), of(job, layer + 1, SIZE)
+    distance, n_out = of(job, "row", layer), of(job, "size", layer + 1)
     product(
         rows,
-        whole_vectors(of(job, layer, SIZE), below),
+        whole_vectors(of(job, "size", layer), below),
         n_out,
         above,
-        of(job, layer + 1, A_ROW),
+        of(job, "row", layer + 1),
         1,
-        at_address(of(job, layer, WT), like),
-        of(job, layer, WT_ROW),
-        floats(job, ZEROS, like),
+        of(job, "WT", layer),
+        of(job, "WT_row", layer),
+        get(job, "zeros"),
         0,
         below,
         distance,
     )
-    if field(job, DROPS) != 0:
-        masks = outputs_of(job, area, layer, MASK_AT, row)
+    if get(job, "drops") != 0:
+        masks = outputs_of(job, area, "mask_at", layer, row)
         for k in range(0, rows * distance, wide(below)):
             store(below, k, wide_load(below, k) * wide_load(masks, k))
-    a, z = outputs_of(job, area, layer, A_AT, row), outputs_of(job, area, layer, Z_AT, row)
-    apply_slope(of(job, layer, CODE), a, z, below, rows * distance)
+    a, z = outputs_of(job, area, "a_at", layer, row), outputs_of(job, area, "z_at", layer, row)
+    apply_slope(of(job, "activation", layer), a, z, below, rows * distance)
 
 
 # --- parameters: gradients and updates -------------------------------------------------------------------
@@ -326,19 +237,19 @@ def sum_rows(d, distance, rows, n, init, out):
 
 
 @helper
-def item_gradient(job, area, item, sample, row, rows, add, out, like):
+def item_gradient(job, area, item, sample, row, rows, add, out):
     """Write an item's gradient, from rows of the tile that begins at `sample`, to `out`, or add it."""
-    layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
-    d, d_row = outputs_of(job, area, layer + 1, D_AT, row), of(job, layer + 1, A_ROW)
-    n, out_row = whole_vectors(of(job, layer + 1, SIZE), d), of(job, layer, W_ROW)
-    init = out if add else floats(job, ZEROS, like)
+    layer, first = get(item, "layer"), get(item, "first")
+    d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
+    n, out_row = whole_vectors(of(job, "size", layer + 1), d), of(job, "W_row", layer)
+    init = out if add else get(job, "zeros")
     if first < 0:
         sum_rows(d, d_row, rows, n, init, out)
     else:
-        x, x_row = input_at(job, area, layer, sample, row, like), of(job, layer, A_ROW)
+        x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
         init_row = out_row if add else 0
         product(
-            element(item, ITEM_ROWS),
+            get(item, "rows"),
             n,
             rows,
             shifted(x, first),
@@ -356,14 +267,14 @@ def item_gradient(job, area, item, sample, row, rows, add, out, like):
 @helper
 def item_at(job, item):
     """Return where an item's parameters begin in the packed vectors."""
-    layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
-    return of(job, layer, B_AT) if first < 0 else of(job, layer, W_AT) + first * of(job, layer, W_ROW)
+    layer, first = get(item, "layer"), get(item, "first")
+    return of(job, "b_at", layer) if first < 0 else of(job, "W_at", layer) + first * of(job, "W_row", layer)
 
 
 @helper
 def item_size(job, item):
     """Return how many numbers an item is, from its first row to the end of its last."""
-    return element(item, ITEM_ROWS) * of(job, element(item, ITEM_LAYER), W_ROW)
+    return get(item, "rows") * of(job, "W_row", get(item, "layer"))
 
 
 @helper
@@ -377,95 +288,95 @@ def ones(i):
 
 
 @routine
-def add_item_gradient(job, area, item, sample, row, rows, i, first_slot, like):
+def add_item_gradient(job, area, item, sample, row, rows, i, first_slot):
     """Add an item's gradient, from the rows of tile number i, to those of the tiles before, in pairs.
 
     `first_slot` is the number of the first of these tiles' slots.
     """
-    distance = field(job, N_PACKED)
+    distance = get(job, "n_packed")
     waiting = ones(i)
     slot = waiting - 1 if i % 2 == 1 else waiting  # the second of two tiles is added at once
-    gradient = in_packed(job, GRADIENT, (first_slot + slot) * distance + item_at(job, item), like)
-    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, gradient, like)
+    gradient = shifted(get(job, "gradient"), (first_slot + slot) * distance + item_at(job, item))
+    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, gradient)
     after = ones(i + 1)
     if slot >= after:
         n_slots = slot - after + 2
-        gradient = in_packed(job, GRADIENT, (first_slot + after - 1) * distance + item_at(job, item), like)
+        gradient = shifted(get(job, "gradient"), (first_slot + after - 1) * distance + item_at(job, item))
         sum_slots(gradient, distance, n_slots, item_size(job, item))
 
 
 @routine
-def update_item(job, item, gradient, l2, like):
+def update_item(job, item, gradient, l2):
     """Take the optimizer's step with an item, and renew its part of W^T."""
-    layer, first, rows = element(item, ITEM_LAYER), element(item, ITEM_FIRST), element(item, ITEM_ROWS)
-    at, distance = item_at(job, item), of(job, layer, W_ROW)
+    layer, first, rows = get(item, "layer"), get(item, "first"), get(item, "rows")
+    at, distance = item_at(job, item), of(job, "W_row", layer)
     if first < 0:
         l2 = 0.0
-    n = whole_vectors(of(job, layer + 1, SIZE), gradient)
+    n = whole_vectors(of(job, "size", layer + 1), gradient)
     runs, length = (1, rows * distance) if n == distance else (rows, n)
     for r in range(runs):
         update(
-            field(job, OPTIMIZER),
-            doubles(job, HYPER),
-            doubles(job, CONSTANTS),
+            get(job, "optimizer"),
+            get(job, "hyper"),
+            get(job, "constants"),
             l2,
-            in_packed(job, THETA, at + r * distance, like),
+            shifted(get(job, "theta"), at + r * distance),
             shifted(gradient, r * distance),
-            in_packed(job, STATE_1, at + r * distance, like),
-            in_packed(job, STATE_2, at + r * distance, like),
+            shifted(get(job, "state_1"), at + r * distance),
+            shifted(get(job, "state_2"), at + r * distance),
             length,
         )
     if first >= 0 and layer > 0:
-        transpose(job, layer, first, rows, like)
+        transpose(job, layer, first, rows)
 
 
 @routine
-def transpose(job, layer, first, rows, like):
+def transpose(job, layer, first, rows):
     """Copy rows of W_l to columns of W_l^T, in whole vectors: beyond W there are zeros."""
-    theta, turned = at_address(of(job, layer, W), like), at_address(of(job, layer, WT), like)
-    distance, turned_row = of(job, layer, W_ROW), of(job, layer, WT_ROW)
+    theta, turned = of(job, "W", layer), of(job, "WT", layer)
+    distance, turned_row = of(job, "W_row", layer), of(job, "WT_row", layer)
     step = wide(theta)
     for i in range(first, first + rows, step):
-        for j in range(0, of(job, layer + 1, SIZE), step):
+        for j in range(0, of(job, "size", layer + 1), step):
             transpose_block(theta, i * distance + j, distance, turned, j * turned_row + i, turned_row)
 
 
 @routine
-def renew_transposes(job, like):
+def renew_transposes(job):
     """Copy all W to W^T: once for a job, as every update renews its part."""
-    items = integers(job, ITEMS)
+    items = get(job, "items")
     k = take(job, -1)
-    while k < field(job, N_ITEMS):
-        item = shifted(items, k * N_ITEM_FIELDS)
-        layer, first = element(item, ITEM_LAYER), element(item, ITEM_FIRST)
+    while k < get(job, "n_items"):
+        item = nth(items, k)
+        layer, first = get(item, "layer"), get(item, "first")
         if layer > 0 and first >= 0:
-            transpose(job, layer, first, element(item, ITEM_ROWS), like)
+            transpose(job, layer, first, get(item, "rows"))
         k = take(job, k)
 
 
 @helper
 def take(job, previous):
     """Return the number of the next item, or group, that is this thread's."""
-    if field(job, N_THREADS) == 1:
+    if get(job, "n_threads") == 1:
         return previous + 1
-    return atomic_add(integers(job, SHARED), NEXT, 1)
+    return atomic_add(get(job, "shared"), NEXT, 1)
 
 
 @routine
-def clip(job, like):
+def clip(job):
     """Add l2's part to the gradient, and write what brings it to CLIP_NORM if its norm is larger.
 
     All trained parameters count. The gradient is first scaled by a power of 2 to numbers of about 1, whose
     squares neither overflow nor vanish.
     """
-    numbers, items = doubles(job, NUMBERS), integers(job, ITEMS)
-    l2 = element(numbers, L2)
-    largest = wide_splat(0.0, floats(job, ZEROS, like))
-    for k in range(field(job, N_ITEMS)):
-        item = shifted(items, k * N_ITEM_FIELDS)
+    numbers, items = get(job, "numbers"), get(job, "items")
+    l2 = get(numbers, "l2")
+    largest = wide_splat(0.0, get(job, "zeros"))
+    for k in range(get(job, "n_items")):
+        item = nth(items, k)
         at = item_at(job, item)
-        g, w = in_packed(job, GRADIENT, at, like), in_packed(job, THETA, at, like)
-        decay = wide_splat(0.0 if element(item, ITEM_FIRST) < 0 else l2, g)
+        g, w = shifted(get(job, "gradient"), at), shifted(get(job, "theta"), at)
+        decay = wide_splat(0.0 if get(item, "first") < 0 else l2, g)
         for o in range(0, item_size(job, item), wide(g)):
             v = wide_load(g, o) + decay * wide_load(w, o)
             store(g, o, v)
@@ -474,45 +385,45 @@ def clip(job, like):
     top = at_least(splat(lane_max(largest), largest), SMALLEST_NORMAL(largest))
     scale = scaled(splat(1.0, largest), minus(at_most(exponent(top), HIGHEST_EXPONENT(largest))))
     squares = 0.0
-    for k in range(field(job, N_ITEMS)):
-        item = shifted(items, k * N_ITEM_FIELDS)
-        g = in_packed(job, GRADIENT, item_at(job, item), like)
+    for k in range(get(job, "n_items")):
+        item = nth(items, k)
+        g = shifted(get(job, "gradient"), item_at(job, item))
         total = wide_splat(0.0, g)
         for o in range(0, item_size(job, item), wide(g)):
             v = scale * wide_load(g, o)
             total = fma(v, v, total)
         squares += np.float64(lane_sum(total))
     norm, power = math.sqrt(squares), np.float64(lane_max(scale))
-    limit = element(numbers, CLIP_NORM)
+    limit = get(numbers, "clip_norm")
     is_larger = norm > limit * power
-    put(numbers, CLIP_SCALE, power if is_larger else 1.0)
-    put(numbers, CLIP_FACTOR, limit / norm if is_larger else 1.0)
+    write(numbers, "clip_scale", power if is_larger else 1.0)
+    write(numbers, "clip_factor", limit / norm if is_larger else 1.0)
 
 
 # --- a step ----------------------------------------------------------------------------------------------
 
 
 @routine
-def prepare_step(job, like):
+def prepare_step(job):
     """Draw the samples of the coming step, and compute what depends on the step alone."""
-    counters, totals = integers(job, COUNTERS), doubles(job, TOTALS)
-    n_samples, first, step = field(job, N_SAMPLES), element(counters, ROW), element(counters, STEP)
-    rows = min(field(job, BATCH), n_samples - first)
-    position = element(counters, POSITION)
+    counters, totals = get(job, "counters"), get(job, "totals")
+    n_samples, first, step = get(job, "n_samples"), get(counters, "row"), get(counters, "step")
+    rows = min(get(job, "batch_size"), n_samples - first)
+    position = get(counters, "position")
     # A run that was stopped in the middle of this step, and resumed, has drawn them already.
-    if field(job, SHUFFLES) != 0 and position != first + rows - 1:
-        order, generator = integers(job, ORDER), at_address(field(job, GENERATOR), np.uint64(0))
+    if get(job, "shuffles") != 0 and position != first + rows - 1:
+        order, generator = get(job, "order"), get(job, "generator")
         for _ in range(rows):
             position = next_position(position, order, n_samples, generator, True)
-        put(counters, POSITION, position)
+        write(counters, "position", position)
     weight = np.float64(rows)
-    if field(job, WEIGHTS) != 0:
+    if has(job, "weights"):
         weight = 0.0
         for r in range(rows):
             weight += weight_of(job, sample_at(job, first + r))
-    put(totals, BATCH_WEIGHT, weight)
-    rate = element(doubles(job, RATES), min(step - field(job, FIRST_STEP), field(job, N_RATES) - 1))
-    step_constants(field(job, OPTIMIZER), doubles(job, HYPER), rate, step + 1, doubles(job, CONSTANTS))
+    write(totals, "batch_weight", weight)
+    rate = element(get(job, "rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1))
+    step_constants(get(job, "optimizer"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
 
 
 @routine
@@ -532,9 +443,7 @@ def sum_losses(losses, n):
 @routine
 def finish_step(job, rows):
     """Count a step, and record the loss of an epoch that ends with it."""
-    count(
-        job, 1, rows, sum_losses(doubles(job, ROW_LOSSES), rows), element(doubles(job, TOTALS), BATCH_WEIGHT)
-    )
+    count(job, 1, rows, sum_losses(get(job, "row_losses"), rows), get(get(job, "totals"), "batch_weight"))
 
 
 @routine
@@ -543,89 +452,89 @@ def count(job, steps, rows, loss, weight):
 
     `loss` and `weight` are the sums of the rows' losses, times their weights, and of their weights.
     """
-    counters, totals, losses = integers(job, COUNTERS), doubles(job, TOTALS), doubles(job, LOSSES)
-    put(totals, LOSS_SUM, element(totals, LOSS_SUM) + loss)
-    put(totals, WEIGHT_SUM, element(totals, WEIGHT_SUM) + weight)
+    counters, totals, losses = get(job, "counters"), get(job, "totals"), get(job, "losses")
+    write(totals, "loss_sum", get(totals, "loss_sum") + loss)
+    write(totals, "weight_sum", get(totals, "weight_sum") + weight)
     step, row, epoch = (
-        element(counters, STEP) + steps,
-        element(counters, ROW) + rows,
-        element(counters, EPOCH),
+        get(counters, "step") + steps,
+        get(counters, "row") + rows,
+        get(counters, "epoch"),
     )
-    ends = row == field(job, N_SAMPLES)
+    ends = row == get(job, "n_samples")
     if ends:
         row, epoch = 0, epoch + 1
-    put(counters, STEP, step)
-    put(counters, ROW, row)
-    put(counters, EPOCH, epoch)
-    if ends or step == field(job, END):
-        weights = element(totals, WEIGHT_SUM)
-        mean = element(totals, LOSS_SUM) / weights if weights > 0.0 else 0.0
-        put(totals, NOT_FINITE, element(totals, NOT_FINITE) + 0.0 * mean)
-        if step == field(job, END) or epoch % field(job, RECORD_EVERY) == 0:
-            recorded = element(counters, RECORDED)
+    write(counters, "step", step)
+    write(counters, "row", row)
+    write(counters, "epoch", epoch)
+    if ends or step == get(job, "n_steps"):
+        weights = get(totals, "weight_sum")
+        mean = get(totals, "loss_sum") / weights if weights > 0.0 else 0.0
+        write(totals, "not_finite", get(totals, "not_finite") + 0.0 * mean)
+        if step == get(job, "n_steps") or epoch % get(job, "record_every") == 0:
+            recorded = get(counters, "recorded")
             put(losses, recorded, mean)
-            put(counters, RECORDED, recorded + 1)
+            write(counters, "recorded", recorded + 1)
         if ends:
-            put(totals, EPOCH_LOSS, mean)
-            put(totals, LOSS_SUM, 0.0)
-            put(totals, WEIGHT_SUM, 0.0)
+            write(totals, "epoch_loss", mean)
+            write(totals, "loss_sum", 0.0)
+            write(totals, "weight_sum", 0.0)
 
 
 @helper
-def scratch_of(job, thread, like):
+def scratch_of(job, thread):
     """Return the address of a thread's scratch."""
-    return shifted(work_area(job, thread, like), field(job, SCRATCH_AT))
+    return shifted(work_area(job, thread), get(job, "scratch_at"))
 
 
 @routine
-def pass_rows(job, area, thread, sample, row, rows, like):
+def pass_rows(job, area, thread, sample, row, rows):
     """Take rows of a tile through forward pass, loss and backward pass."""
-    weight = element(doubles(job, TOTALS), BATCH_WEIGHT)
-    forward(job, area, sample, row, rows, like)
+    weight = get(get(job, "totals"), "batch_weight")
+    forward(job, area, sample, row, rows)
     factor = 1.0 / weight if weight > 0.0 else 0.0
-    losses_and_deltas(job, area, sample, row, rows, factor, scratch_of(job, thread, like), like)
-    backward(job, area, row, rows, like)
+    losses_and_deltas(job, area, sample, row, rows, factor, scratch_of(job, thread))
+    backward(job, area, row, rows)
 
 
 @routine
-def sequential_step(job, area, first, rows, like):
+def sequential_step(job, area, first, rows):
     """Take a step that updates each layer before the error passes back through it: one thread, one tile."""
-    weight = element(doubles(job, TOTALS), BATCH_WEIGHT)
-    forward(job, area, first, 0, rows, like)
+    weight = get(get(job, "totals"), "batch_weight")
+    forward(job, area, first, 0, rows)
     factor = 1.0 / weight if weight > 0.0 else 0.0
-    losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0, like), like)
-    items, l2 = integers(job, ITEMS), element(doubles(job, NUMBERS), L2)
-    for layer in range(field(job, N_LAYERS) - 1, -1, -1):
-        for k in range(field(job, N_ITEMS)):
-            item = shifted(items, k * N_ITEM_FIELDS)
-            if element(item, ITEM_LAYER) == layer:
+    losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
+    items, l2 = get(job, "items"), get(get(job, "numbers"), "l2")
+    for layer in range(get(job, "n_layers") - 1, -1, -1):
+        for k in range(get(job, "n_items")):
+            item = nth(items, k)
+            if get(item, "layer") == layer:
                 n_tiles = 0
                 for row in range(0, rows, SUMMED_ROWS):
                     there = min(SUMMED_ROWS, rows - row)
-                    add_item_gradient(job, area, item, first, row, there, n_tiles, 0, like)
+                    add_item_gradient(job, area, item, first, row, there, n_tiles, 0)
                     n_tiles += 1
-                gradient = in_packed(job, GRADIENT, item_at(job, item), like)
-                sum_slots(gradient, field(job, N_PACKED), ones(n_tiles), item_size(job, item))
-                update_item(job, item, gradient, l2, like)
+                gradient = shifted(get(job, "gradient"), item_at(job, item))
+                sum_slots(gradient, get(job, "n_packed"), ones(n_tiles), item_size(job, item))
+                update_item(job, item, gradient, l2)
         if layer > 0:
-            propagate(job, area, layer, 0, rows, like)
+            propagate(job, area, layer, 0, rows)
 
 
 @routine
-def group_gradients(job, thread, first, rows, done, end, like):
+def group_gradients(job, thread, first, rows, done, end):
     """Take groups of the batch's rows, of each those from `done` to `end`; each adds up its gradients."""
-    n_groups, tile, items = field(job, N_GROUPS), field(job, TILE), integers(job, ITEMS)
-    area = work_area(job, thread, like)
+    n_groups, tile, items = get(job, "n_groups"), get(job, "tile_rows"), get(job, "items")
+    area = work_area(job, thread)
     share = group_share(rows, n_groups)
     group = take(job, -1)
     while group * share < rows:
         start, stop = first + group * share, first + min(rows, group * share + end)
         for sample in range(start + done, stop, tile):
             there = min(tile, stop - sample)
-            pass_rows(job, area, thread, sample, 0, there, like)
-            for k in range(field(job, N_ITEMS)):
-                item, i = shifted(items, k * N_ITEM_FIELDS), (sample - start) // tile
-                add_item_gradient(job, area, item, sample, 0, there, i, group * field(job, N_SLOTS), like)
+            pass_rows(job, area, thread, sample, 0, there)
+            for k in range(get(job, "n_items")):
+                item, i = nth(items, k), (sample - start) // tile
+                add_item_gradient(job, area, item, sample, 0, there, i, group * get(job, "n_partial_sums"))
         group = take(job, group)
 
 
@@ -636,15 +545,15 @@ def group_share(rows, n_groups):
 
 
 @routine
-def team_gradients(job, thread, first, rows, done, end, fused, like):
+def team_gradients(job, thread, first, rows, done, end, fused):
     """Take the tiles from row `done` to `end` through both phases.
 
     `fused` updates, else the gradients of tiles are added up. Returns whether to go on.
     """
-    n_threads, shared, tile = field(job, N_THREADS), integers(job, SHARED), field(job, TILE)
-    items, n_items = integers(job, ITEMS), field(job, N_ITEMS)
-    area, scratch = work_area(job, 0, like), scratch_of(job, thread, like)
-    l2 = element(doubles(job, NUMBERS), L2)
+    n_threads, shared, tile = get(job, "n_threads"), get(job, "shared"), get(job, "tile_rows")
+    items, n_items = get(job, "items"), get(job, "n_items")
+    area, scratch = work_area(job, 0), scratch_of(job, thread)
+    l2 = get(get(job, "numbers"), "l2")
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
         blocks = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER
@@ -652,7 +561,7 @@ def team_gradients(job, thread, first, rows, done, end, fused, like):
         share = ROWS_TOGETHER * ((blocks + 2 * n_threads - 1) // (2 * n_threads) if n_threads > 1 else blocks)
         k = take(job, -1)
         while k * share < there:
-            pass_rows(job, area, thread, sample, k * share, min(share, there - k * share), like)
+            pass_rows(job, area, thread, sample, k * share, min(share, there - k * share))
             k = take(job, k)
         if not barrier(shared, n_threads):
             return False
@@ -660,12 +569,12 @@ def team_gradients(job, thread, first, rows, done, end, fused, like):
             finish_step(job, rows)
         k = take(job, -1)
         while k < n_items:
-            item = shifted(items, k * N_ITEM_FIELDS)
+            item = nth(items, k)
             if fused:
-                item_gradient(job, area, item, sample, 0, there, False, scratch, like)
-                update_item(job, item, scratch, l2, like)
+                item_gradient(job, area, item, sample, 0, there, False, scratch)
+                update_item(job, item, scratch, l2)
             else:
-                add_item_gradient(job, area, item, sample, 0, there, start // tile, 0, like)
+                add_item_gradient(job, area, item, sample, 0, there, start // tile, 0)
             k = take(job, k)
         if not barrier(shared, n_threads):
             return False
@@ -673,82 +582,82 @@ def team_gradients(job, thread, first, rows, done, end, fused, like):
 
 
 @routine
-def add_slots(job, rows, share, like):
+def add_slots(job, rows, share):
     """Add what is in slots, item by item, to the first slot: of groups of `share` rows each, one or more."""
-    items, tile, n_groups = integers(job, ITEMS), field(job, TILE), (rows + share - 1) // share
-    distance = field(job, N_PACKED)
+    items, tile, n_groups = get(job, "items"), get(job, "tile_rows"), (rows + share - 1) // share
+    distance = get(job, "n_packed")
     k = take(job, -1)
-    while k < field(job, N_ITEMS):
-        item = shifted(items, k * N_ITEM_FIELDS)
+    while k < get(job, "n_items"):
+        item = nth(items, k)
         for group in range(n_groups):
-            at = group * field(job, N_SLOTS) * distance + item_at(job, item)
+            at = group * get(job, "n_partial_sums") * distance + item_at(job, item)
             n_tiles = (min(share, rows - group * share) + tile - 1) // tile
-            sum_slots(in_packed(job, GRADIENT, at, like), distance, ones(n_tiles), item_size(job, item))
-        first = in_packed(job, GRADIENT, item_at(job, item), like)
-        sum_slots(first, field(job, N_SLOTS) * distance, n_groups, item_size(job, item))
+            sum_slots(shifted(get(job, "gradient"), at), distance, ones(n_tiles), item_size(job, item))
+        first = shifted(get(job, "gradient"), item_at(job, item))
+        sum_slots(first, get(job, "n_partial_sums") * distance, n_groups, item_size(job, item))
         k = take(job, k)
 
 
 @routine
-def update_all(job, like):
+def update_all(job):
     """Take the optimizer's step with every item, from the first slot."""
-    items, numbers = integers(job, ITEMS), doubles(job, NUMBERS)
-    clips = field(job, CLIPS) != 0
-    l2 = 0.0 if clips else element(numbers, L2)  # clipping has added it
+    items, numbers = get(job, "items"), get(job, "numbers")
+    clips = get(job, "clips") != 0
+    l2 = 0.0 if clips else get(numbers, "l2")  # clipping has added it
     k = take(job, -1)
-    while k < field(job, N_ITEMS):
-        item = shifted(items, k * N_ITEM_FIELDS)
-        gradient = in_packed(job, GRADIENT, item_at(job, item), like)
+    while k < get(job, "n_items"):
+        item = nth(items, k)
+        gradient = shifted(get(job, "gradient"), item_at(job, item))
         if clips:
-            scale = wide_splat(element(numbers, CLIP_SCALE), gradient)
-            factor = wide_splat(element(numbers, CLIP_FACTOR), gradient)
+            scale = wide_splat(get(numbers, "clip_scale"), gradient)
+            factor = wide_splat(get(numbers, "clip_factor"), gradient)
             for o in range(0, item_size(job, item), wide(gradient)):
                 store(gradient, o, factor * (scale * wide_load(gradient, o)))
-        update_item(job, item, gradient, l2, like)
+        update_item(job, item, gradient, l2)
         k = take(job, k)
 
 
 @routine
-def train_to(job, thread, until, like):
+def train_to(job, thread, until):
     """Train to step `until`, as one of the team, or to the end of a piece of a long step.
 
     Or leave the gradient over all rows in the first slot.
     """
-    counters, shared, n_threads = integers(job, COUNTERS), integers(job, SHARED), field(job, N_THREADS)
-    clips, grouped, sequential = field(job, CLIPS) != 0, field(job, N_GROUPS) > 0, field(job, SEQUENTIAL) != 0
-    updates = field(job, MODE) == TRAIN
-    if field(job, HAS_TRANSPOSES) == 0:
-        renew_transposes(job, like)
+    counters, shared, n_threads = get(job, "counters"), get(job, "shared"), get(job, "n_threads")
+    clips, grouped, sequential = get(job, "clips") != 0, get(job, "n_groups") > 0, get(job, "sequential") != 0
+    updates = get(job, "mode") == TRAIN
+    if get(job, "has_transposes") == 0:
+        renew_transposes(job)
     if not barrier(shared, n_threads):
         return
     if thread == 0:
-        put(job, HAS_TRANSPOSES, 1)
-    while element(counters, STEP) < until:
-        done = field(job, DONE)
+        write(job, "has_transposes", 1)
+    while get(counters, "step") < until:
+        done = get(job, "done_rows")
         if done == 0:
             if thread == 0:
-                prepare_step(job, like)
+                prepare_step(job)
             if not barrier(shared, n_threads):
                 return
-        first = element(counters, ROW)
-        rows = min(field(job, BATCH), field(job, N_SAMPLES) - first)
-        share = group_share(rows, field(job, N_GROUPS)) if grouped else rows
-        end = min(share, done + field(job, PIECE))
-        fused = updates and not grouped and not sequential and not clips and rows <= field(job, TILE)
+        first = get(counters, "row")
+        rows = min(get(job, "batch_size"), get(job, "n_samples") - first)
+        share = group_share(rows, get(job, "n_groups")) if grouped else rows
+        end = min(share, done + get(job, "chunk_rows"))
+        fused = updates and not grouped and not sequential and not clips and rows <= get(job, "tile_rows")
         if sequential:
-            sequential_step(job, work_area(job, 0, like), first, rows, like)
+            sequential_step(job, work_area(job, 0), first, rows)
         elif grouped:
-            group_gradients(job, thread, first, rows, done, end, like)
+            group_gradients(job, thread, first, rows, done, end)
             if not barrier(shared, n_threads):
                 return
-        elif not team_gradients(job, thread, first, rows, done, end, fused, like):
+        elif not team_gradients(job, thread, first, rows, done, end, fused):
             return
         if end < share and not sequential:
             if thread == 0:
-                put(job, DONE, end)
+                write(job, "done_rows", end)
             return
-        if not sequential and (grouped or rows > field(job, TILE)):
-            add_slots(job, rows, share, like)
+        if not sequential and (grouped or rows > get(job, "tile_rows")):
+            add_slots(job, rows, share)
             if not barrier(shared, n_threads):
                 return
         if fused:
@@ -756,42 +665,42 @@ def train_to(job, thread, until, like):
         if updates and not sequential:
             if clips:
                 if thread == 0:
-                    clip(job, like)
+                    clip(job)
                 if not barrier(shared, n_threads):
                     return
-            update_all(job, like)
+            update_all(job)
         if thread == 0:
-            put(job, DONE, 0)
+            write(job, "done_rows", 0)
             finish_step(job, rows)
         if not barrier(shared, n_threads):
             return
 
 
 @routine
-def evaluate_rows(job, thread, like):
+def evaluate_rows(job, thread):
     """Take tiles through the forward pass, and write their outputs to T, or their losses to ROW_LOSSES.
 
     Returns whether all inputs were finite.
     """
-    n_samples, tile, last = field(job, N_SAMPLES), field(job, TILE), field(job, N_LAYERS)
-    area, columns = work_area(job, thread, like), of(job, last, SIZE)
-    suspicious = cast(0.0, like)
+    n_samples, tile, last = get(job, "n_samples"), get(job, "tile_rows"), get(job, "n_layers")
+    area, columns = work_area(job, thread), of(job, "size", last)
+    suspicious = own(job, 0.0)
     k = take(job, -1)
     while k * tile < n_samples:
         first = k * tile
         rows = min(tile, n_samples - first)
-        forward(job, area, first, 0, rows, like)
-        if field(job, MODE) == LOSS_ONLY:
-            losses_and_deltas(job, area, first, 0, rows, 0.0, scratch_of(job, thread, like), like)
+        forward(job, area, first, 0, rows)
+        if get(job, "mode") == LOSS_ONLY:
+            losses_and_deltas(job, area, first, 0, rows, 0.0, scratch_of(job, thread))
         else:
             for r in range(rows):
-                suspicious += times_zero(input_at(job, area, 0, first, r, like), of(job, 0, SIZE))
-                a = outputs_of(job, area, last, A_AT, r)
-                target = shifted(floats(job, T, like), (first + r) * columns)
+                suspicious += times_zero(input_at(job, area, 0, first, r), of(job, "size", 0))
+                a = outputs_of(job, area, "a_at", last, r)
+                target = shifted(get(job, "Y"), (first + r) * columns)
                 for j in range(columns):
                     put(target, j, element(a, j))
         k = take(job, k)
-    return suspicious == cast(0.0, like)
+    return suspicious == own(job, 0.0)
 
 
 @helper
@@ -829,21 +738,20 @@ def layered(job_address, thread, until, inputs, outputs):
     bool
         For `PREDICT`, whether the inputs were finite; False, with nothing done, if a shape is wrong.
     """
-    job = at_address(job_address, job_address)
-    like = zero_of(address(outputs))
+    job = job_at(job_address, outputs)
     if outputs.size > 0:
-        n, last = inputs.shape[0], field(job, N_LAYERS)
-        if inputs.shape[1] != of(job, 0, SIZE) or outputs.shape != (n, of(job, last, SIZE)):
+        n, last = inputs.shape[0], get(job, "n_layers")
+        if inputs.shape[1] != of(job, "size", 0) or outputs.shape != (n, of(job, "size", last)):
             return False
-        put(job, T, number_of(address(outputs)))
-        put(job, X, number_of(same_type(address(inputs), address(outputs))))
-        put(job, N_SAMPLES, n)
+        write(job, "Y", address(outputs))
+        write(job, "X", same_type(address(inputs), address(outputs)))
+        write(job, "n_samples", n)
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     finite = True
-    if field(job, MODE) in (TRAIN, GRADIENT_ONLY):
-        train_to(job, thread, until, like)
+    if get(job, "mode") in (TRAIN, GRADIENT_ONLY):
+        train_to(job, thread, until)
     else:
-        finite = evaluate_rows(job, thread, like)
+        finite = evaluate_rows(job, thread)
     set_floating_point_state(state)
     return finite

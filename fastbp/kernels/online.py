@@ -27,62 +27,15 @@ from fastbp.kernels.elementwise import (
     tanh,
     tanh_slope,
 )
-from fastbp.kernels.fields import (
-    A_AT,
-    A_ROW,
-    BATCH_WEIGHT,
-    CODE,
-    COUNTERS,
-    D_AT,
-    DIRECT,
-    FIRST_STEP,
-    GENERATOR,
-    HYPER,
-    L2,
-    LOSS,
-    LOSS_SUM,
-    N_LAYERS,
-    N_RATES,
-    N_SAMPLES,
-    NUMBERS,
-    ORDER,
-    POSITION,
-    RATES,
-    ROW,
-    SEQUENTIAL,
-    SHUFFLES,
-    SIZE,
-    STEP,
-    TOTALS,
-    TRAINS_BIASES,
-    W_ROW,
-    WEIGHTS,
-    WT,
-    WT_ROW,
-    X_ROW,
-    Z_AT,
-    B,
-    T,
-    W,
-    X,
-    doubles,
-    field,
-    floats,
-    integers,
-    of,
-    outputs_of,
-    work_area,
-)
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.layered import count, finish_step, gather
 from fastbp.kernels.output import gives_delta, gradient_of, losses_and_deltas, sample_at, softmax, weight_of
 from fastbp.kernels.product import dots, row_product, whole_vectors
+from fastbp.kernels.records import get, has, job_at, of, outputs_of, own, typed, work_area, write
 from fastbp.kernels.shuffle import next_position
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR
 from fastbp.simd import (
     address,
-    at_address,
-    cast,
     element,
     first_lanes,
     fma,
@@ -94,7 +47,6 @@ from fastbp.simd import (
     low,
     masked_load,
     polynomial,
-    put,
     scaled,
     shifted,
     splat,
@@ -103,7 +55,6 @@ from fastbp.simd import (
     wide_load,
     wide_splat,
     wide_splat_4,
-    zero_of,
 )
 
 
@@ -116,21 +67,25 @@ def clear_beyond(a, size, n):
 
 
 @routine
-def forward(job, area, x, like):
+def forward(job, area, x):
     """Compute the activations from the inputs at x."""
-    n_layers = field(job, N_LAYERS)
+    n_layers = get(job, "n_layers")
     below = x
     for layer in range(n_layers):
-        n_in, size, code = of(job, layer, SIZE), of(job, layer + 1, SIZE), of(job, layer + 1, CODE)
-        z, a = outputs_of(job, area, layer + 1, Z_AT, 0), outputs_of(job, area, layer + 1, A_AT, 0)
-        biases, n = at_address(of(job, layer, B), like), whole_vectors(size, a)
+        n_in, size, code = (
+            of(job, "size", layer),
+            of(job, "size", layer + 1),
+            of(job, "activation", layer + 1),
+        )
+        z, a = outputs_of(job, area, "z_at", layer + 1, 0), outputs_of(job, area, "a_at", layer + 1, 0)
+        biases, n = of(job, "b", layer), whole_vectors(size, a)
         if layer == 0:
-            row_product(n, n_in, below, at_address(of(job, 0, W), like), of(job, 0, W_ROW), biases, z)
+            row_product(n, n_in, below, of(job, "W", 0), of(job, "W_row", 0), biases, z)
         else:
-            turned, row = at_address(of(job, layer, WT), like), of(job, layer, WT_ROW)
+            turned, row = of(job, "WT", layer), of(job, "WT_row", layer)
             dots(size, whole_vectors(n_in, a), below, turned, row, biases, z)
         if code == SOFTMAX:
-            if field(job, LOSS) != CATEGORICAL_CROSS_ENTROPY:
+            if get(job, "loss") != CATEGORICAL_CROSS_ENTROPY:
                 softmax(z, n, 1, size, a)
         else:
             activate(code, z, a, n)
@@ -148,18 +103,18 @@ def moved(w, pull, push, a, decays):
 
 
 @routine
-def backward(job, area, layer, rate, shrink, like):
+def backward(job, area, layer, rate, shrink):
     """Compute D_l from D_{l+1}, without f', and update W_l."""
-    d, below = outputs_of(job, area, layer + 1, D_AT, 0), outputs_of(job, area, layer, D_AT, 0)
+    d, below = outputs_of(job, area, "delta_at", layer + 1, 0), outputs_of(job, area, "delta_at", layer, 0)
     a, turned, row = (
-        outputs_of(job, area, layer, A_AT, 0),
-        at_address(of(job, layer, WT), like),
-        of(job, layer, WT_ROW),
+        outputs_of(job, area, "a_at", layer, 0),
+        of(job, "WT", layer),
+        of(job, "WT_row", layer),
     )
-    n_out, n = of(job, layer + 1, SIZE), whole_vectors(of(job, layer, SIZE), a)
+    n_out, n = of(job, "size", layer + 1), whole_vectors(of(job, "size", layer), a)
     step = wide(a)
     zero, down, pull = wide_splat(0.0, a), wide_splat(-rate, a), wide_splat(-shrink, a)
-    decays, sequential = shrink != 0.0, field(job, SEQUENTIAL) != 0
+    decays, sequential = shrink != 0.0, get(job, "sequential") != 0
     i = 0
     while i + 4 * step <= n:
         s0, s1, s2, s3 = zero, zero, zero, zero
@@ -198,14 +153,14 @@ def backward(job, area, layer, rate, shrink, like):
 
 
 @routine
-def update_first(job, area, x, rate, shrink, like):
+def update_first(job, area, x, rate, shrink):
     """Update W_0: W_0[i] -= r x_i D_1."""
     d, weights, row = (
-        outputs_of(job, area, 1, D_AT, 0),
-        at_address(of(job, 0, W), like),
-        of(job, 0, W_ROW),
+        outputs_of(job, area, "delta_at", 1, 0),
+        of(job, "W", 0),
+        of(job, "W_row", 0),
     )
-    n_in, n = of(job, 0, SIZE), whole_vectors(of(job, 1, SIZE), d)
+    n_in, n = of(job, "size", 0), whole_vectors(of(job, "size", 1), d)
     step = wide(d)
     down, pull, decays = wide_splat(-rate, d), wide_splat(-shrink, d), shrink != 0.0
     j = 0
@@ -229,11 +184,11 @@ def update_first(job, area, x, rate, shrink, like):
 
 
 @routine
-def update_biases(job, area, layer, rate, shrink, like):
+def update_biases(job, area, layer, rate, shrink):
     """Update b_l -= r D_{l+1}."""
-    d, biases = outputs_of(job, area, layer + 1, D_AT, 0), at_address(of(job, layer, B), like)
+    d, biases = outputs_of(job, area, "delta_at", layer + 1, 0), of(job, "b", layer)
     down, pull, decays = wide_splat(-rate, d), wide_splat(-shrink, d), shrink != 0.0
-    for j in range(0, of(job, layer + 1, SIZE), wide(d)):
+    for j in range(0, of(job, "size", layer + 1), wide(d)):
         store(biases, j, moved(wide_load(biases, j), pull, down, wide_load(d, j), decays))
 
 
@@ -249,16 +204,16 @@ NARROW_HIDDEN = (IDENTITY, SIGMOID, TANH, RELU)
 @helper
 def is_narrow(job, vector):
     """Whether `narrow` can train the network; decay and sample weights are left out."""
-    plain = element(doubles(job, HYPER), 0) == 0.0 and element(doubles(job, NUMBERS), L2) == 0.0
-    if not plain or field(job, N_LAYERS) != 2 or field(job, WEIGHTS) != 0:
+    plain = element(get(job, "hyper"), 0) == 0.0 and get(get(job, "numbers"), "l2") == 0.0
+    if not plain or get(job, "n_layers") != 2 or has(job, "weights"):
         return False
     return (
-        of(job, 0, SIZE) <= MOST_INPUTS
-        and of(job, 1, SIZE) <= vector
-        and of(job, 2, SIZE) <= MOST_OUTPUTS
-        and of(job, 1, CODE) in NARROW_HIDDEN
-        and of(job, 2, CODE) in NARROW_HIDDEN
-        and field(job, LOSS) != CATEGORICAL_CROSS_ENTROPY
+        of(job, "size", 0) <= MOST_INPUTS
+        and of(job, "size", 1) <= vector
+        and of(job, "size", 2) <= MOST_OUTPUTS
+        and of(job, "activation", 1) in NARROW_HIDDEN
+        and of(job, "activation", 2) in NARROW_HIDDEN
+        and get(job, "loss") != CATEGORICAL_CROSS_ENTROPY
     )
 
 
@@ -302,7 +257,7 @@ def steepness(code, a):
 
 
 @routine
-def narrow(job, until, like):
+def narrow(job, until):
     """Train a network of up to four inputs, one hidden layer up to a vector wide, and up to four outputs.
 
     Where a vector has two lanes, two of them are one of four.
@@ -310,19 +265,19 @@ def narrow(job, until, like):
     weights 0. What counts is the latency from one sample to the next: 2-4-1 takes 44 ns a step, and 91 with
     parameters in memory.
     """
-    counters, totals = integers(job, COUNTERS), doubles(job, TOTALS)
-    order, generator = integers(job, ORDER), at_address(field(job, GENERATOR), np.uint64(0))
-    n_samples, shuffles = field(job, N_SAMPLES), field(job, SHUFFLES) != 0
-    rates, last_rate, first_step = doubles(job, RATES), field(job, N_RATES) - 1, field(job, FIRST_STEP)
-    X_at, X_row, T_at = floats(job, X, like), field(job, X_ROW), floats(job, T, like)
-    direct, area = field(job, DIRECT) != 0, work_area(job, 0, like)
-    gathered = outputs_of(job, area, 0, A_AT, 0)
-    n_in, n_hidden, n_out = of(job, 0, SIZE), of(job, 1, SIZE), of(job, 2, SIZE)
-    hidden, output, loss = of(job, 1, CODE), of(job, 2, CODE), field(job, LOSS)
-    sequential, few = field(job, SEQUENTIAL) != 0, n_hidden <= 4
-    inner, outer = at_address(of(job, 0, W), like), at_address(of(job, 1, WT), like)
-    inner_row, outer_row = of(job, 0, W_ROW), of(job, 1, WT_ROW)
-    inner_biases, outer_biases = at_address(of(job, 0, B), like), at_address(of(job, 1, B), like)
+    counters, totals = get(job, "counters"), get(job, "totals")
+    order, generator = get(job, "order"), get(job, "generator")
+    n_samples, shuffles = get(job, "n_samples"), get(job, "shuffles") != 0
+    rates, last_rate, first_step = get(job, "rates"), get(job, "n_rates") - 1, get(job, "first_step")
+    X_at, X_row, T_at = typed(job, "X", "own*"), get(job, "X_row"), get(job, "Y")
+    direct, area = get(job, "X_in_place") != 0, work_area(job, 0)
+    gathered = outputs_of(job, area, "a_at", 0, 0)
+    n_in, n_hidden, n_out = of(job, "size", 0), of(job, "size", 1), of(job, "size", 2)
+    hidden, output, loss = of(job, "activation", 1), of(job, "activation", 2), get(job, "loss")
+    sequential, few = get(job, "sequential") != 0, n_hidden <= 4
+    inner, outer = of(job, "W", 0), of(job, "WT", 1)
+    inner_row, outer_row = of(job, "W_row", 0), of(job, "WT_row", 1)
+    inner_biases, outer_biases = of(job, "b", 0), of(job, "b", 1)
     mean = 1.0 if loss == HALF_SQUARED_ERROR else 1.0 / n_out
 
     zero = wide_splat_4(0.0, inner)
@@ -336,14 +291,14 @@ def narrow(job, until, like):
     v2 = load_like(outer, 2 * outer_row, zero) if n_out > 2 else zero
     v3 = load_like(outer, 3 * outer_row, zero) if n_out > 3 else zero
     b, c = load_like(inner_biases, 0, zero), load(outer_biases, 0, 4)
-    shares = cast(1.0 if field(job, TRAINS_BIASES) != 0 else 0.0, like)
+    shares = own(job, 1.0 if get(job, "trains_biases") != 0 else 0.0)
     share, share4 = splat(shares, zero), splat(shares, zero4)
     scale = splat(mean, zero4)
 
-    step, position = element(counters, STEP), element(counters, POSITION)
+    step, position = get(counters, "step"), get(counters, "position")
     while step < until:
-        stop = min(until, step + n_samples - element(counters, ROW))
-        total = element(totals, LOSS_SUM)  # added to step by step, so that chunks change no bit
+        stop = min(until, step + n_samples - get(counters, "row"))
+        total = get(totals, "loss_sum")  # added to step by step, so that chunks change no bit
         for now in range(step, stop):
             position = next_position(position, order, n_samples, generator, shuffles)
             sample = element(order, position) if shuffles else position
@@ -351,7 +306,7 @@ def narrow(job, until, like):
                 x = shifted(X_at, sample * X_row)
             else:
                 x = gathered
-                gather(job, area, position, 0, 1, like)
+                gather(job, area, position, 0, 1)
             x0 = splat(element(x, 0), zero)
             x1 = splat(element(x, 1), zero) if n_in > 1 else zero
             rate = element(rates, min(now - first_step, last_rate))
@@ -397,8 +352,8 @@ def narrow(job, until, like):
             if n_in > 2:
                 w2, w3 = fma(push, x2, w2), fma(push, x3, w3)
             b = fma(push, share, b)
-        put(counters, POSITION, position)
-        put(totals, LOSS_SUM, total)
+        write(counters, "position", position)
+        write(totals, "loss_sum", total)
         count(job, stop - step, stop - step, 0.0, np.float64(stop - step))
         step = stop
 
@@ -416,7 +371,7 @@ def narrow(job, until, like):
         store(outer, 2 * outer_row, v2)
     if n_out > 3:
         store(outer, 3 * outer_row, v3)
-    if field(job, TRAINS_BIASES) != 0:
+    if get(job, "trains_biases") != 0:
         store(inner_biases, 0, b)
         store(outer_biases, 0, c)
 
@@ -425,54 +380,59 @@ def narrow(job, until, like):
 
 
 @routine
-def any_network(job, until, like):
+def any_network(job, until):
     """Train a network of any layers."""
-    counters, totals = integers(job, COUNTERS), doubles(job, TOTALS)
-    order, generator = integers(job, ORDER), at_address(field(job, GENERATOR), np.uint64(0))
-    n_samples, shuffles, direct = field(job, N_SAMPLES), field(job, SHUFFLES) != 0, field(job, DIRECT) != 0
-    rates, last_rate, first_step = doubles(job, RATES), field(job, N_RATES) - 1, field(job, FIRST_STEP)
-    decay, l2 = element(doubles(job, HYPER), 0), element(doubles(job, NUMBERS), L2)
-    area, n_layers = work_area(job, 0, like), field(job, N_LAYERS)
-    gathered = outputs_of(job, area, 0, A_AT, 0)
-    position = element(counters, POSITION)
-    for step in range(element(counters, STEP), until):
+    counters, totals = get(job, "counters"), get(job, "totals")
+    order, generator = get(job, "order"), get(job, "generator")
+    n_samples, shuffles, direct = (
+        get(job, "n_samples"),
+        get(job, "shuffles") != 0,
+        get(job, "X_in_place") != 0,
+    )
+    rates, last_rate, first_step = get(job, "rates"), get(job, "n_rates") - 1, get(job, "first_step")
+    decay, l2 = element(get(job, "hyper"), 0), get(get(job, "numbers"), "l2")
+    area, n_layers = work_area(job, 0), get(job, "n_layers")
+    gathered = outputs_of(job, area, "a_at", 0, 0)
+    position = get(counters, "position")
+    for step in range(get(counters, "step"), until):
         position = next_position(position, order, n_samples, generator, shuffles)
-        put(counters, POSITION, position)
+        write(counters, "position", position)
         sample = sample_at(job, position)
         if direct:
-            x = shifted(floats(job, X, like), sample * field(job, X_ROW))
+            x = shifted(typed(job, "X", "own*"), sample * get(job, "X_row"))
         else:
             x = gathered
-            gather(job, area, position, 0, 1, like)
+            gather(job, area, position, 0, 1)
         weight = weight_of(job, sample)
-        put(totals, BATCH_WEIGHT, weight)
+        write(totals, "batch_weight", weight)
         rate = element(rates, min(step - first_step, last_rate))
-        forward(job, area, x, like)
-        losses_and_deltas(job, area, position, 0, 1, 1.0 / weight if weight > 0.0 else 0.0, area, like)
+        forward(job, area, x)
+        losses_and_deltas(job, area, position, 0, 1, 1.0 / weight if weight > 0.0 else 0.0, area)
         for layer in range(n_layers - 1, -1, -1):
             shrink = rate * (decay + l2)
             if layer > 0:
-                backward(job, area, layer, rate, shrink, like)
-            if field(job, TRAINS_BIASES) != 0:
-                update_biases(job, area, layer, rate, rate * decay, like)
+                backward(job, area, layer, rate, shrink)
+            if get(job, "trains_biases") != 0:
+                update_biases(job, area, layer, rate, rate * decay)
             if layer > 0:
-                a, z = outputs_of(job, area, layer, A_AT, 0), outputs_of(job, area, layer, Z_AT, 0)
-                n = of(job, layer, A_ROW)
-                apply_slope(of(job, layer, CODE), a, z, outputs_of(job, area, layer, D_AT, 0), n)
+                a, z = outputs_of(job, area, "a_at", layer, 0), outputs_of(job, area, "z_at", layer, 0)
+                n = of(job, "row", layer)
+                apply_slope(
+                    of(job, "activation", layer), a, z, outputs_of(job, area, "delta_at", layer, 0), n
+                )
             else:
-                update_first(job, area, x, rate, shrink, like)
+                update_first(job, area, x, rate, shrink)
         finish_step(job, 1)
 
 
 @kernel
 def online(job_address, until, unused):
     """Train to step `until`; `unused` is an array of the network's type."""
-    job = at_address(job_address, job_address)
-    like = zero_of(address(unused))
+    job = job_at(job_address, unused)
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     if is_narrow(job, max(4, wide(address(unused)))):
-        narrow(job, until, like)
+        narrow(job, until)
     else:
-        any_network(job, until, like)
+        any_network(job, until)
     set_floating_point_state(state)

@@ -8,7 +8,7 @@ import pytest
 from numba import TypingError, njit
 
 import fastbp
-from fastbp.engine.job import ARRAYS, Job, Packing
+from fastbp.engine.job import DIMENSIONS, Job, Packing
 from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.engine.layered_run import LayeredRun, OnlineRun, Predictor
 from fastbp.kernels import fields
@@ -48,7 +48,7 @@ def jobs() -> dict[str, Job]:
         job = made["loss" + name] = Job(network.specification, fields.LOSS_ONLY, 1)
         job.use_theta(network.theta)
         job.set_data(X, Y, None, shuffles=False)
-        job.set(fields.ROW_LOSSES, aligned_zeros(6, np.float64))
+        job.set("row_losses", aligned_zeros(6, np.float64))
         job.lay_out(32, backward=True)
         job = made["predict" + name] = Job(network.specification, fields.PREDICT, 1)
         job.use_theta(network.theta)
@@ -60,9 +60,9 @@ def jobs() -> dict[str, Job]:
 JOBS = jobs()
 
 
-def arrays_of(job: Job) -> list[tuple[int, np.ndarray, str]]:
-    """Return the fields of a job that hold addresses, their arrays and their names."""
-    return [(field, array, ARRAYS[field].name) for field, array in job.arrays.items() if field != fields.X]
+def arrays_of(job: Job) -> dict[str, np.ndarray]:
+    """Return the arrays of a job by the names of their fields, X aside: that may have strides."""
+    return {name: array for name, array in job.arrays.items() if name != "X"}
 
 
 def spoilt(array: np.ndarray, least: int) -> dict[str, object]:
@@ -101,79 +101,91 @@ def spoilt(array: np.ndarray, least: int) -> dict[str, object]:
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_an_array_that_a_kernel_would_misread_is_refused(job):
-    for field, array, name in arrays_of(job):
+    for name, array in arrays_of(job).items():
         before = job.integers.tolist()
-        assert array.size >= ARRAYS[field].least(job)
-        for wrong, other in spoilt(array, ARRAYS[field].least(job)).items():
+        assert array.size >= job.least(name)
+        for wrong, other in spoilt(array, job.least(name)).items():
             with pytest.raises(TypeError, match=rf"^{name} ") as caught:
-                job.set(field, other)
+                job.set(name, other)
             assert "must be" in str(caught.value), wrong
         assert job.integers.tolist() == before
-        assert job.arrays[field] is array
+        assert job.arrays[name] is array
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_an_array_is_taken_that_is_a_part_of_another_one(job):
-    for field, array, _ in arrays_of(job):
+    for name, array in arrays_of(job).items():
         part = aligned_zeros(array.size + 10, array.dtype)[5 : 5 + array.size].reshape(array.shape)
         try:
-            job.set(field, part)
-            assert job[field] == part.ctypes.data
+            job.set(name, part)
+            assert job[name] == part.ctypes.data
         finally:
-            job.set(field, array)
+            job.set(name, array)
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_what_a_kernel_writes_into_may_not_be_read_only(job):
-    mode = job[fields.MODE]
-    for field, array, _ in arrays_of(job):
+    for name, array in arrays_of(job).items():
         read_only = array.view()
         read_only.flags.writeable = False
-        if mode in ARRAYS[field].written_in:
+        if job.is_written(name):
             with pytest.raises(TypeError, match="read-only"):
-                job.set(field, read_only)
+                job.set(name, read_only)
         else:
-            job.set(field, read_only)
-            job.set(field, array)
+            job.set(name, read_only)
+            job.set(name, array)
+
+
+def test_what_kernels_write_is_known():
+    """Which arrays have to be writable, in a job for what."""
+    always = {name for name, field in fields.JOB.items() if fields.KERNEL in field.written_by}
+    always -= {"has_transposes", "done_rows"}  # numbers
+    assert {"order", "counters", "losses", "gradient", "work", "state_2"} < always
+    written = {
+        name: {array for array in arrays_of(job) if job.is_written(array)} - always
+        for name, job in JOBS.items()
+        if "float32" not in name
+    }
+    assert written == {
+        "layered of half_squared_error": {"theta", "transposes"},
+        "layered of categorical_cross_entropy": {"theta", "transposes"},
+        "online of half_squared_error": {"theta", "transposes"},
+        "gradient": {"transposes"},
+        "loss": set(),
+        "predict": {"Y"},
+    }
 
 
 def test_every_field_with_an_address_is_tried():
-    assert {field for job in JOBS.values() for field, _, _ in arrays_of(job)} == set(ARRAYS)
+    tried = {name for job in JOBS.values() for name in job.arrays}
+    assert tried == {name for name, field in fields.JOB.items() if field.is_address}
 
 
-def test_the_table_says_what_the_kernels_read():
-    """Whatever the sources of the kernels take for an address stands in the table, with the type there."""
-    readings = {"integers": "int64", "doubles": "float64", "floats": "own", "in_packed": "own"}
-    found = {}
-    for path in Path(fields.__file__).parent.glob("*.py"):
-        source = path.read_text()
-        for reading, name in re.findall(r"\b(integers|doubles|floats|in_packed)\(job, (\w+)", source):
-            if name.isupper():
-                found.setdefault(name, set()).add(readings[reading])
-        for name, kind in re.findall(r"at_address\((?:field|element)\(job, (\w+)\), (?:np\.)?(\w+)", source):
-            if name.isupper():
-                found.setdefault(name, set()).add("own" if kind == "like" else kind)
-    kinds_of_X = found.pop("X")
-    assert kinds_of_X == {"own", "float32", "float64", "uint8"}
-    table = {wanted.name: {str(wanted.dtype or "own")} for wanted in ARRAYS.values()}
-    assert table.pop("TRANSPOSES") == {"own"}  # kernels read it layer by layer, as WT
-    assert found == table
-    assert all(getattr(fields, wanted.name) == field for field, wanted in ARRAYS.items())
+def test_kernels_use_every_field():
+    tables = Path(fields.__file__)
+    kernels = "".join(path.read_text() for path in tables.parent.glob("*.py") if path != tables)
+    named = set(re.findall(r'"(\w+)"', kernels)) | {"transposes"}  # which they read layer by layer, as WT
+    assert [name for table in fields.RECORDS.values() for name in table if name not in named] == []
 
 
-@pytest.mark.parametrize("field", [fields.BATCH, fields.N_RATES, fields.X_ROW, fields.END])
+def test_every_dimension_of_an_array_is_known():
+    named = {dimension for field in fields.JOB.values() for dimension in field.shape}
+    assert named - fields.JOB.keys() <= DIMENSIONS.keys() <= named
+
+
+@pytest.mark.parametrize("name", ["batch_size", "n_rates", "X_row", "n_steps"])
 @pytest.mark.parametrize("value", [1.0, np.float64(1), None, "1", np.zeros(3), [1]], ids=str)
-def test_a_number_is_an_integer(field, value):
+def test_a_number_is_an_integer(name, value):
     job = Job(Specification(SIZES), fields.TRAIN, 1)
     with pytest.raises(TypeError):
-        job.set(field, value)
+        job.set(name, value)
 
 
-@pytest.mark.parametrize("field", [fields.W, fields.B, fields.WT])
-def test_an_address_of_a_boundary_cannot_be_set_as_a_number(field):
+@pytest.mark.parametrize("name", ["W", "b", "WT"])
+def test_an_address_of_a_boundary_cannot_be_set_as_a_number(name):
     job = Job(Specification(SIZES), fields.TRAIN, 1)
     with pytest.raises(TypeError, match="is an address"):
-        job.set_of(0, field, 12345)
+        job.set_of(0, name, 12345)
 
 
 @pytest.mark.parametrize(("at", "size"), [(0, 26), (20, 6), (-1, 3), (26, 0), (3, -4), (30, -10)])
@@ -182,26 +194,26 @@ def test_a_boundary_points_to_elements_that_there_are(at, size):
     job = Job(network.specification, fields.LOSS_ONLY, 1)
     job.use_theta(network.theta)
     assert network.theta.size == 25
-    job.point(0, fields.W, fields.THETA, 10, 15)
+    job.point(0, "W", "theta", 10, 15)
     with pytest.raises(TypeError, match="W of boundary 0 cannot point to elements"):
-        job.point(0, fields.W, fields.THETA, at, size)
-    with pytest.raises(TypeError, match="what is a number of boundary 0 cannot point"):
-        job.point(0, fields.A_ROW, fields.THETA, 0, 1)
+        job.point(0, "W", "theta", at, size)
+    with pytest.raises(TypeError, match="row of boundary 0 cannot point"):
+        job.point(0, "row", "theta", 0, 1)
 
 
 def test_rates_and_items_are_counted_where_they_are_handed_over():
     job = Job(Specification(SIZES), fields.TRAIN, 1)
-    job.set(fields.RATES, np.zeros(7))
-    job.set(fields.ITEMS, np.zeros(6, np.int64))
-    assert (job[fields.N_RATES], job[fields.N_ITEMS]) == (7, 2)
+    job.set("rates", np.zeros(7))
+    job.set("items", np.zeros(6, np.int64))
+    assert (job["n_rates"], job["n_items"]) == (7, 2)
 
 
 def test_there_is_a_work_area_for_every_thread():
     job = jobs()["gradient"]
-    job.set(fields.N_THREADS, 1)
-    job.set(fields.N_THREADS, 2)
-    with pytest.raises(TypeError, match="WORK is"):
-        job.set(fields.N_THREADS, 3)
+    job.set("n_threads", 1)
+    job.set("n_threads", 2)
+    with pytest.raises(TypeError, match="work is"):
+        job.set("n_threads", 3)
 
 
 @pytest.mark.parametrize(
@@ -223,9 +235,9 @@ def test_there_is_a_work_area_for_every_thread():
 def test_X_may_have_strides_but_no_other_type_or_shape(X):
     job = jobs()["loss"]
     for strided in (np.ones((12, 3))[::2], np.ones((3, 6)).T, np.ones((6, 9), np.uint8)[:, ::-3]):
-        job.set(fields.X, strided)
+        job.set("X", strided)
     with pytest.raises(TypeError, match=r"^X is .*, which no kernel can read"):
-        job.set(fields.X, X)
+        job.set("X", X)
 
 
 def test_theta_must_have_room_for_whole_vectors():
