@@ -11,7 +11,7 @@ RESULT ?= bench/results/latest.json
 PEERS  := $(VENV)/.peers
 LOWEST := $(VENV)-lowest
 
-.PHONY: run test test-lowest soak bench bench-compare bench-peers lint fmt clean help
+.PHONY: run test test-lowest soak digests bench bench-compare bench-peers lint fmt clean help
 
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-lowest: $(LOWEST)/.ready  ## every test, with the lowest versions that pypr
 
 soak: $(READY)   ## the long ones: accuracy sweeps, killed runs, random configurations and interruptions
 	@$(BIN)/python -m pytest -m soak -s
+
+digests: $(READY)  ## the bits of 200 small runs against those stored; 1 if any differ (STORE=1: store them)
+	@$(BIN)/python -m tests.digests $(if $(STORE),store)
 
 bench: $(READY)  ## pytest-benchmark; results under .benchmarks/
 	@$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only --benchmark-autosave \

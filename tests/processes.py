@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import fastbp
+from fastbp import processor
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -21,6 +22,12 @@ result = fastbp.train(network, worked_example.X, worked_example.Y, steps=100, op
 print(network.theta.tobytes().hex())
 """
 """Train the worked example, and print the bits of its parameters."""
+
+SSE = "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt"
+AVX = f"{SSE},+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
+AVX512 = f"{AVX},+avx512f,+avx512cd,+avx512bw,+avx512dq,+avx512vl"
+TARGETS = {16: ("nehalem", SSE), 32: ("haswell", AVX), 64: ("skylake-avx512", AVX512)}
+"""Processors with vectors of so many bytes, by their names and features in LLVM; the first has no FMA."""
 
 
 def start(
@@ -58,3 +65,12 @@ def run(
         output, errors = process.communicate()
     assert process.returncode == 0, errors
     return output, errors
+
+
+def environment(width: int) -> dict[str, str]:
+    """Return the variables that make a process compile for vectors of so many bytes."""
+    name, features = TARGETS[width]
+    here = {item[1:] for item in features.split(",")} <= processor.FEATURES
+    if processor.IS_X86 and here:
+        return {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    return {"FASTBP_VECTOR_BYTES": str(width)}

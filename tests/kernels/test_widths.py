@@ -12,15 +12,9 @@ from pathlib import Path
 import pytest
 
 from fastbp import processor
-from tests.processes import run
+from tests.processes import TARGETS, environment, run
 
 ROOT = Path(__file__).parents[2]
-
-SSE = "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt"
-AVX = f"{SSE},+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
-AVX512 = f"{AVX},+avx512f,+avx512cd,+avx512bw,+avx512dq,+avx512vl"
-TARGETS = {16: ("nehalem", SSE), 32: ("haswell", AVX), 64: ("skylake-avx512", AVX512)}
-"""Processors with vectors of so many bytes, by their names and features in LLVM; the first has no FMA."""
 
 FILES = (
     "tests/test_gradients.py",
@@ -50,15 +44,6 @@ LONG = (
     "three_kernels",
 )
 """Words of tests that take long, and find no more about widths than others."""
-
-
-def environment(width: int) -> dict[str, str]:
-    """Return the variables that make a process compile for vectors of so many bytes."""
-    name, features = TARGETS[width]
-    here = {item[1:] for item in features.split(",")} <= processor.FEATURES
-    if processor.IS_X86 and here:
-        return {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
-    return {"FASTBP_VECTOR_BYTES": str(width)}
 
 
 def run_tests(width: int, *arguments: str) -> None:
