@@ -293,10 +293,10 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
         put(labels, r, own(job, element(get(job, "labels"), i)))
         put(scales, r, own(job, weight_of(job, i) * factor))
     label, scale = wide_load(labels, 0), wide_load(scales, 0)
-    share, zero, chosen = scale / total, wide_splat(0.0, z), top
+    ratio, zero, chosen = scale / total, wide_splat(0.0, z), top
     for j in range(columns):
         number = wide_splat(j, z)
-        d = share * wide_load(powers, j * step) - where_equal(label, number, scale, zero)
+        d = ratio * wide_load(powers, j * step) - where_equal(label, number, scale, zero)
         store(powers, j * step, d)
         chosen = where_equal(label, number, wide_load(scratch, j * step), chosen)
     store(costs, 0, log(total) + (top - chosen))
@@ -325,10 +325,10 @@ def cross_entropy(job, z, delta, distance, sums, sample, rows, factor):
         top, total = exponentials(shifted(z, o), columns, shifted(delta, o))
         put(sums, r, total)
         scale = own(job, weight_of(job, i) * factor)
-        share = wide_splat(scale / total, z)
+        ratio = wide_splat(scale / total, z)
         if has_labels:
             for j in range(0, columns, step):
-                store(delta, o + j, share * wide_load(delta, o + j))
+                store(delta, o + j, ratio * wide_load(delta, o + j))
             label = o + element(labels, i)
             put(delta, label, element(delta, label) - scale)
             put(row_losses, r, top - element(z, label))
@@ -339,7 +339,7 @@ def cross_entropy(job, z, delta, distance, sums, sample, rows, factor):
             for j in range(0, columns, step):
                 left = columns - j
                 t = masked_load(targets, j, left, zero)
-                d = fma(share, wide_load(delta, o + j), zero - scales * t)
+                d = fma(ratio, wide_load(delta, o + j), zero - scales * t)
                 store(delta, o + j, first_lanes(left, d, zero))
                 rest = rest + first_lanes(left, t * (wide_splat(top, z) - wide_load(z, o + j)), zero)
             put(row_losses, r, lane_sum(rest))

@@ -10,7 +10,6 @@ from fastbp.simd import (
     fma,
     put,
     root,
-    shifted,
     store,
     where_less,
     wide,
@@ -134,13 +133,3 @@ def update(code, hyper, constants, l2, theta, gradient, first, second, n):
             store(second, k, size)
             move = where_less(zero, g, size, where_less(g, zero, zero - size, g))
             store(theta, k, w - move)
-
-
-@routine
-def sum_slots(gradient, distance, n_slots, n):
-    """Add the gradients of all slots, `distance` numbers apart, to the first, from the last to the first."""
-    for k in range(0, n, wide(gradient)):
-        total = wide_load(shifted(gradient, (n_slots - 1) * distance), k)
-        for slot in range(n_slots - 2, -1, -1):
-            total = total + wide_load(shifted(gradient, slot * distance), k)
-        store(gradient, k, total)

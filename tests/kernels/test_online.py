@@ -13,7 +13,7 @@ from fastbp import activations, losses
 from fastbp.checks import check_data
 from fastbp.engine.kernel_options import make_kernel_options
 from fastbp.engine.layered_run import OnlineRun
-from fastbp.kernels.online import NARROW_HIDDEN
+from fastbp.kernels.narrow import NARROW_HIDDEN
 from tests.kernels.tasks import Task, assert_same_training, trained
 
 ONLINE = {"kernel": "online", "batch_size": 1, "optimizer": fastbp.SGD(0.05)}

@@ -1,0 +1,164 @@
+"""Rows of a tile on their way through the network: forward pass, loss, and backward pass.
+
+Legend as in `fastbp.kernels.layered`. Rows know nothing of each other.
+"""
+
+import numpy as np
+
+from fastbp._jit import helper, routine
+from fastbp.activations import SOFTMAX
+from fastbp.kernels.elementwise import (
+    activate,
+    apply_slope,
+)
+from fastbp.kernels.fields import PREDICT, X_FLOAT32, X_OWN, X_UINT8
+from fastbp.kernels.output import losses_and_deltas, sample_at, softmax
+from fastbp.kernels.product import product, whole_vectors
+from fastbp.kernels.records import (
+    get,
+    input_at,
+    of,
+    outputs_of,
+    own,
+    typed,
+    work_area,
+)
+from fastbp.kernels.shuffle import hashed
+from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
+from fastbp.simd import (
+    element,
+    put,
+    shifted,
+    store,
+    wide,
+    wide_load,
+)
+
+
+@routine
+def gather(job, area, sample, row, rows):
+    """Copy rows of X to boundary 0, in the network's type."""
+    columns, distance, stride = of(job, "size", 0), get(job, "X_row"), get(job, "X_column")
+    kind = get(job, "X_kind")
+    for r in range(rows):
+        target = outputs_of(job, area, "a_at", 0, row + r)
+        start = sample_at(job, sample + row + r) * distance
+        if kind == X_OWN and stride == 1:
+            source = shifted(typed(job, "X", "own*"), start)
+            for j in range(columns):
+                put(target, j, element(source, j))
+        elif kind == X_OWN:
+            source = shifted(typed(job, "X", "own*"), start)
+            for j in range(columns):
+                put(target, j, element(source, j * stride))
+        elif kind == X_UINT8:
+            bytes_ = shifted(typed(job, "X", "uint8*"), start)
+            for j in range(columns):
+                put(target, j, element(bytes_, j * stride))
+        elif kind == X_FLOAT32:
+            singles = shifted(typed(job, "X", "float32*"), start)
+            for j in range(columns):
+                put(target, j, element(singles, j * stride))
+        else:  # X_FLOAT64
+            numbers = shifted(typed(job, "X", "float64*"), start)
+            for j in range(columns):
+                put(target, j, element(numbers, j * stride))
+
+
+@routine
+def drop(job, area, boundary, sample, row, rows):
+    """Keep an activation and divide it by the probability of that, or make it 0 (inverted dropout).
+
+    What is kept depends on the run's seed, the step, the sample's place in the batch and the neuron alone.
+    """
+    keep = get(get(job, "numbers"), "keep_probability")
+    threshold = np.uint64(keep * 2.0**53)
+    counters = get(job, "counters")
+    step_key = hashed(element(get(job, "generator"), 1), get(counters, "step"))
+    columns = of(job, "size", boundary)
+    kept, dropped = own(job, 1.0 / keep), own(job, 0.0)
+    for r in range(rows):
+        a = outputs_of(job, area, "a_at", boundary, row + r)
+        masks = outputs_of(job, area, "mask_at", boundary, row + r)
+        out = outputs_of(job, area, "dropped_at", boundary, row + r)
+        place = sample + row + r - get(counters, "row")
+        key = hashed(step_key, place * get(job, "n_layers") + boundary)
+        for j in range(columns):
+            factor = kept if (hashed(key, j) >> np.uint64(11)) < threshold else dropped
+            put(masks, j, factor)
+            put(out, j, factor * element(a, j))
+
+
+@routine
+def forward(job, area, sample, row, rows):
+    """Compute the activations of rows of the tile that begins at position `sample` of the epoch."""
+    if get(job, "X_in_place") == 0:
+        gather(job, area, sample, row, rows)
+    n_layers = get(job, "n_layers")
+    for layer in range(n_layers):
+        n_in, code = of(job, "size", layer), of(job, "activation", layer + 1)
+        z, a = outputs_of(job, area, "z_at", layer + 1, row), outputs_of(job, area, "a_at", layer + 1, row)
+        n_out, distance = whole_vectors(of(job, "size", layer + 1), a), of(job, "row", layer + 1)
+        x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
+        weights, biases = of(job, "W", layer), of(job, "b", layer)
+        product(rows, n_out, n_in, x, x_row, 1, weights, of(job, "W_row", layer), biases, 0, z, distance)
+        if code == SOFTMAX:
+            if get(job, "mode") == PREDICT or get(job, "loss") != CATEGORICAL_CROSS_ENTROPY:
+                softmax(z, distance, rows, of(job, "size", layer + 1), a)
+        else:
+            activate(code, z, a, rows * distance)
+        if get(job, "drops") != 0 and layer < n_layers - 1:
+            drop(job, area, layer + 1, sample, row, rows)
+
+
+@routine
+def backward(job, area, row, rows):
+    """Propagate D_L down to D_1: D_l = (D_{l+1} W_l^T) f'(z_l)."""
+    for layer in range(get(job, "n_layers") - 1, 0, -1):
+        propagate(job, area, layer, row, rows)
+
+
+@routine
+def propagate(job, area, layer, row, rows):
+    """Compute D_l from D_{l+1}."""
+    above, below = (
+        outputs_of(job, area, "delta_at", layer + 1, row),
+        outputs_of(job, area, "delta_at", layer, row),
+    )
+    distance, n_out = of(job, "row", layer), of(job, "size", layer + 1)
+    product(
+        rows,
+        whole_vectors(of(job, "size", layer), below),
+        n_out,
+        above,
+        of(job, "row", layer + 1),
+        1,
+        of(job, "WT", layer),
+        of(job, "WT_row", layer),
+        get(job, "zeros"),
+        0,
+        below,
+        distance,
+    )
+    if get(job, "drops") != 0:
+        masks = outputs_of(job, area, "mask_at", layer, row)
+        for k in range(0, rows * distance, wide(below)):
+            store(below, k, wide_load(below, k) * wide_load(masks, k))
+    a, z = outputs_of(job, area, "a_at", layer, row), outputs_of(job, area, "z_at", layer, row)
+    apply_slope(of(job, "activation", layer), a, z, below, rows * distance)
+
+
+@helper
+def scratch_of(job, thread):
+    """Return the address of a thread's scratch."""
+    return shifted(work_area(job, thread), get(job, "scratch_at"))
+
+
+@routine
+def pass_rows(job, area, thread, sample, row, rows):
+    """Take rows of a tile through forward pass, loss and backward pass."""
+    weight = get(get(job, "totals"), "batch_weight")
+    forward(job, area, sample, row, rows)
+    factor = 1.0 / weight if weight > 0.0 else 0.0
+    losses_and_deltas(job, area, sample, row, rows, factor, scratch_of(job, thread))
+    backward(job, area, row, rows)

@@ -1,0 +1,107 @@
+"""What a step draws before its arithmetic and counts after it, and how a team divides the items."""
+
+import numpy as np
+
+from fastbp._jit import helper, routine
+from fastbp.kernels.barrier import NEXT, atomic_add
+from fastbp.kernels.output import sample_at, weight_of
+from fastbp.kernels.records import (
+    get,
+    has,
+    write,
+)
+from fastbp.kernels.shuffle import next_position
+from fastbp.kernels.update import step_constants
+from fastbp.simd import (
+    element,
+    lane_sum,
+    put,
+    wide,
+    wide_load,
+    wide_splat,
+)
+
+
+@helper
+def take(job, previous):
+    """Return the number of the next item, or group, that is this thread's."""
+    if get(job, "n_threads") == 1:
+        return previous + 1
+    return atomic_add(get(job, "shared"), NEXT, 1)
+
+
+@routine
+def prepare_step(job):
+    """Draw the samples of the coming step, and compute what depends on the step alone."""
+    counters, totals = get(job, "counters"), get(job, "totals")
+    n_samples, first, step = get(job, "n_samples"), get(counters, "row"), get(counters, "step")
+    rows = min(get(job, "batch_size"), n_samples - first)
+    position = get(counters, "position")
+    # A run that was stopped in the middle of this step, and resumed, has drawn them already.
+    if get(job, "shuffles") != 0 and position != first + rows - 1:
+        order, generator = get(job, "order"), get(job, "generator")
+        for _ in range(rows):
+            position = next_position(position, order, n_samples, generator, True)
+        write(counters, "position", position)
+    weight = np.float64(rows)
+    if has(job, "weights"):
+        weight = 0.0
+        for r in range(rows):
+            weight += weight_of(job, sample_at(job, first + r))
+    write(totals, "batch_weight", weight)
+    rate = element(get(job, "rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1))
+    step_constants(get(job, "optimizer"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
+
+
+@routine
+def sum_losses(losses, n):
+    """Return the sum of n float64 numbers, in an order that is always the same."""
+    step = wide(losses)
+    whole = n // step * step
+    total = wide_splat(0.0, losses)
+    for k in range(0, whole, step):
+        total = total + wide_load(losses, k)
+    result = lane_sum(total)
+    for k in range(whole, n):
+        result += element(losses, k)
+    return result
+
+
+@routine
+def finish_step(job, rows):
+    """Count a step, and record the loss of an epoch that ends with it."""
+    count(job, 1, rows, sum_losses(get(job, "row_losses"), rows), get(get(job, "totals"), "batch_weight"))
+
+
+@routine
+def count(job, steps, rows, loss, weight):
+    """Count steps of one epoch, and record the loss of an epoch that ends with them.
+
+    `loss` and `weight` are the sums of the rows' losses, times their weights, and of their weights.
+    """
+    counters, totals, losses = get(job, "counters"), get(job, "totals"), get(job, "losses")
+    write(totals, "loss_sum", get(totals, "loss_sum") + loss)
+    write(totals, "weight_sum", get(totals, "weight_sum") + weight)
+    step, row, epoch = (
+        get(counters, "step") + steps,
+        get(counters, "row") + rows,
+        get(counters, "epoch"),
+    )
+    ends = row == get(job, "n_samples")
+    if ends:
+        row, epoch = 0, epoch + 1
+    write(counters, "step", step)
+    write(counters, "row", row)
+    write(counters, "epoch", epoch)
+    if ends or step == get(job, "n_steps"):
+        weights = get(totals, "weight_sum")
+        mean = get(totals, "loss_sum") / weights if weights > 0.0 else 0.0
+        write(totals, "not_finite", get(totals, "not_finite") + 0.0 * mean)
+        if step == get(job, "n_steps") or epoch % get(job, "record_every") == 0:
+            recorded = get(counters, "recorded")
+            put(losses, recorded, mean)
+            write(counters, "recorded", recorded + 1)
+        if ends:
+            write(totals, "epoch_loss", mean)
+            write(totals, "loss_sum", 0.0)
+            write(totals, "weight_sum", 0.0)
