@@ -9,24 +9,12 @@ A learning rate is a number, or a schedule from `fastbp.schedules`. A number may
 and NumPy have for real numbers, and is kept as a float. ``weight_decay`` pulls every trained parameter
 towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
 
-What a kernel gets is a code, the hyper-parameters as float64, and state vectors as long as theta. What
-depends on hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.
-
-========  ====  ===============================================================  =============================
-name      code  hyperparameters()                                                state vectors
-========  ====  ===============================================================  =============================
-SGD       0     weight_decay, momentum, nesterov (0 or 1), 0                     velocity, if momentum > 0
-RMSprop   1     weight_decay, alpha, epsilon, momentum                           mean square; velocity, if
-                                                                                 momentum > 0
-Adam      2     weight_decay, beta1, beta2, epsilon                              m, v
-AdamW     3     weight_decay, beta1, beta2, epsilon                              m, v
-RPROP     4     eta_minus, eta_plus, smallest_step, largest_step                 previous gradient; step size,
-                                                                                 at first the learning rate
-========  ====  ===============================================================  =============================
+Kernels get the hyper-parameters as float64 numbers, and state vectors as long as theta. What depends on
+hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.
+`fastbp.kernels.update_rules` computes the updates.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -34,34 +22,35 @@ from numpy.typing import DTypeLike
 from fastbp.errors import OptionError, check_flag, check_number, settle
 from fastbp.schedules import Adaptive, Constant, Schedule
 
-SGD_CODE, RMSPROP_CODE, ADAM_CODE, ADAMW_CODE, RPROP_CODE = range(5)
-"""The codes. Compiled code compares with these names, never with a number."""
-
-N_HYPERPARAMETERS = 4
-
 
 class Optimizer:
     """Base of all optimizers: what the training loop asks of them."""
 
-    code: ClassVar[int]
     learning_rate: float | Schedule | Adaptive
 
-    def hyperparameters(self) -> np.ndarray:
-        """Return the numbers that the update needs besides the learning rate: see the module's table.
+    @property
+    def rule(self) -> str:
+        """The name of the update rule in `fastbp.kernels.update_rules`."""
+        raise NotImplementedError
 
-        Returns
-        -------
-        float64[N_HYPERPARAMETERS]
-        """
-        vector = np.zeros(N_HYPERPARAMETERS)
-        for i, name in enumerate(self._in_vector):
-            vector[i] = getattr(self, name)
-        return vector
+    @property
+    def state(self) -> tuple[str, ...]:
+        """What the rule remembers of each parameter, in the letters of the equations."""
+        raise NotImplementedError
+
+    @classmethod
+    def hyperparameter_names(cls) -> tuple[str, ...]:
+        """Return the names of all parameters but the learning rate, in their order."""
+        return tuple(field.name for field in fields(cls) if field.name != "learning_rate")  # type: ignore[arg-type]
+
+    def hyperparameters(self) -> np.ndarray:
+        """Return the values of the hyper-parameters, in the order of their names, as float64."""
+        return np.array([getattr(self, name) for name in self.hyperparameter_names()], np.float64)
 
     @property
     def n_state_vectors(self) -> int:
         """How many numbers the update remembers for each parameter."""
-        raise NotImplementedError
+        return len(self.state)
 
     def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
         """Return the state before the first step.
@@ -77,8 +66,6 @@ class Optimizer:
         """The learning rate as a schedule; a number is `Constant`."""
         rate = self.learning_rate
         return rate if isinstance(rate, Schedule | Adaptive) else Constant(rate)
-
-    _in_vector: ClassVar[tuple[str, ...]]
 
     def _check_learning_rate(self) -> None:
         if not isinstance(self.learning_rate, Schedule | Adaptive):
@@ -124,9 +111,6 @@ class SGD(Optimizer):
     SGD(learning_rate=0.5, momentum=0.0, nesterov=False, weight_decay=0.0)
     """
 
-    code = SGD_CODE
-    _in_vector = ("weight_decay", "momentum", "nesterov")
-
     learning_rate: float | Schedule | Adaptive = 0.01
     momentum: float = 0.0
     nesterov: bool = False
@@ -141,9 +125,16 @@ class SGD(Optimizer):
             raise OptionError("nesterov=True needs a momentum above 0, such as momentum=0.9")
 
     @property
-    def n_state_vectors(self) -> int:
-        """1 with momentum, and 0 without."""
-        return int(self.momentum > 0)
+    def rule(self) -> str:
+        """The name of the update rule: with momentum there is another, and with Nesterov's."""
+        if self.momentum == 0:
+            return "sgd"
+        return "sgd_nesterov" if self.nesterov else "sgd_momentum"
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The velocity v, if there is momentum."""
+        return ("v",) if self.momentum > 0 else ()
 
 
 @dataclass(frozen=True)
@@ -181,9 +172,6 @@ class RMSprop(Optimizer):
         If an argument has a value that it may not have.
     """
 
-    code = RMSPROP_CODE
-    _in_vector = ("weight_decay", "alpha", "epsilon", "momentum")
-
     learning_rate: float | Schedule | Adaptive = 0.01
     alpha: float = 0.99
     epsilon: float = 1e-8
@@ -198,9 +186,14 @@ class RMSprop(Optimizer):
         settle(self, check_number, "weight_decay")
 
     @property
-    def n_state_vectors(self) -> int:
-        """2 with momentum, and 1 without."""
-        return 1 + int(self.momentum > 0)
+    def rule(self) -> str:
+        """The name of the update rule: with momentum there is another."""
+        return "rmsprop_momentum" if self.momentum > 0 else "rmsprop"
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The mean square s, and the velocity v if there is momentum."""
+        return ("s", "v") if self.momentum > 0 else ("s",)
 
 
 @dataclass(frozen=True)
@@ -235,8 +228,8 @@ class Adam(Optimizer):
         If an argument has a value that it may not have.
     """
 
-    code = ADAM_CODE
-    _in_vector = ("weight_decay", "beta1", "beta2", "epsilon")
+    rule = "adam"
+    state = ("m", "v")
 
     learning_rate: float | Schedule | Adaptive = 0.001
     beta1: float = 0.9
@@ -250,11 +243,6 @@ class Adam(Optimizer):
         settle(self, check_number, "beta2", high=1.0, below=True)
         settle(self, check_number, "epsilon", above=True)
         settle(self, check_number, "weight_decay")
-
-    @property
-    def n_state_vectors(self) -> int:
-        """2: m and v."""
-        return 2
 
 
 @dataclass(frozen=True)
@@ -289,7 +277,7 @@ class AdamW(Adam):
         If an argument has a value that it may not have.
     """
 
-    code = ADAMW_CODE
+    rule = "adamw"
 
     weight_decay: float = 0.01
 
@@ -330,8 +318,8 @@ class RPROP(Optimizer):
         If an argument has a value that it may not have.
     """
 
-    code = RPROP_CODE
-    _in_vector = ("eta_minus", "eta_plus", "smallest_step", "largest_step")
+    rule = "rprop"
+    state = ("g_previous", "d")
 
     learning_rate: float = 0.01
     eta_minus: float = 0.5
@@ -345,11 +333,6 @@ class RPROP(Optimizer):
         settle(self, check_number, "eta_plus", low=1.0, above=True)
         settle(self, check_number, "smallest_step", above=True)
         settle(self, check_number, "largest_step", low=self.smallest_step)
-
-    @property
-    def n_state_vectors(self) -> int:
-        """2: the previous gradient, and the step sizes."""
-        return 2
 
     def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
         """Return the state before the first step: no gradient yet, and the learning rate for a step size."""

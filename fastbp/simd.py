@@ -123,12 +123,14 @@ def emit_splat(builder, number, t):
     return emit_shuffle(builder, first, [0] * t.count)
 
 
-def _vector_pointer(context, builder, vec, address, offset):
+def vector_pointer(context, builder, vec, address, offset):
+    """Return the address of the vector of type `vec` that begins at address[offset]."""
     pointer = builder.gep(address, [offset])
     return builder.bitcast(pointer, context.get_value_type(vec).as_pointer())
 
 
-def _bytes(vec):
+def element_bytes(vec):
+    """Return how many bytes a number takes, or an element of a vector, of a Numba type."""
     return (vec.element if isinstance(vec, Vec) else vec).bitwidth // 8
 
 
@@ -197,7 +199,7 @@ def load(typing, address, offset, lanes):
     vec = Vec(address.dtype, lanes.literal_value)
 
     def generate(context, builder, signature, arguments):
-        pointer = _vector_pointer(context, builder, vec, *arguments[:2])
+        pointer = vector_pointer(context, builder, vec, *arguments[:2])
         return builder.load(pointer, align=address.dtype.bitwidth // 8)
 
     return vec(address, types.intp, lanes), generate
@@ -208,7 +210,7 @@ def store(typing, address, offset, value):
     """Write a vector to address[offset : offset + lanes]."""
 
     def generate(context, builder, signature, arguments):
-        pointer = _vector_pointer(context, builder, value, *arguments[:2])
+        pointer = vector_pointer(context, builder, value, *arguments[:2])
         builder.store(arguments[2], pointer, align=address.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -218,7 +220,7 @@ def store(typing, address, offset, value):
 @intrinsic
 def wide(typing, address):
     """Return how many numbers of the type at an address fit into one of the processor's vectors."""
-    n = lanes(_bytes(address.dtype))
+    n = lanes(element_bytes(address.dtype))
 
     def generate(context, builder, signature, arguments):
         return context.get_constant(types.intp, n)
@@ -229,10 +231,10 @@ def wide(typing, address):
 @intrinsic
 def wide_load(typing, address, offset):
     """Return a vector as wide as the processor's from address[offset] on."""
-    vec = Vec(address.dtype, lanes(_bytes(address.dtype)))
+    vec = Vec(address.dtype, lanes(element_bytes(address.dtype)))
 
     def generate(context, builder, signature, arguments):
-        return builder.load(_vector_pointer(context, builder, vec, *arguments), align=_bytes(vec))
+        return builder.load(vector_pointer(context, builder, vec, *arguments), align=element_bytes(vec))
 
     return vec(address, types.intp), generate
 
@@ -240,7 +242,7 @@ def wide_load(typing, address, offset):
 @intrinsic
 def wide_splat(typing, value, address):
     """Return a vector as wide as the processor's, of the type at `address`, with `value` in every lane."""
-    vec = Vec(address.dtype, lanes(_bytes(address.dtype)))
+    vec = Vec(address.dtype, lanes(element_bytes(address.dtype)))
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, vec.element)
@@ -252,7 +254,7 @@ def wide_splat(typing, value, address):
 @intrinsic
 def wide_splat_4(typing, value, address):
     """Return what `wide_splat` returns, but with 4 lanes if the processor's vectors have fewer."""
-    vec = Vec(address.dtype, max(4, lanes(_bytes(address.dtype))))
+    vec = Vec(address.dtype, max(4, lanes(element_bytes(address.dtype))))
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, vec.element)
@@ -266,7 +268,7 @@ def load_like(typing, address, offset, like):
     """Return a vector with as many lanes as `like` from address[offset] on."""
 
     def generate(context, builder, signature, arguments):
-        return builder.load(_vector_pointer(context, builder, like, *arguments[:2]), align=_bytes(like))
+        return builder.load(vector_pointer(context, builder, like, *arguments[:2]), align=element_bytes(like))
 
     return like(address, types.intp, like), generate
 
@@ -278,12 +280,12 @@ def masked_load(typing, address, offset, n, other):
 
     def generate(context, builder, signature, arguments):
         address, offset, n, other = arguments
-        pointer = _vector_pointer(context, builder, vec, address, offset)
+        pointer = vector_pointer(context, builder, vec, address, offset)
         mask = _first_lanes(builder, vec, n)
         name = f"llvm.masked.load.v{vec.lanes}{_SUFFIX[vec.element]}.p0"
         shape = ir.FunctionType(other.type, [pointer.type, _INT32, mask.type, other.type])
         function = cgutils.get_or_insert_function(builder.module, shape, name)
-        return builder.call(function, [pointer, _INT32(_bytes(vec)), mask, other])
+        return builder.call(function, [pointer, _INT32(element_bytes(vec)), mask, other])
 
     return vec(address, types.intp, types.intp, vec), generate
 
@@ -309,9 +311,11 @@ def first_lanes(typing, n, vec, other):
 
 @intrinsic
 def splat(typing, value, like):
-    """Return a vector of the type of `like` with `value` in every lane."""
+    """Return a vector of the type of `like` with `value` in every lane; or a number, if `like` is one."""
 
     def generate(context, builder, signature, arguments):
+        if not isinstance(like, Vec):
+            return context.cast(builder, arguments[0], value, like)
         number = context.cast(builder, arguments[0], value, like.element)
         return emit_splat(builder, number, context.get_value_type(like))
 
@@ -540,15 +544,15 @@ def transpose_block(typing, source, at, row, target, target_at, target_row):
 
     `row` and `target_row` are the distances between rows. Halves of rows are exchanged, then halves of those.
     """
-    vec = Vec(source.dtype, lanes(_bytes(source.dtype)))
+    vec = Vec(source.dtype, lanes(element_bytes(source.dtype)))
 
     def generate(context, builder, signature, arguments):
         source, at, row, target, target_at, target_row = arguments
-        count, align = vec.lanes, _bytes(vec)
+        count, align = vec.lanes, element_bytes(vec)
 
         def place(pointer, start, distance, i):
             offset = builder.add(start, builder.mul(distance, distance.type(i)))
-            return _vector_pointer(context, builder, vec, pointer, offset)
+            return vector_pointer(context, builder, vec, pointer, offset)
 
         rows = [builder.load(place(source, at, row, i), align=align) for i in range(count)]
         half = count // 2
@@ -669,7 +673,7 @@ def exponent(typing, vec):
 
     def generate(context, builder, signature, arguments):
         (value,) = arguments
-        integers = ir.VectorType(ir.IntType(8 * _bytes(vec)), vec.lanes)
+        integers = ir.VectorType(ir.IntType(8 * element_bytes(vec)), vec.lanes)
         above = builder.sub(
             builder.bitcast(value, integers), builder.bitcast(_constant(value.type, 2 / 3), integers)
         )
@@ -694,7 +698,7 @@ _DIGITS = {types.float32: 23, types.float64: 52}
 
 def _scale_at_once(builder, vec, value, n):
     """Use AVX-512's vscalef, which works on whole registers: the vector is cut into, or padded to, such."""
-    width = 64 // _bytes(vec)
+    width = 64 // element_bytes(vec)
     whole = ir.VectorType(value.type.element, width)
     letter, mask = ("s", ir.IntType(16)) if vec.element == types.float32 else ("d", ir.IntType(8))
     shape = ir.FunctionType(whole, [whole, whole, whole, mask, _INT32])
@@ -714,7 +718,7 @@ def _scale_at_once(builder, vec, value, n):
 def _scale_in_two_steps(builder, vec, value, n):
     """Multiply by two powers of two, the first of which is exact: one alone may be out of range."""
     digits, t = _DIGITS[vec.element], value.type
-    integers = ir.VectorType(ir.IntType(8 * _bytes(vec)), vec.lanes)
+    integers = ir.VectorType(ir.IntType(8 * element_bytes(vec)), vec.lanes)
     magic, bias = _constant(t, 1.5 * 2**digits), _constant(integers, 1023 if digits == 52 else 127)
     whole = builder.sub(builder.bitcast(builder.fadd(n, magic), integers), builder.bitcast(magic, integers))
     half = builder.ashr(whole, _constant(integers, 1))
@@ -727,10 +731,10 @@ def _scale_in_two_steps(builder, vec, value, n):
 @intrinsic(prefer_literal=True)
 def wide_loads(typing, address, offset, count):
     """Return a vector `count` times (a literal) as wide as the processor's from address[offset] on."""
-    vec = Vec(address.dtype, count.literal_value * lanes(_bytes(address.dtype)))
+    vec = Vec(address.dtype, count.literal_value * lanes(element_bytes(address.dtype)))
 
     def generate(context, builder, signature, arguments):
-        return builder.load(_vector_pointer(context, builder, vec, *arguments[:2]), align=_bytes(vec))
+        return builder.load(vector_pointer(context, builder, vec, *arguments[:2]), align=element_bytes(vec))
 
     return vec(address, types.intp, count), generate
 

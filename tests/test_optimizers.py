@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from fastbp import optimizers, reference
+from fastbp import reference
 from fastbp.errors import OptionError
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
 from fastbp.schedules import Adaptive, Constant, CosineDecay
@@ -86,33 +86,48 @@ def test_defaults_are_those_of_pytorch():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "code", "vector", "n_state_vectors"),
+    ("optimizer", "rule", "hyperparameters", "state"),
     [
-        (SGD(), optimizers.SGD_CODE, [0, 0, 0, 0], 0),
-        (SGD(0.1, 0.9, True, 0.01), optimizers.SGD_CODE, [0.01, 0.9, 1, 0], 1),
-        (RMSprop(), optimizers.RMSPROP_CODE, [0, 0.99, 1e-8, 0], 1),
-        (RMSprop(momentum=0.5, weight_decay=0.1), optimizers.RMSPROP_CODE, [0.1, 0.99, 1e-8, 0.5], 2),
-        (Adam(), optimizers.ADAM_CODE, [0, 0.9, 0.999, 1e-8], 2),
-        (AdamW(), optimizers.ADAMW_CODE, [0.01, 0.9, 0.999, 1e-8], 2),
-        (RPROP(), optimizers.RPROP_CODE, [0.5, 1.2, 1e-6, 50], 2),
+        (SGD(), "sgd", {"momentum": 0, "nesterov": 0, "weight_decay": 0}, ()),
+        (SGD(0.1, 0.9), "sgd_momentum", {"momentum": 0.9, "nesterov": 0, "weight_decay": 0}, ("v",)),
+        (
+            SGD(0.1, 0.9, True, 0.01),
+            "sgd_nesterov",
+            {"momentum": 0.9, "nesterov": 1, "weight_decay": 0.01},
+            ("v",),
+        ),
+        (RMSprop(), "rmsprop", {"alpha": 0.99, "epsilon": 1e-8, "momentum": 0, "weight_decay": 0}, ("s",)),
+        (
+            RMSprop(momentum=0.5, weight_decay=0.1),
+            "rmsprop_momentum",
+            {"alpha": 0.99, "epsilon": 1e-8, "momentum": 0.5, "weight_decay": 0.1},
+            ("s", "v"),
+        ),
+        (Adam(), "adam", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0}, ("m", "v")),
+        (AdamW(), "adamw", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.01}, ("m", "v")),
+        (
+            RPROP(),
+            "rprop",
+            {"eta_minus": 0.5, "eta_plus": 1.2, "smallest_step": 1e-6, "largest_step": 50},
+            ("g_previous", "d"),
+        ),
     ],
     ids=str,
 )
-def test_kernels_get_the_documented_layout(optimizer, code, vector, n_state_vectors):
-    assert optimizer.code == code
+def test_kernels_get_hyperparameters_by_name_and_a_state(optimizer, rule, hyperparameters, state):
+    assert (optimizer.rule, optimizer.state) == (rule, state)
     assert optimizer.hyperparameters().dtype == np.float64
-    assert optimizer.hyperparameters().tolist() == vector
-    assert optimizer.n_state_vectors == n_state_vectors
-    state = optimizer.initial_state(7, np.float32)
-    assert (state.shape, state.dtype) == ((n_state_vectors, 7), np.float32)
-    expected = np.zeros((n_state_vectors, 7), np.float32)
+    assert (
+        dict(zip(optimizer.hyperparameter_names(), optimizer.hyperparameters(), strict=True))
+        == hyperparameters
+    )
+    initial = optimizer.initial_state(7, np.float32)
+    assert optimizer.n_state_vectors == len(state)
+    assert (initial.shape, initial.dtype) == ((len(state), 7), np.float32)
+    expected = np.zeros((len(state), 7), np.float32)
     if isinstance(optimizer, RPROP):
         expected[1] = 0.01
-    np.testing.assert_array_equal(state, expected)
-
-
-def test_codes_differ():
-    assert len({optimizer.code for optimizer in ALL}) == len(ALL)
+    np.testing.assert_array_equal(initial, expected)
 
 
 def test_a_number_is_a_constant_schedule():

@@ -16,9 +16,8 @@ from fastbp.kernels import layered as kernels
 from fastbp.kernels.barrier import N_SHARED
 from fastbp.kernels.output import BLOCK_VECTORS
 from fastbp.kernels.product import padded
-from fastbp.kernels.update import N_STEP_CONSTANTS
+from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
 from fastbp.memory import LINE, aligned_zeros, room_after
-from fastbp.optimizers import N_HYPERPARAMETERS
 from fastbp.simd import lanes
 from fastbp.specification import Specification
 
@@ -137,8 +136,9 @@ DIMENSIONS: dict[str, Callable[["Job"], int]] = {
     "n_records": _n_records,
     "n_rates": lambda job: 1,  # they are counted where they are handed over, as are the items
     "n_items": lambda job: 1,
+    "n_states": lambda job: RULES[job["rule"]].n_states,
     "n_hyperparameters": lambda job: N_HYPERPARAMETERS,
-    "n_step_constants": lambda job: N_STEP_CONSTANTS,
+    "n_step_constants": lambda job: N_CONSTANTS,
     "n_shared": lambda job: N_SHARED,
 }
 """The dimensions in the shapes of `fields.JOB` that are no fields, or of which the array may have more."""
@@ -435,7 +435,7 @@ class Job:
         self.set("sequential", sequential)
         self.set("gradient", aligned_zeros(max(1, groups) * slots * packing.size, self.dtype))
         self.set("row_losses", aligned_zeros(batch, np.float64))
-        self.set("constants", np.zeros(N_STEP_CONSTANTS))
+        self.set("constants", np.zeros(N_CONSTANTS))
         self.set("hyper", np.zeros(N_HYPERPARAMETERS))
         self.set("rates", np.zeros(1))
         self.set("record_every", 1)

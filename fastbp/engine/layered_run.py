@@ -14,6 +14,7 @@ from fastbp.engine.team import Pace, Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.online import online
+from fastbp.kernels.update_rules import CODES
 from fastbp.memory import LINE, aligned_zeros
 from fastbp.optimizers import SGD
 from fastbp.schedules import Constant
@@ -230,10 +231,10 @@ class LayeredRun:
             sequential=plan.update == "sequential",
             drops=plan.dropout > 0,
         )
-        job.set("optimizer", plan.optimizer.code)
-        job.set("hyper", plan.optimizer.hyperparameters())
-        for field, vector in zip(("state_1", "state_2"), self.optimizer_state, strict=False):
-            job.set(field, vector)
+        job.set("rule", CODES[plan.optimizer.rule])
+        hyper = plan.optimizer.hyperparameters()
+        job.arrays["hyper"][: hyper.size] = hyper
+        job.set("state", self.optimizer_state)
         numbers = job.arrays["numbers"]
         numbers[L2], numbers[CLIP_NORM] = plan.l2, plan.gradient_clip_norm
         numbers[KEEP_PROBABILITY] = 1 - plan.dropout

@@ -83,8 +83,7 @@ JOB = {
     "theta": Field(OWN, ("n_parameters",), (TRAIN,), "the parameters, packed; or as Network.theta, to read"),
     "transposes": Field(OWN, ("n_transposes",), (TRAIN, GRADIENT_ONLY), "all W^T that are not in theta"),
     "has_transposes": _integer("whether they are those of the present W", KERNEL),
-    "state_1": Field(OWN, ("n_packed",), (KERNEL,), "the optimizer's first state vector"),
-    "state_2": Field(OWN, ("n_packed",), (KERNEL,), "its second one"),
+    "state": Field(OWN, ("n_states", "n_packed"), (KERNEL,), "the optimizer's state vectors, packed"),
     "gradient": Field(OWN, ("n_gradients", "n_packed"), (KERNEL,), "partial sums of the gradient"),
     "zeros": Field(OWN, ("widest",), (), "as many zeros as the widest layer is wide"),
     # --- how a step is divided
@@ -97,7 +96,7 @@ JOB = {
     "n_items": _integer("items"),
     "items": Field("item", ("n_items",), (), "the items"),
     # --- options
-    "optimizer": _integer("code of the optimizer", OPTIONS),
+    "rule": _integer("code of the update rule", OPTIONS),
     "hyper": Field("float64*", ("n_hyperparameters",), (OPTIONS,), "the optimizer's hyper-parameters"),
     "constants": Field("float64*", ("n_step_constants",), (KERNEL,), "what an update needs of the step"),
     "numbers": Field("numbers", (), (OPTIONS, KERNEL), "see NUMBERS"),

@@ -24,6 +24,7 @@ from fastbp.kernels.records import get, has, of, outputs_of, own, typed, work_ar
 from fastbp.kernels.rows import gather
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.steps import count
+from fastbp.kernels.update import sgd_hyperparameters
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR
 from fastbp.simd import (
     element,
@@ -55,8 +56,8 @@ NARROW_HIDDEN = (IDENTITY, SIGMOID, TANH, RELU)
 @helper
 def is_narrow(job, vector):
     """Whether `narrow` can train the network; decay and sample weights are left out."""
-    plain = element(get(job, "hyper"), 0) == 0.0 and get(get(job, "numbers"), "l2") == 0.0
-    if not plain or get(job, "n_layers") != 2 or has(job, "weights"):
+    decay, l2 = sgd_hyperparameters(get(job, "hyper")).weight_decay, get(get(job, "numbers"), "l2")
+    if decay != 0.0 or l2 != 0.0 or get(job, "n_layers") != 2 or has(job, "weights"):
         return False
     return (
         of(job, "size", 0) <= MOST_INPUTS

@@ -23,6 +23,8 @@ from fastbp.kernels.records import get, job_at, of, outputs_of, typed, work_area
 from fastbp.kernels.rows import gather
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.steps import finish_step
+from fastbp.kernels.update import sgd_hyperparameters
+from fastbp.kernels.update_rules import moved
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
 from fastbp.simd import (
     address,
@@ -70,15 +72,6 @@ def forward(job, area, x):
             activate(code, z, a, n)
             clear_beyond(a, size, n)
         below = a
-
-
-@helper
-def moved(w, pull, push, a, decays):
-    """Return a weight's next value: w + pull w + push a.
-
-    Not (1 + pull) w + push a: in float32, 1 + pull would be off by up to 3e-8, which is 3 % of 1e-6.
-    """
-    return fma(push, a, fma(pull, w, w) if decays else w)
 
 
 @routine
@@ -182,7 +175,7 @@ def any_network(job, until):
         get(job, "X_in_place") != 0,
     )
     rates, last_rate, first_step = get(job, "rates"), get(job, "n_rates") - 1, get(job, "first_step")
-    decay, l2 = element(get(job, "hyper"), 0), get(get(job, "numbers"), "l2")
+    decay, l2 = sgd_hyperparameters(get(job, "hyper")).weight_decay, get(get(job, "numbers"), "l2")
     area, n_layers = work_area(job, 0), get(job, "n_layers")
     gathered = outputs_of(job, area, "a_at", 0, 0)
     position = get(counters, "position")

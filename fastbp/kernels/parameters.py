@@ -31,14 +31,13 @@ def update_item(job, item, gradient, l2):
     runs, length = (1, rows * distance) if n == distance else (rows, n)
     for r in range(runs):
         update(
-            get(job, "optimizer"),
-            get(job, "hyper"),
+            get(job, "rule"),
             get(job, "constants"),
             l2,
             shifted(get(job, "theta"), at + r * distance),
             shifted(gradient, r * distance),
-            shifted(get(job, "state_1"), at + r * distance),
-            shifted(get(job, "state_2"), at + r * distance),
+            shifted(get(job, "state"), at + r * distance),
+            get(job, "n_packed"),
             length,
         )
     if first >= 0 and layer > 0:

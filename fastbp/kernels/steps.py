@@ -50,7 +50,7 @@ def prepare_step(job):
             weight += weight_of(job, sample_at(job, first + r))
     write(totals, "batch_weight", weight)
     rate = element(get(job, "rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1))
-    step_constants(get(job, "optimizer"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
+    step_constants(get(job, "rule"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
 
 
 @routine

@@ -140,7 +140,7 @@ def test_what_kernels_write_is_known():
     """Which arrays have to be writable, in a job for what."""
     always = {name for name, field in fields.JOB.items() if fields.KERNEL in field.written_by}
     always -= {"has_transposes", "done_rows"}  # numbers
-    assert {"order", "counters", "losses", "gradient", "work", "state_2"} < always
+    assert {"order", "counters", "losses", "gradient", "work", "state"} < always
     written = {
         name: {array for array in arrays_of(job) if job.is_written(array)} - always
         for name, job in JOBS.items()
