@@ -15,7 +15,7 @@ from fastbp.errors import (
 )
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
-from fastbp.training import Checkpoint, EarlyStopping, EpochState, TrainingResult, train
+from fastbp.training import Checkpoint, EarlyStopping, EpochState, Trainer, TrainingResult, train
 
 __all__ = [
     "RPROP",
@@ -36,6 +36,7 @@ __all__ = [
     "OptionError",
     "RMSprop",
     "ShapeError",
+    "Trainer",
     "TrainingResult",
     "__version__",
     "schedules",

@@ -176,6 +176,12 @@ class LayeredRun:
             if self.step < stop:
                 return
 
+    @property
+    def job(self) -> Job:
+        """The job that the kernel gets, once the run was first advanced."""
+        assert self._job is not None
+        return self._job
+
     def loss(self, is_stopped: Callable[[], bool] = lambda: False) -> float:
         """Return the loss over all samples, at the present parameters; NaN if `is_stopped` meanwhile."""
         plan = self._plan

@@ -165,6 +165,20 @@ def write(typing, record, name, value):
     return types.void(record, name, value), generate
 
 
+@intrinsic(prefer_literal=True)
+def clear(typing, record, name):
+    """Say that there is no array for a field."""
+    if not _field(record, name).is_address:
+        raise TypingError(f"{name.literal_value} of {record.record} is a number")
+    offset = _INT64(place(record.record, name.literal_value))
+
+    def generate(context, builder, signature, arguments):
+        builder.store(_INT64(0), builder.gep(arguments[0], [offset]))
+        return context.get_dummy_value()
+
+    return types.void(record, name), generate
+
+
 @intrinsic
 def nth(typing, record, number):
     """Return the record with this number, from 0, of those that lie one behind the other."""

@@ -20,8 +20,9 @@ from fastbp.training.loop import Loop, Run
 from fastbp.training.metrics import Metric
 from fastbp.training.monitoring import apart, make_monitoring_options
 from fastbp.training.result import TrainingResult
+from fastbp.training.trainer import Trainer
 
-__all__ = ["Checkpoint", "EarlyStopping", "EpochState", "TrainingResult", "train"]
+__all__ = ["Checkpoint", "EarlyStopping", "EpochState", "Trainer", "TrainingResult", "train"]
 
 KERNELS = ("auto", "fused222", "online", "layered")
 

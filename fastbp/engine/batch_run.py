@@ -1,0 +1,134 @@
+"""A training run whose batches come from outside, one call at a time."""
+
+import time
+
+import numpy as np
+
+from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.layered_run import EPOCH_LOSS, RATES_AT_ONCE, STEP, LayeredRun
+from fastbp.kernels import fields
+from fastbp.kernels.batches import take_labels, take_targets
+from fastbp.kernels.layered import layered
+from fastbp.schedules import Constant
+from fastbp.specification import Specification
+
+EPOCH = fields.place("counters", "epoch")
+
+INT64 = np.dtype(np.int64)
+
+CHUNK_SECONDS, FASTEST_GROWTH = 0.05, 16.0
+"""Work between two looks at Ctrl-C, and how many times as many steps the next chunk may have."""
+
+QUICK_WORK = 1e6
+"""Multiplications of a step up to which it is one call of the kernel, in the caller's thread."""
+
+VECTORS = ("theta", "optimizer_state", "generator")
+"""What `state` returns, besides the step."""
+
+
+class BatchRun:
+    """Parameters, optimizer state and a prepared job that is pointed to one batch after the other.
+
+    It takes the steps of the layered kernel, each on a batch of up to ``options.batch_size`` rows.
+    """
+
+    def __init__(self, specification: Specification, theta: np.ndarray, options: KernelOptions):
+        rows, dtype = options.batch_size, specification.dtype
+        X = np.zeros((rows, specification.n_inputs), dtype)
+        Y = np.zeros((rows, specification.n_outputs), dtype)
+        self._run, self._schedule = LayeredRun(specification, theta, X, Y, options), options.schedule
+        self._run.advance(0)
+        self._job = self._run.job
+        work = 3 * rows * specification.n_multiplications
+        self._is_quick = work <= QUICK_WORK and options.threads in (None, 1)
+        self._is_weighted = False
+        self._dtype = dtype
+        self._address, self._empty = self._job.address, self._job.empty
+        self._counters, self._totals = self._run.counters, self._run.totals
+        self._rates_end = 0
+
+    @property
+    def n_steps(self) -> int:
+        """Steps taken."""
+        return int(self._counters[STEP])
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters, laid out as `Network.theta`."""
+        return self._run.theta
+
+    def take(self, X: np.ndarray, Y: np.ndarray) -> bool:
+        """Point the job to a batch, if training can take it as it is; return whether.
+
+        It can if X and Y are C-contiguous, aligned and of the network's type, or labels of int64, and their
+        numbers are what they may be. They must stay in memory until the step is taken.
+        """
+        if not (X.dtype == self._dtype and X.flags.carray and Y.flags.carray and X.ndim == 2):
+            return False
+        if Y.ndim == 2 and Y.dtype == self._dtype:
+            return take_targets(self._address, X, Y)
+        return Y.ndim == 1 and Y.dtype == INT64 and take_labels(self._address, X, Y)
+
+    def weigh(self, weights: np.ndarray | None) -> None:
+        """Weigh the rows of the batch that was taken last, until the next call."""
+        if weights is not None or self._is_weighted:
+            self._job.set("weights", weights)
+            self._is_weighted = weights is not None
+
+    def step(self) -> float:
+        """Take a step on the batch that was taken last; return the loss before it.
+
+        What a signal handler raises comes out between two steps, or in the middle of a long one, which is
+        not taken then.
+        """
+        if not self._is_quick:
+            return self.steps(1)
+        step = self._counters.item(STEP)
+        if step >= self._rates_end:
+            self._set_rates(step)
+        layered(self._address, 0, step + 1, self._empty, self._empty)
+        return self._totals.item(EPOCH_LOSS)
+
+    def steps(self, n_steps: int) -> float:
+        """Take several such steps; return the loss before the last one."""
+        end, chunk = self.n_steps + n_steps, 1
+        self._rates_end = 0  # the run sets its own
+        try:
+            while (before := self.n_steps) < end:
+                started = time.perf_counter()
+                self._run.advance(min(end, before + chunk))
+                seconds = max(time.perf_counter() - started, 1e-9)
+                chunk = max(1, int((self.n_steps - before) * min(FASTEST_GROWTH, CHUNK_SECONDS / seconds)))
+        finally:
+            self._job.set("done_rows", 0)
+        return self._totals.item(EPOCH_LOSS)
+
+    def set_rate(self, rate: float | None) -> None:
+        """Train at this learning rate from now on, instead of the schedule's."""
+        self._run.learning_rate = rate
+        self._rates_end = 0
+
+    def _set_rates(self, step: int) -> None:
+        rate = self._run.learning_rate
+        if rate is None and isinstance(self._schedule, Constant):
+            rate = self._schedule.initial
+        n = RATES_AT_ONCE if rate is None else 1
+        self._job.set("rates", self._schedule.rates(step, n) if rate is None else np.array([rate]))
+        self._job.set("first_step", step)
+        self._rates_end = step + n if rate is None else np.iinfo(np.int64).max
+
+    # --- state -------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of all that the steps change: nothing in them depends on the processor."""
+        state = self._run.state()
+        return {"step": np.array(self.n_steps)} | {name: state[name] for name in VECTORS}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go to a state, of arrays that have the shapes and types of this run's."""
+        whole = self._run.state()
+        counters = whole["counters"]
+        counters[STEP] = counters[EPOCH] = state["step"]
+        self._run.restore(whole | {name: state[name] for name in VECTORS})
+        self._job.set("has_transposes", 0)
+        self._rates_end = 0

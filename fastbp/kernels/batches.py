@@ -1,0 +1,88 @@
+"""Batches from outside: a prepared job is pointed to other samples, which are checked on the way."""
+
+import numpy as np
+
+from fastbp._jit import helper, kernel
+from fastbp.kernels.layered import times_zero
+from fastbp.kernels.records import clear, get, job_at, of, write
+from fastbp.losses import BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, POISSON, SUM_TOLERANCE
+from fastbp.simd import address, element
+
+
+@helper
+def all_between(numbers, n, lowest, highest):
+    """Whether n numbers lie between two others; NaN does not."""
+    within = True
+    for i in range(n):
+        x = element(numbers, i)
+        within &= (x >= lowest) & (x <= highest)
+    return within
+
+
+@helper
+def are_probabilities(numbers, rows, columns):
+    """Whether the sum of every row is 1."""
+    within = True
+    for i in range(rows):
+        total = 0.0
+        for j in range(columns):
+            total += np.float64(element(numbers, i * columns + j))
+        within &= abs(total - 1.0) <= SUM_TOLERANCE
+    return within
+
+
+@helper
+def take_inputs(job, X):
+    """Point a job to inputs; return whether they have its shape and are finite, or too many."""
+    rows, columns = X.shape
+    if columns != of(job, "size", 0) or rows < 1 or rows > get(job, "batch_size"):
+        return False
+    if times_zero(address(X), X.size) != 0:
+        return False
+    write(job, "X", address(X))
+    write(job, "n_samples", rows)
+    return True
+
+
+@kernel
+def take_targets(job_address, X, Y):
+    """Point a job to the samples of its next step, if training can take them as they are.
+
+    Parameters
+    ----------
+    job_address : int
+        Of a job of one batch, that reads X in place.
+    X, Y : array, shapes (n_samples, n_inputs) and (n_samples, n_outputs)
+        C-contiguous, of the network's type. The job keeps no reference.
+
+    Returns
+    -------
+    bool
+        False, with the step's samples undefined, if a shape is wrong, or a number is not what it may be.
+    """
+    job = job_at(job_address, X)
+    n_outputs, loss = of(job, "size", get(job, "n_layers")), get(job, "loss")
+    if Y.shape != (X.shape[0], n_outputs):
+        return False
+    if times_zero(address(Y), Y.size) != 0:
+        return False
+    bounded = loss in (BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, POISSON)
+    if bounded and not all_between(address(Y), Y.size, 0.0, 1.0 if loss == BINARY_CROSS_ENTROPY else np.inf):
+        return False
+    if loss == CATEGORICAL_CROSS_ENTROPY and not are_probabilities(address(Y), X.shape[0], n_outputs):
+        return False
+    write(job, "Y", address(Y))
+    clear(job, "labels")
+    return take_inputs(job, X)
+
+
+@kernel
+def take_labels(job_address, X, labels):
+    """Do what `take_targets` does, with class labels: int64, of shape (n_samples,)."""
+    job = job_at(job_address, X)
+    n_classes = of(job, "size", get(job, "n_layers"))
+    fits = get(job, "loss") == CATEGORICAL_CROSS_ENTROPY and labels.size == X.shape[0]
+    if not fits or not all_between(address(labels), labels.size, 0, n_classes - 1):
+        return False
+    write(job, "labels", address(labels))
+    return take_inputs(job, X)
