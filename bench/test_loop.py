@@ -16,9 +16,10 @@ from threadpoolctl import threadpool_limits
 
 import fastbp
 from fastbp.engine import fused222_run, layered_run
-from fastbp.engine.kernel_options import make_kernel_options
-from fastbp.training import loop
-from fastbp.training.monitoring import make_monitoring_options
+from fastbp.engine.kernel_options import KernelOptions
+from fastbp.training import lookout, loop
+from fastbp.training.assembly import make_loop
+from fastbp.training.monitoring import MonitoringOptions
 
 ROUNDS = 11
 
@@ -49,9 +50,9 @@ class Timed:
     def __getattr__(self, name):
         return getattr(self._run, name)
 
-    def advance(self, until):
+    def advance(self, until, *is_stopped):
         started = time.perf_counter()
-        self._run.advance(until)
+        self._run.advance(until, *is_stopped)
         self.seconds += time.perf_counter() - started
 
 
@@ -62,30 +63,14 @@ def prepare(case):
     X = generator.uniform(-1, 1, (n_samples, sizes[0]))
     Y = generator.uniform(0.1, 0.9, (n_samples, sizes[-1]))
     math = "exact" if "exact" in case else "fast"
-    plan = make_kernel_options(
-        n_samples,
-        epochs=None,
-        steps=steps,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        seed=0,
-        math=math,
+    options = KernelOptions(
+        n_samples, steps=steps, batch_size=batch_size, optimizer=optimizer, seed=0, math=math
     )
-    options = make_monitoring_options(
-        network,
-        validation_data=None,
-        metrics=(),
-        early_stopping=None,
-        callbacks=(),
-        checkpoint=None,
-        resume="auto",
-        max_seconds=None,
-        progress=False,
-    )
+    monitoring = MonitoringOptions(progress=False)
     pristine = copy.deepcopy(network)  # the loop writes into the network
     return (
-        lambda: kind(pristine, X, Y, plan),
-        lambda run: loop.Loop(run, network, (X, Y), plan, options),
+        lambda: kind(pristine, X, Y, options),
+        lambda run: make_loop(run, network, (X, Y), options, monitoring),
         steps,
     )
 
@@ -99,9 +84,9 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
     spent, looping = [0.0], [0.0]
     advance_to_end = loop.Loop._advance_to_end
 
-    def timed_loop(self):
+    def timed_loop(self, *arguments):
         started = time.thread_time()
-        reason = advance_to_end(self)
+        reason = advance_to_end(self, *arguments)
         looping[0] = time.thread_time() - started
         return reason
 
@@ -116,8 +101,8 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
 
         return call
 
-    for name in ("_take_snapshot", "_loss_at_end"):
-        monkeypatch.setattr(loop.Loop, name, timed(getattr(loop.Loop, name)))
+    monkeypatch.setattr(lookout.Lookout, "look", timed(lookout.Lookout.look))
+    monkeypatch.setattr(loop.Loop, "_loss_at_end", timed(loop.Loop._loss_at_end))
     kind = CASES[case][0]
     monkeypatch.setattr(kind, "is_finite", timed(kind.is_finite))
 

@@ -15,7 +15,15 @@ from fastbp.errors import (
 )
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
-from fastbp.training import Checkpoint, EarlyStopping, EpochState, Trainer, TrainingResult, train
+from fastbp.training import (
+    Checkpoint,
+    EarlyStopping,
+    EpochState,
+    StopReason,
+    Trainer,
+    TrainingResult,
+    train,
+)
 
 __all__ = [
     "RPROP",
@@ -36,6 +44,7 @@ __all__ = [
     "OptionError",
     "RMSprop",
     "ShapeError",
+    "StopReason",
     "Trainer",
     "TrainingResult",
     "__version__",

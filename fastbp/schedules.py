@@ -76,6 +76,11 @@ class Constant(Schedule):
     def __post_init__(self) -> None:
         settle(self, check_number, "initial")
 
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, which is the same for all."""
+        check_integer("first", step, 0)
+        return self.initial
+
     def _formula(self, step: np.ndarray) -> np.ndarray:
         return np.full(step.shape, self.initial)
 

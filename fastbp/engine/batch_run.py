@@ -105,17 +105,18 @@ class BatchRun:
 
     def set_rate(self, rate: float | None) -> None:
         """Train at this learning rate from now on, instead of the schedule's."""
-        self._run.learning_rate = rate
+        self._run.schedule = self._schedule if rate is None else Constant(rate)
         self._rates_end = 0
 
     def _set_rates(self, step: int) -> None:
-        rate = self._run.learning_rate
-        if rate is None and isinstance(self._schedule, Constant):
-            rate = self._schedule.initial
-        n = RATES_AT_ONCE if rate is None else 1
-        self._job.set("rates", self._schedule.rates(step, n) if rate is None else np.array([rate]))
+        schedule = self._run.schedule
+        if isinstance(schedule, Constant):
+            self._job.set("rates", np.array([schedule.initial]))
+            self._rates_end = np.iinfo(np.int64).max
+        else:
+            self._job.set("rates", schedule.rates(step, RATES_AT_ONCE))
+            self._rates_end = step + RATES_AT_ONCE
         self._job.set("first_step", step)
-        self._rates_end = step + n if rate is None else np.iinfo(np.int64).max
 
     # --- state -------------------------------------------------------------------------------------------
 

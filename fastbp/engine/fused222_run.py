@@ -45,7 +45,7 @@ class Fused222Run:
         dtype = specification.dtype
         n_samples = len(X)
         self.steps_per_epoch = n_samples
-        self.learning_rate: float | None = None
+        self.schedule = plan.schedule
         self.has_bias = specification.has_bias
         self.parameters = np.zeros(12, dtype)
         self._in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if not self.has_bias else np.arange(12)
@@ -58,7 +58,8 @@ class Fused222Run:
         self.carry = np.zeros(kernels.CARRY, dtype)
 
         self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
-        self._rate = _learning_rate(plan.schedule.rate(0), dtype)
+        self._dtype = dtype
+        _learning_rate(plan.schedule.rate(0), dtype)
         self._options = (
             specification.bias == "trainable",
             plan.update == "sequential",
@@ -123,7 +124,7 @@ class Fused222Run:
 
     def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Train to step `until`; to the present step to compile, and to record the initial loss."""
-        rate = self._rate if self.learning_rate is None else self._rate.dtype.type(self.learning_rate)
+        rate = self._dtype.type(self.schedule.rate(self.step))  # the same one for every step
         self._kernel(
             *self._data,
             self.order,
@@ -137,7 +138,7 @@ class Fused222Run:
             *self._fast_only,
         )
 
-    def loss(self, is_stopped: Callable[[], bool] = lambda: False) -> float:
+    def loss(self, check: Callable[[], object] = lambda: None) -> float:
         """Return the loss over all samples, at the present parameters."""
         twin = self.snapshot()
         twin.counters[kernels.POSITION] = -1  # as before the first call, which records the loss

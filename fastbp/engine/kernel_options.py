@@ -1,9 +1,8 @@
 """What a run is to do, checked and settled before it starts."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastbp.checks import check_threads, check_weights
 from fastbp.errors import (
@@ -15,8 +14,10 @@ from fastbp.errors import (
     check_integer,
     check_number,
     check_seed,
+    settle,
 )
 from fastbp.optimizers import SGD, Optimizer
+from fastbp.options import option
 from fastbp.schedules import Adaptive, Constant, Schedule
 
 UPDATES = ("simultaneous", "sequential")
@@ -28,24 +29,89 @@ MAX_RECORDS = 1000
 
 @dataclass(frozen=True, eq=False)
 class KernelOptions:
-    """A run's settings."""
+    """The options of `fastbp.train` that a kernel is for, which checks them and settles what they leave open.
 
-    n_steps: int
-    batch_size: int
-    optimizer: Optimizer
-    schedule: Schedule
-    """What a run does by itself; the loop sets the learning rate if it is `adaptive`."""
-    adaptive: Adaptive | None
-    update: str
-    shuffle: bool
-    generator_state: int
-    math: str
-    sample_weight: np.ndarray | None = None
-    l2: float = 0.0
-    dropout: float = 0.0
-    gradient_clip_norm: float = 0.0
-    threads: int | None = None
-    seed: int | None = None
+    Parameters
+    ----------
+    n_samples : int
+        How many samples the data have.
+
+    Attributes
+    ----------
+    n_steps : int
+        The steps of the whole run, from `epochs` or `steps`.
+    batch_size : int
+        At most the number of samples; None is settled as that.
+    gradient_clip_norm : float
+        None is settled as 0.
+    schedule : Schedule
+        The learning rates that the run starts with. If the optimizer's are `Adaptive`, the loop changes them.
+    generator_state : int
+        Where the kernel's generator starts, from `seed`.
+    """
+
+    n_samples: InitVar[int]
+    _: KW_ONLY
+    epochs: int | None = option(None, decides_result=True)
+    steps: int | None = option(None, decides_result=True)
+    batch_size: int = option(None, decides_result=True)
+    optimizer: Optimizer = option(decides_result=True)
+    update: str = option("simultaneous", decides_result=True)
+    shuffle: bool = option(True, decides_result=True)
+    seed: int | None = option(None, decides_result=True)
+    sample_weight: np.ndarray | None = option(None, decides_result=True)
+    l2: float = option(0.0, decides_result=True)
+    dropout: float = option(0.0, decides_result=True)
+    gradient_clip_norm: float = option(None, decides_result=True)
+    threads: int | None = option(None, decides_result=False)
+    math: str = option("fast", decides_result=True)
+    n_steps: int = field(init=False)
+    schedule: Schedule = field(init=False)
+    generator_state: int = field(init=False)
+
+    def __post_init__(self, n_samples: int) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        put("seed", check_seed(self.seed))
+        if (self.epochs is None) == (self.steps is None):
+            raise OptionError(
+                f"give exactly one of epochs and steps; epochs is {self.epochs!r} and steps is {self.steps!r}"
+            )
+        put("batch_size", min(n_samples, _batch_size(self.batch_size, n_samples)))
+        if not isinstance(self.optimizer, Optimizer):
+            raise OptionError(
+                f"optimizer is {self.optimizer!r}, and must be one of fastbp's, such as fastbp.Adam()"
+            )
+        schedule = self.optimizer.schedule
+        put("schedule", Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule)
+        if self.gradient_clip_norm is not None and self.update == "sequential":
+            raise OptionError(
+                "gradient_clip_norm needs all gradients at once; update='sequential' never has them"
+            )
+        put("n_steps", self._count_steps(n_samples))
+        check_choice("update", self.update, UPDATES)
+        settle(self, check_flag, "shuffle")
+        check_choice("math", self.math, MATHS)
+        put("sample_weight", check_weights(self.sample_weight, n_samples))
+        settle(self, check_number, "l2")
+        settle(self, check_number, "dropout", high=1.0, below=True)
+        if self.gradient_clip_norm is None:
+            put("gradient_clip_norm", 0.0)
+        else:
+            settle(self, check_number, "gradient_clip_norm", above=True)
+        put("threads", check_threads(self.threads))
+        put("generator_state", int(np.random.SeedSequence(self.seed).generate_state(1, np.uint64)[0]))
+
+    def _count_steps(self, n_samples: int) -> int:
+        if self.steps is None:
+            epochs = check_integer("epochs", self.epochs, 1, LARGEST_INTEGER)
+            n_steps = epochs * -(-n_samples // self.batch_size)
+        else:
+            n_steps = check_integer("steps", self.steps, 1, LARGEST_INTEGER)
+        if n_steps > LARGEST_COUNT:
+            raise OptionError(f"the run would take {n_steps} steps, and may take at most {LARGEST_COUNT}")
+        return n_steps
 
     @property
     def one_sample_sgd(self) -> bool:
@@ -60,65 +126,5 @@ class KernelOptions:
         )
 
 
-def make_kernel_options(
-    n_samples: int,
-    *,
-    epochs: int | None,
-    steps: int | None,
-    batch_size: int | None,
-    optimizer: Optimizer,
-    update: str = "simultaneous",
-    shuffle: bool = True,
-    seed: int | None = None,
-    sample_weight: ArrayLike | None = None,
-    l2: float = 0.0,
-    dropout: float = 0.0,
-    gradient_clip_norm: float | None = None,
-    math: str = "fast",
-    threads: int | None = None,
-) -> KernelOptions:
-    """Check the arguments of `fastbp.train` and settle what they leave open."""
-    seed = check_seed(seed)
-    if (epochs is None) == (steps is None):
-        raise OptionError(
-            f"give exactly one of epochs and steps; epochs is {epochs!r} and steps is {steps!r}"
-        )
-    batch_size = min(
-        n_samples, n_samples if batch_size is None else check_integer("batch_size", batch_size, 1)
-    )
-    if not isinstance(optimizer, Optimizer):
-        raise OptionError(f"optimizer is {optimizer!r}, and must be one of fastbp's, such as fastbp.Adam()")
-    schedule = optimizer.schedule
-    if gradient_clip_norm is not None and update == "sequential":
-        raise OptionError(
-            "gradient_clip_norm needs all gradients at once; update='sequential' never has them"
-        )
-    if steps is None:
-        n_steps = check_integer("epochs", epochs, 1, LARGEST_INTEGER) * -(-n_samples // batch_size)
-    else:
-        n_steps = check_integer("steps", steps, 1, LARGEST_INTEGER)
-    if n_steps > LARGEST_COUNT:
-        raise OptionError(f"the run would take {n_steps} steps, and may take at most {LARGEST_COUNT}")
-    return KernelOptions(
-        n_steps=n_steps,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        schedule=Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule,
-        adaptive=schedule if isinstance(schedule, Adaptive) else None,
-        update=check_choice("update", update, UPDATES),
-        shuffle=check_flag("shuffle", shuffle),
-        generator_state=_generator_state(seed),
-        math=check_choice("math", math, MATHS),
-        sample_weight=check_weights(sample_weight, n_samples),
-        l2=check_number("l2", l2),
-        dropout=check_number("dropout", dropout, high=1.0, below=True),
-        gradient_clip_norm=0.0
-        if gradient_clip_norm is None
-        else check_number("gradient_clip_norm", gradient_clip_norm, above=True),
-        threads=check_threads(threads),
-        seed=seed,
-    )
-
-
-def _generator_state(seed: int | None) -> int:
-    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+def _batch_size(batch_size: object, n_samples: int) -> int:
+    return n_samples if batch_size is None else check_integer("batch_size", batch_size, 1)

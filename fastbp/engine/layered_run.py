@@ -1,7 +1,6 @@
 """A training run on the layered kernel, and evaluation on the same kernel."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Self
@@ -63,7 +62,7 @@ class LayeredRun:
         plan: KernelOptions,
     ):
         n_samples, dtype = len(X), specification.dtype
-        self.learning_rate: float | None = None
+        self.schedule = plan.schedule
         self.steps_per_epoch = -(-n_samples // plan.batch_size)
         epochs = -(-plan.n_steps // self.steps_per_epoch)
         self._record_every = -(-epochs // MAX_RECORDS)
@@ -162,9 +161,8 @@ class LayeredRun:
         """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
         if self._job is None:
             self._job = self._make_job()
-        schedule, rate = self._plan.schedule, self.learning_rate
-        if rate is None and isinstance(schedule, Constant):
-            rate = schedule.initial
+        schedule = self.schedule
+        rate = schedule.initial if isinstance(schedule, Constant) else None
         stop = -1
         while stop < until:
             first = self.step
@@ -182,8 +180,8 @@ class LayeredRun:
         assert self._job is not None
         return self._job
 
-    def loss(self, is_stopped: Callable[[], bool] = lambda: False) -> float:
-        """Return the loss over all samples, at the present parameters; NaN if `is_stopped` meanwhile."""
+    def loss(self, check: Callable[[], object] = lambda: None) -> float:
+        """Return the loss over all samples, at the present parameters; what `check` raises comes out."""
         plan = self._plan
         return loss(
             self._specification,
@@ -191,7 +189,7 @@ class LayeredRun:
             *self._data,
             plan.sample_weight,
             threads=plan.threads,
-            is_stopped=is_stopped,
+            check=check,
         )
 
     def snapshot(self, instead_of: Self | None = None) -> Self:
@@ -295,17 +293,17 @@ def loss(
     weights: np.ndarray | None = None,
     *,
     threads: int | None = None,
-    is_stopped: Callable[[], bool] = lambda: False,
+    check: Callable[[], object] = lambda: None,
 ) -> float:
     """Return the loss over checked samples; theta has room after it.
 
-    NaN if `is_stopped`, which is asked between parts of some milliseconds.
+    `check` is called between parts of some milliseconds; what it raises comes out.
     """
     losses = aligned_zeros(len(X), np.float64)
     team = Team(threads_for(min(PART_WORK, len(X) * specification.n_multiplications), threads))
     for part in _parts(specification, len(X)):
-        if part.start and is_stopped():
-            return math.nan
+        if part.start:
+            check()
         job = Job(specification, fields.LOSS_ONLY, team.n_threads)
         job.use_theta(theta)
         job.set_data(X[part], Y[part], None if weights is None else weights[part], shuffles=False)

@@ -8,21 +8,31 @@ from numpy.typing import ArrayLike
 
 from fastbp.checks import check_data
 from fastbp.engine import fused222_run, layered_run
-from fastbp.engine.kernel_options import KernelOptions, make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.errors import NotSupportedError, OptionError, check_choice
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.specification import Specification
+from fastbp.training.assembly import make_loop
+from fastbp.training.callbacks import EpochState
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping
-from fastbp.training.epochs import EpochState
-from fastbp.training.loop import Loop, Run
 from fastbp.training.metrics import Metric
-from fastbp.training.monitoring import apart, make_monitoring_options
+from fastbp.training.monitoring import MonitoringOptions, apart, check_validation_data
 from fastbp.training.result import TrainingResult
+from fastbp.training.run import Run
+from fastbp.training.stopping import StopReason
 from fastbp.training.trainer import Trainer
 
-__all__ = ["Checkpoint", "EarlyStopping", "EpochState", "Trainer", "TrainingResult", "train"]
+__all__ = [
+    "Checkpoint",
+    "EarlyStopping",
+    "EpochState",
+    "StopReason",
+    "Trainer",
+    "TrainingResult",
+    "train",
+]
 
 KERNELS = ("auto", "fused222", "online", "layered")
 
@@ -178,38 +188,35 @@ def train(
         )
     check_choice("kernel", kernel, KERNELS)
     X, Y = check_data(network.specification, X, Y)
-    plan = make_kernel_options(
+    kernel_options = KernelOptions(
         len(X),
         epochs=epochs,
         steps=steps,
-        batch_size=batch_size,
+        batch_size=batch_size,  # type: ignore[arg-type]  # settled there
         optimizer=optimizer,
         update=update,
         shuffle=shuffle,
         seed=seed,
-        sample_weight=sample_weight,
+        sample_weight=sample_weight,  # type: ignore[arg-type]  # settled there
         l2=l2,
         dropout=dropout,
-        gradient_clip_norm=gradient_clip_norm,
+        gradient_clip_norm=gradient_clip_norm,  # type: ignore[arg-type]  # settled there
         math=math,
         threads=threads,
     )
-    options = make_monitoring_options(
-        network,
-        validation_data=validation_data,
-        metrics=metrics,
+    monitoring_options = MonitoringOptions(
+        validation_data=check_validation_data(network, validation_data),
+        metrics=metrics,  # type: ignore[arg-type]  # settled there
         early_stopping=early_stopping,
-        callbacks=callbacks,
+        callbacks=callbacks,  # type: ignore[arg-type]  # settled there
         checkpoint=checkpoint,
         resume=resume,
         max_seconds=max_seconds,
         progress=progress,
     )
-    chosen = _chosen(kernel, network, plan, optimizer)
-    X, Y = apart(X, network), apart(Y, network)
-    with np.errstate(all="ignore"):
-        run = RUNS[chosen](network.specification, network.theta, X, Y, plan)
-    return Loop(run, network, (X, Y), plan, options).train()
+    X, Y = apart(X, network.theta), apart(Y, network.theta)
+    run = make_run(kernel, network, X, Y, kernel_options)
+    return make_loop(run, network, (X, Y), kernel_options, monitoring_options).train()
 
 
 RUNS: dict[str, Callable[[Specification, np.ndarray, np.ndarray, np.ndarray, KernelOptions], Run]] = {
@@ -219,8 +226,15 @@ RUNS: dict[str, Callable[[Specification, np.ndarray, np.ndarray, np.ndarray, Ker
 }
 
 
-def _chosen(kernel: str, network: Network, plan: KernelOptions, optimizer: Optimizer) -> str:
-    """Return the kernel to run: the one asked for, or the fastest that can do what is planned.
+def make_run(kernel: str, network: Network, X: np.ndarray, Y: np.ndarray, options: KernelOptions) -> Run:
+    """Return the run of the kernel that is asked for, or of the fastest that can do what the options say."""
+    chosen = _choose_kernel(kernel, network, options)
+    with np.errstate(all="ignore"):
+        return RUNS[chosen](network.specification, network.theta, X, Y, options)
+
+
+def _choose_kernel(kernel: str, network: Network, options: KernelOptions) -> str:
+    """Return the kernel to run: the one asked for, or the fastest that can do what the options say.
 
     There is no crossover. Microseconds a step of one sample, float32, on one core of a Zen 5 at 4.15 GHz:
 
@@ -238,20 +252,21 @@ def _chosen(kernel: str, network: Network, plan: KernelOptions, optimizer: Optim
     =================  ========  ======  =======
     """
     can = {
-        "fused222": fused222_run.supports(network.specification, plan),
-        "online": layered_run.online_supports(plan) and plan.math == "fast",
-        "layered": plan.math == "fast",
+        "fused222": fused222_run.supports(network.specification, options),
+        "online": layered_run.online_supports(options) and options.math == "fast",
+        "layered": options.math == "fast",
     }
     if kernel == "fused222" and not can[kernel]:
         raise OptionError(
             "kernel is 'fused222', and that trains 2-2-2 sigmoid networks on half_squared_error by plain "
-            f"SGD, one sample a step; not {network!r} with batch_size={plan.batch_size} and {optimizer!r}"
+            f"SGD, one sample a step; not {network!r} with batch_size={options.batch_size} and "
+            f"{options.optimizer!r}"
         )
-    if plan.math == "exact" and (kernel in ("online", "layered") or not can["fused222"]):
+    if options.math == "exact" and (kernel in ("online", "layered") or not can["fused222"]):
         raise NotSupportedError("math='exact' is for the kernel 'fused222' alone; take math='fast'")
     if kernel == "online" and not can[kernel]:
         raise OptionError(
             "kernel is 'online', and that takes one sample a step by SGD, no momentum, dropout or clipping; "
-            f"not batch_size={plan.batch_size} with {optimizer!r}"
+            f"not batch_size={options.batch_size} with {options.optimizer!r}"
         )
     return kernel if kernel != "auto" else next(name for name, fits in can.items() if fits)

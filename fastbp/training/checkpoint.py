@@ -131,17 +131,37 @@ class Checkpoint:
         return None if isinstance(self.every, str) else self.every
 
 
-class Folder:
-    """The checkpoints of one run."""
+class CheckpointFolder:
+    """The folder of one run's checkpoints: the only place that knows what their files are called.
 
-    def __init__(self, checkpoint: Checkpoint, description: Mapping[str, Any]):
+    Parameters
+    ----------
+    path : path-like
+    keep : int
+        How many checkpoints to keep: the newest ones.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], keep: int = 3):
         # Absolute: a callback may change the working directory.
-        self._path = Path(os.path.abspath(os.fsdecode(checkpoint.path)))
-        self._keep = checkpoint.keep
-        self._description = description
+        self.path = Path(os.path.abspath(os.fsdecode(path)))
+        self._keep = keep
 
-    def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    def exists(self) -> bool:
+        """Whether it has a checkpoint."""
+        return bool(self._numbers())
+
+    def forget(self) -> None:
+        """Remove the checkpoints, and what is left of one whose writing was cut short."""
+        for path in [*self.path.glob("checkpoint-*.safetensors"), *self.path.glob(".checkpoint-*.tmp")]:
+            path.unlink(missing_ok=True)
+
+    def read(self, description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """Return the newest checkpoint that can be read, or None if there is none at all.
+
+        Parameters
+        ----------
+        description : mapping
+            What the run is that is to be resumed, as `write` got it.
 
         Raises
         ------
@@ -160,46 +180,25 @@ class Folder:
                 continue
             if failure:
                 _warn(f"the newest checkpoint cannot be read, and {path} is taken instead: {failure}")
-            self._compare(path, document)
+            _compare(path, document, description)
             return document, tensors
         if failure:
             raise ModelFileError(
-                f"no checkpoint in {self._path} can be read; resume=False starts anew: {failure}"
+                f"no checkpoint in {self.path} can be read; resume=False starts anew: {failure}"
             )
         return None
 
-    def _compare(self, path: Path, document: dict[str, Any]) -> None:
-        saved, run = document.get("run"), self._description
-        if not isinstance(saved, dict):
-            raise ModelFileError(f"{path}: is damaged: it does not say what run it is of")
-        differences = [
-            f"{name} was {saved.get(name)}, and is {run.get(name)}"
-            for name in sorted(saved.keys() | run.keys())
-            if saved.get(name) != run.get(name) and not (name == "seed" and run[name] is None)  # any will do
-        ]
-        if differences:
-            raise CheckpointError(
-                f"{path} is a checkpoint of another run: {'; '.join(islice(differences, 3))}. "
-                "Take another folder for this run, or resume=False to start anew in this one"
-            )
-        made_with, present = document.get("made_with"), made_with_now()
-        if made_with != present and isinstance(made_with, dict):
-            changes = [
-                f"{name} was {made_with.get(name)}, and is {value}"
-                for name, value in present.items()
-                if made_with.get(name) != value
-            ]
-            _warn(
-                "the resumed run may not have the bits of one that was never stopped, as its checkpoint was "
-                f"made elsewhere: {'; '.join(changes)}"
-            )
-
-    def write(self, document: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    def write(
+        self,
+        description: Mapping[str, Any],
+        document: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray],
+    ) -> None:
         """Write the next checkpoint, and then remove the oldest ones; raise OSError if that fails."""
-        os.makedirs(self._path, exist_ok=True)
+        os.makedirs(self.path, exist_ok=True)
         numbers = self._numbers()
         number = numbers[-1] + 1 if numbers else 1
-        whole = {"run": self._description, "made_with": made_with_now(), **document}
+        whole = {"run": description, "made_with": made_with_now(), **document}
         write_tensors(self._file(number), KIND, VERSION, whole, tensors)
         for old in numbers[: max(0, len(numbers) + 1 - self._keep)]:
             with contextlib.suppress(OSError):
@@ -207,13 +206,40 @@ class Folder:
 
     def _numbers(self) -> list[int]:
         try:
-            names = os.listdir(self._path)
+            names = os.listdir(self.path)
         except FileNotFoundError:
             return []
         return sorted(int(match[1]) for match in map(NAMED.fullmatch, names) if match)
 
     def _file(self, number: int) -> Path:
-        return self._path / f"checkpoint-{number:08d}.safetensors"
+        return self.path / f"checkpoint-{number:08d}.safetensors"
+
+
+def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> None:
+    saved = document.get("run")
+    if not isinstance(saved, dict):
+        raise ModelFileError(f"{path}: is damaged: it does not say what run it is of")
+    differences = [
+        f"{name} was {saved.get(name)}, and is {run.get(name)}"
+        for name in sorted(saved.keys() | run.keys())
+        if saved.get(name) != run.get(name) and not (name == "seed" and run[name] is None)  # any will do
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{path} is a checkpoint of another run: {'; '.join(islice(differences, 3))}. "
+            "Take another folder for this run, or resume=False to start anew in this one"
+        )
+    made_with, present = document.get("made_with"), made_with_now()
+    if made_with != present and isinstance(made_with, dict):
+        changes = [
+            f"{name} was {made_with.get(name)}, and is {value}"
+            for name, value in present.items()
+            if made_with.get(name) != value
+        ]
+        _warn(
+            "the resumed run may not have the bits of one that was never stopped, as its checkpoint was "
+            f"made elsewhere: {'; '.join(changes)}"
+        )
 
 
 def made_with_now() -> dict[str, str]:

@@ -64,32 +64,32 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
-class Watch:
+class EarlyStoppingState:
     """What `EarlyStopping` knows between epochs; `best_value` counts so that less is better."""
 
     best_value: float = math.inf
     best_epoch: int = 0
     stalled: int = 0
 
-    def after_epoch(self, epoch: int, value: float, minimum_improvement: float) -> "Watch":
+    def after_epoch(self, epoch: int, value: float, minimum_improvement: float) -> "EarlyStoppingState":
         """Return the state after an epoch that had this value."""
         if value < self.best_value - minimum_improvement or (self.best_epoch == 0 and not math.isnan(value)):
-            return Watch(value, epoch)
+            return EarlyStoppingState(value, epoch)
         return replace(self, stalled=self.stalled + 1)
 
 
 @dataclass(frozen=True)
-class Monitor:
-    """Where the value that decides stands in the history, and its sign."""
+class MonitoredColumn:
+    """The column of the history that early stopping looks at, and the sign with which less is better."""
 
-    column: str
+    name: str
     sign: float
 
 
-def find_monitor(
+def find_monitored_column(
     stopping: EarlyStopping, metrics: dict[str, Metric], validates: bool
-) -> tuple[Monitor, dict[str, Metric]]:
-    """Return what decides, and the metrics of the run with the one that `monitor` adds."""
+) -> tuple[MonitoredColumn, dict[str, Metric]]:
+    """Return the column that decides, and the metrics of the run with the one that `monitor` adds."""
     monitor = stopping.monitor
     if monitor is None:
         monitor = "validation_loss" if validates else "loss"
@@ -100,7 +100,7 @@ def find_monitor(
             raise OptionError(
                 f"early_stopping.higher_is_better is True, and monitor is {monitor!r}: less is better"
             )
-        return Monitor(monitor, 1.0), metrics
+        return MonitoredColumn(monitor, 1.0), metrics
     if isinstance(monitor, str):
         check_choice(
             "early_stopping.monitor", monitor, dict.fromkeys(("loss", "validation_loss", *metrics, *NAMED))
@@ -119,4 +119,4 @@ def find_monitor(
     if higher is None:
         raise OptionError(f"early_stopping.higher_is_better must be True or False for the metric {name!r}")
     column = f"validation_{name}" if validates else name
-    return Monitor(column, -1.0 if higher else 1.0), metrics | {name: function}
+    return MonitoredColumn(column, -1.0 if higher else 1.0), metrics | {name: function}

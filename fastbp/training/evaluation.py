@@ -1,4 +1,4 @@
-"""Evaluation during a run: losses and metrics of any samples, in parts, at given parameters."""
+"""Evaluation after an epoch: losses and metrics of given data, some rows at a time, at given parameters."""
 
 from collections.abc import Iterator
 
@@ -7,53 +7,82 @@ import numpy as np
 from fastbp.engine import layered_run
 from fastbp.engine.job import row_work
 from fastbp.engine.layered_run import with_room
-from fastbp.network import Network
+from fastbp.specification import Specification
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.metrics import Metric, check_value
 
-PART_WORK = 2e7
-"""Multiplications of one part, some milliseconds: between parts the loop looks at Ctrl-C."""
-
 
 class Evaluation:
-    """Evaluates at any parameters, with parameters of its own, as the user's must be consistent."""
+    """Evaluates what a row of the history has besides the loss of the training.
 
-    def __init__(self, network: Network, interrupts: Interrupts):
-        self._specification, self._theta = network.specification, with_room(network.theta)
-        self._evaluated = self._specification, self._theta
+    Parameters
+    ----------
+    specification : Specification
+    X, Y : ndarray
+        The validation data, or those of the training.
+    validates : bool
+        Whether they are validation data: their loss is evaluated, and the columns are named so.
+    metrics : dict
+        Functions by their names.
+    interrupts : Interrupts
+    work : float
+        Multiplications between two looks at Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        X: np.ndarray,
+        Y: np.ndarray,
+        *,
+        validates: bool,
+        metrics: dict[str, Metric],
+        interrupts: Interrupts,
+        work: float,
+    ):
+        self._specification = specification
+        self._theta = with_room(np.zeros(specification.n_parameters, specification.dtype))
+        self._X, self._Y, self._validates, self._metrics = X, Y, validates, metrics
         self._interrupts = interrupts
-        self._rows = max(1, int(PART_WORK / row_work(network.specification)))
+        self._rows = max(1, int(work / row_work(specification)))
+        prefix = "validation_" if validates else ""
+        self._metric_columns = tuple(prefix + name for name in metrics)
+        self.columns = (("validation_loss",) if validates else ()) + self._metric_columns
 
-    def prepare(self, X: np.ndarray, Y: np.ndarray) -> None:
-        """Compile what evaluates such samples, or load it."""
-        layered_run.loss(*self._evaluated, X[:1], Y[:1])
-        layered_run.predict(*self._evaluated, X[:1])
+    def prepare(self) -> None:
+        """Compile what evaluates, or load it."""
+        layered_run.loss(self._specification, self._theta, self._X[:1], self._Y[:1])
+        layered_run.predict(self._specification, self._theta, self._X[:1])
 
-    def loss(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray) -> float:
-        """Return the mean loss; raise KeyboardInterrupt if Ctrl-C is pressed."""
+    def evaluate(self, theta: np.ndarray) -> dict[str, float]:
+        """Return the columns' values; raise KeyboardInterrupt if Ctrl-C is pressed."""
         self._theta[:] = theta
-        total = 0.0
-        for part in self._parts(len(X)):
-            total += layered_run.loss(*self._evaluated, X[part], Y[part]) * len(X[part])
+        found: dict[str, float] = {}
+        if self._validates:
+            found["validation_loss"] = self._loss()
+        if self._metrics:
+            found |= zip(self._metric_columns, self._metric_values(), strict=True)
+        return found
+
+    def _loss(self) -> float:
+        X, Y, total = self._X, self._Y, 0.0
+        for rows in self._slices():
+            total += layered_run.loss(self._specification, self._theta, X[rows], Y[rows]) * len(X[rows])
         return total / len(X)
 
-    def metrics(
-        self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, metrics: dict[str, Metric]
-    ) -> list[float]:
-        """Return the values of metrics; raise KeyboardInterrupt if Ctrl-C is pressed."""
-        self._theta[:] = theta
-        predicted = np.empty((len(X), self._specification.n_outputs), self._specification.dtype)
-        for part in self._parts(len(X)):
-            predicted[part] = layered_run.predict(*self._evaluated, X[part])
+    def _metric_values(self) -> list[float]:
+        predicted = np.empty((len(self._X), self._specification.n_outputs), self._specification.dtype)
+        for rows in self._slices():
+            predicted[rows] = layered_run.predict(self._specification, self._theta, self._X[rows])
         predicted.flags.writeable = False
-        targets = Y.view()
+        targets = self._Y.view()
         targets.flags.writeable = False
         return [
             check_value(name, self._interrupts.call(metric, targets, predicted))
-            for name, metric in metrics.items()
+            for name, metric in self._metrics.items()
         ]
 
-    def _parts(self, n_samples: int) -> Iterator[slice]:
-        for start in range(0, n_samples, self._rows):
+    def _slices(self) -> Iterator[slice]:
+        for start in range(0, len(self._X), self._rows):
             self._interrupts.check()
             yield slice(start, start + self._rows)

@@ -19,13 +19,15 @@ def shows_progress(progress: bool | str) -> bool:
 
 
 class ProgressBar:
-    """Steps, steps a second, the loss and the time left; nothing at all if not wanted."""
+    """Steps, steps a second, the loss and the time left."""
 
-    def __init__(self, wanted: bool, step: int, n_steps: int):
+    def __init__(self) -> None:
         self._bar: Any = None
-        if wanted:
-            with suppress(*GONE):
-                self._bar = _make_bar(step, n_steps)
+
+    def start(self, step: int, n_steps: int) -> None:
+        """Show the bar, at a step."""
+        with suppress(*GONE):
+            self._bar = _make_bar(step, n_steps)
 
     def update(self, step: int, loss: float | None) -> None:
         """Show a step, if it is time to."""

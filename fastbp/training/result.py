@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastbp.training.stopping import StopReason
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
@@ -21,8 +23,8 @@ class TrainingResult:
         Steps taken.
     seconds : float
         Wall-clock time in the training loop, without compilation, and without the first and last checkpoint.
-    stop_reason : str
-        "completed", if the run took all its steps; else what ended it: "interrupted" (Ctrl-C),
+    stop_reason : StopReason
+        A str, too: "completed", if the run took all its steps; else what ended it: "interrupted" (Ctrl-C),
         "early_stopping", "max_seconds", "callback", or "learning_rate_exhausted" (`schedules.Adaptive` had
         nothing left to divide).
     kernel : str
@@ -42,7 +44,7 @@ class TrainingResult:
     loss_steps: np.ndarray = field(repr=False)
     n_steps: int
     seconds: float
-    stop_reason: str
+    stop_reason: StopReason
     kernel: str
     history: dict[str, np.ndarray] = field(repr=False)
     best_epoch: int | None = None
@@ -51,6 +53,6 @@ class TrainingResult:
     def loss(self) -> float:
         """The loss at the end.
 
-        NaN if the run was interrupted, and no loss is known that would not take longer than Ctrl-C may.
+        NaN if the run was interrupted and computing the loss would have delayed the return.
         """
         return float(self.loss_curve[-1])

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from fastbp._version import __version__
 from fastbp.checks import check_data, check_weights
 from fastbp.engine.batch_run import BatchRun
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.errors import (
     LARGEST_COUNT,
     CheckpointError,
@@ -114,10 +114,8 @@ class Trainer:
         if self._rows:
             self._prepare(self._rows)
 
-    def _options_for(self, rows: int) -> Any:
-        return make_kernel_options(
-            rows, epochs=None, steps=LARGEST_COUNT, batch_size=rows, shuffle=False, **self._arguments
-        )
+    def _options_for(self, rows: int) -> KernelOptions:
+        return KernelOptions(rows, steps=LARGEST_COUNT, batch_size=rows, shuffle=False, **self._arguments)
 
     # --- steps -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from numba import TypingError, njit
 
 import fastbp
 from fastbp.engine.job import DIMENSIONS, Job, Packing
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun, OnlineRun, Predictor
 from fastbp.kernels import fields
 from fastbp.memory import aligned_zeros
@@ -34,7 +34,7 @@ def jobs() -> dict[str, Job]:
             (LayeredRun, labels, np.zeros(6, np.int64), 4, Adam()),
             (OnlineRun, network, Y, 1, fastbp.SGD()),
         ):
-            plan = make_kernel_options(
+            plan = KernelOptions(
                 6, epochs=3, steps=None, batch_size=batch_size, optimizer=optimizer,
                 sample_weight=weights, threads=2 if batch_size > 1 else 1,
                 gradient_clip_norm=1.0 if batch_size > 1 else None,

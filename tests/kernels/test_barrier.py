@@ -13,7 +13,7 @@ import fastbp
 from fastbp import calls
 from fastbp.checks import check_data
 from fastbp.engine import team
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.kernels import barrier as kernel_team
 from fastbp.kernels.barrier import YIELD_NAME, give_way, yield_function
@@ -23,7 +23,7 @@ from fastbp.kernels.online import online
 from tests.kernels.tasks import Task, trained
 from tests.processes import run
 
-PLAN = make_kernel_options(
+PLAN = KernelOptions(
     1003,
     epochs=None,
     steps=60,

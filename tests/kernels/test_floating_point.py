@@ -10,7 +10,7 @@ import fastbp
 from fastbp import reference
 from fastbp._jit import kernel
 from fastbp.checks import check_data
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun, OnlineRun
 from fastbp.kernels import floating_point
 from fastbp.kernels.floating_point import (
@@ -53,7 +53,7 @@ def run(kind, dtype: str, steps: int, **options) -> LayeredRun:
     network.biases[0][:12] = -100
     network.weights[1][:12] = np.finfo(dtype).smallest_normal * 4
     X, Y = check_data(network.specification, X, Y)
-    plan = make_kernel_options(len(X), steps=steps, epochs=None, seed=0, **options)
+    plan = KernelOptions(len(X), steps=steps, epochs=None, seed=0, **options)
     done = kind(network.specification, network.theta, X, Y, plan)
     done.advance(steps)
     return done

@@ -12,7 +12,7 @@ from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE, Case
 from fastbp.checks import check_data
 from fastbp.engine import fused222_run as training
 from fastbp.engine.fused222_run import Fused222Run
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.kernels import fused222 as kernels
 from tests.conftest import train
 
@@ -20,7 +20,7 @@ from tests.conftest import train
 def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int = 0) -> Fused222Run:
     network = case.network()
     X, Y = check_data(network.specification, case.X, case.Y)
-    plan = make_kernel_options(
+    plan = KernelOptions(
         len(X),
         epochs=None,
         steps=steps,

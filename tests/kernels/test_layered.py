@@ -13,7 +13,7 @@ from fastbp import activations, losses, reference
 from fastbp.benchmark.cases import CASES
 from fastbp.checks import check_data
 from fastbp.engine import job
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun, OnlineRun
 from fastbp.errors import OptionError
 from tests import data
@@ -121,7 +121,7 @@ def test_optimizers_follow_pytorch(trajectory):
     for steps, theta in zip(trajectory.steps, trajectory.thetas, strict=True):
         if run is None:
             X, Y = check_data(network.specification, problem["X"], problem["Y"])
-            plan = make_kernel_options(
+            plan = KernelOptions(
                 len(X),
                 epochs=None,
                 steps=trajectory.steps[-1],
@@ -161,7 +161,7 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
     for stops in ([60], [*sorted(cuts), 60]):
         network = task.network()
         X, Y = check_data(network.specification, *task.samples())
-        plan = make_kernel_options(
+        plan = KernelOptions(
             len(X),
             epochs=None,
             steps=60,
@@ -330,7 +330,7 @@ def test_padding_stays_zero_and_finite(hidden):
     X, Y = check_data(network.specification, X, Y)
     for batch_size, kind in ((4, LayeredRun), (1, OnlineRun)):
         optimizer = fastbp.Adam(0.01) if batch_size > 1 else fastbp.SGD(0.01)
-        plan = make_kernel_options(
+        plan = KernelOptions(
             len(X), epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0
         )
         run = kind(network.specification, network.theta, X, Y, plan)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 import fastbp
 from fastbp import activations, losses
 from fastbp.checks import check_data
-from fastbp.engine.kernel_options import make_kernel_options
+from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import OnlineRun
 from fastbp.kernels.narrow import NARROW_HIDDEN
 from tests.kernels.tasks import Task, assert_same_training, trained
@@ -113,7 +113,7 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
         network = task.network()
         X, Y = check_data(network.specification, *task.samples())
         optimizer = fastbp.SGD(fastbp.schedules.ExponentialDecay(0.1, 0.9))
-        plan = make_kernel_options(
+        plan = KernelOptions(
             len(X),
             epochs=None,
             steps=60,

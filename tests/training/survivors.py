@@ -27,8 +27,8 @@ from pathlib import Path
 from fastbp import Checkpoint, CheckpointWarning, EarlyStopping
 from fastbp.interchange import atomic
 from fastbp.interchange.tensor_file import read_tensors
-from fastbp.training import loop
 from fastbp.training.checkpoint import KIND, NAMED, VERSION
+from tests.training.seams import Seams, WatchedRun
 from tests.training.tasks import TASKS, WATCHING, absolute_error
 
 STEPS = {"fused222": 20_000_000, "online": 2_000_000, "layered": 250_000}
@@ -71,18 +71,25 @@ def train(name, watched, steps, checkpoint, **others):
     return result.stop_reason, left
 
 
-def report_steps(shared):
-    """Write to shared memory at every chunk; the first time, before it."""
-    advance = loop.Loop._advance_a_chunk
+def reporting(shared):
+    """Return the seams of a run that writes its step to shared memory at every chunk; at first, before it."""
 
-    def reporting(self, limit):
-        before = self._run.step
-        if shared.read()[1] < 0:
-            shared.write(-1, before)
-        advance(self, limit)
-        shared.write(before, self._run.step)
+    def watch(run):
+        step = run.step
 
-    loop.Loop._advance_a_chunk = reporting
+        def before(call, run, until):
+            nonlocal step
+            step = run.step
+            if call and shared.read()[1] < 0:
+                shared.write(-1, step)
+
+        def after(call, run, until):
+            if call:  # the first one compiles
+                shared.write(step, run.step)
+
+        return WatchedRun(run, before, after)
+
+    return Seams(watch=watch)
 
 
 class FailingDisk:
@@ -268,13 +275,13 @@ def killed_at_random(kinds, n_kills, scale, fault=None, seed=0):
 
             def child(k, keep, kind=kind, steps=steps, folder=folder):
                 warnings.simplefilter("ignore", CheckpointWarning)
-                report_steps(shared)
                 if fault == "file size limit":
                     if k == 2:
                         limit_files()
                 elif fault and fault != "full disk" and k:
                     FailingDisk(fault, k)
-                return train(*kind, steps, Checkpoint(folder, every="0.001ms", keep=keep))
+                checkpoint = Checkpoint(folder, every="0.001ms", keep=keep)
+                return train(*kind, steps, checkpoint, seams=reporting(shared))
 
             left = None
             while left is None:
@@ -345,8 +352,7 @@ def interrupted_at_random(kinds, n_interrupts, scale, seed=0):
         with tempfile.TemporaryDirectory() as folder:
 
             def child(kind=kind, steps=steps, folder=folder):
-                report_steps(shared)
-                return train(*kind, steps, Checkpoint(folder, every="1h"))
+                return train(*kind, steps, Checkpoint(folder, every="1h"), seams=reporting(shared))
 
             left = ("interrupted", None)
             while left[0] == "interrupted":

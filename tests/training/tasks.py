@@ -7,6 +7,7 @@ import numpy as np
 
 import fastbp
 from fastbp import RPROP, SGD, Adam, AdamW, EarlyStopping, Network, RMSprop, schedules
+from tests.training.seams import Seams, train
 
 
 def absolute_error(Y_true, Y_pred):
@@ -34,11 +35,15 @@ class Task:
         X = generator.uniform(-1, 1, (self.n_samples, self.layer_sizes[0]))
         return X, generator.uniform(0.1, 0.9, (self.n_samples, self.layer_sizes[-1]))
 
-    def train(self, steps: int, **options: Any) -> tuple[Network, fastbp.TrainingResult]:
+    def train(
+        self, steps: int, seams: Seams | None = None, **options: Any
+    ) -> tuple[Network, fastbp.TrainingResult]:
         network = self.make()
         X, Y = self.data()
-        result = fastbp.train(network, X, Y, **({"steps": steps, "seed": 3} | self.options | options))
-        return network, result
+        options = {"steps": steps, "seed": 3} | self.options | options
+        if seams is None:
+            return network, fastbp.train(network, X, Y, **options)
+        return network, train(network, X, Y, seams=seams, **options)
 
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
         return self.data(seed=1)

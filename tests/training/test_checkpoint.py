@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastbp import SGD, Adam, Checkpoint, OptionError, schedules
-from fastbp.training.checkpoint import SAMPLED_NUMBERS, data_digest, plain
+from fastbp.training.checkpoint import SAMPLED_NUMBERS, CheckpointFolder, data_digest, plain
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,18 @@ def test_digest_of_large_data_looks_at_rows_from_the_first_to_the_last():
         changed = X.copy()
         changed[row, 2] = 1
         assert data_digest(changed) != digest
+
+
+def test_folder_says_whether_it_has_checkpoints_and_forgets_them_and_nothing_else(tmp_path):
+    folder = CheckpointFolder(tmp_path / "run")
+    assert not folder.exists()
+    folder.forget()
+    for _ in range(2):
+        folder.write({}, {}, {"theta": np.zeros(3)})
+    assert folder.exists()
+    others = [tmp_path / "run" / name for name in ("notes.txt", ".checkpoint-00000001.safetensors.x.tmp")]
+    for path in others:
+        path.write_text("other")
+    folder.forget()
+    assert not folder.exists()
+    assert list((tmp_path / "run").iterdir()) == others[:1]

@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -8,7 +7,9 @@ from hypothesis import strategies as st
 
 import fastbp
 from fastbp import EarlyStopping, OptionError
-from fastbp.training.early_stopping import Watch
+from fastbp.training.early_stopping import EarlyStoppingState
+from fastbp.training.pace import Pacing
+from tests.training.seams import Clock, Seams
 from tests.training.tasks import DROPOUT, EXACT, FAST, absolute_error
 
 
@@ -28,10 +29,10 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(0, 5).map
 @example(values=[math.nan, math.inf, math.inf, 1.0], minimum=0.0)
 @example(values=[math.inf, math.inf], minimum=0.0)
 def test_improvements_are_counted(values, minimum):
-    watch = Watch()
+    state = EarlyStoppingState()
     for epoch, value in enumerate(values, 1):
-        watch = watch.after_epoch(epoch, value, minimum)
-    assert (watch.best_epoch, watch.stalled) == best_and_stalled(values, minimum)
+        state = state.after_epoch(epoch, value, minimum)
+    assert (state.best_epoch, state.stalled) == best_and_stalled(values, minimum)
 
 
 def column(values, name="metric"):
@@ -63,10 +64,12 @@ def test_last_parameters_stay_if_the_best_are_not_wanted():
 
 
 @pytest.mark.parametrize("stop", ["completed", "callback", "interrupted", "max_seconds"])
-def test_best_parameters_are_restored_however_the_run_ends(stop, monkeypatch):
+def test_best_parameters_are_restored_however_the_run_ends(stop):
+    clock = Clock()
+
     def end(state):
         if state.epoch == 5 and stop == "max_seconds":
-            monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
+            clock.now = 1e9
         if state.epoch == 5 and stop == "callback":
             state.stop()
         if state.epoch == 5 and stop == "interrupted":
@@ -74,7 +77,13 @@ def test_best_parameters_are_restored_however_the_run_ends(stop, monkeypatch):
 
     stopping = EarlyStopping(patience=100, monitor=column([2, 3, 1]), higher_is_better=True)
     steps = 70 if stop == "max_seconds" else 35
-    network, result = FAST.train(steps, early_stopping=stopping, callbacks=[end], max_seconds=1000.0)
+    network, result = FAST.train(
+        steps,
+        Seams(Pacing(clock=clock)),
+        early_stopping=stopping,
+        callbacks=[end],
+        max_seconds=1000.0,
+    )
     assert (result.stop_reason, result.best_epoch, result.n_steps) == (stop, 2, 35)
     assert network.theta.tobytes() == FAST.train(14)[0].theta.tobytes()
 

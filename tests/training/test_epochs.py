@@ -9,10 +9,12 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Adam, DivergenceError, EarlyStopping, Network, OptionError, schedules
-from fastbp.engine import fused222_run, layered_run
-from fastbp.training import evaluation, keeping, loop
+from fastbp.training.checkpoint import CheckpointFolder
+from fastbp.training.interrupts import Interrupts
 from fastbp.training.metrics import accuracy, r2
+from fastbp.training.pace import Pacing
 from tests.conftest import described
+from tests.training.seams import Clock, Seams, WatchedRun, watching
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, TASKS, absolute_error
 
 STEPS = 60
@@ -146,13 +148,15 @@ def test_learning_rates_are_those_of_the_last_step_of_the_epoch():
         assert result.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_evaluation_in_parts_is_evaluation(monkeypatch):
-    validation = DROPOUT.data(seed=5)
-    _, whole = DROPOUT.train(STEPS, validation_data=validation, metrics=["r2"])
-    monkeypatch.setattr(evaluation, "PART_WORK", 1.0)
-    _, parts = DROPOUT.train(STEPS, validation_data=validation, metrics=["r2"])
+ROW_BY_ROW = Seams(Pacing(evaluation_work=1.0))
+
+
+def test_evaluation_row_by_row_is_evaluation():
+    options = {"validation_data": DROPOUT.data(seed=5), "metrics": ["r2"]}
+    _, whole = DROPOUT.train(STEPS, **options)
+    _, by_row = DROPOUT.train(STEPS, ROW_BY_ROW, **options)
     for name, column in whole.history.items():
-        assert parts.history[name] == pytest.approx(column, rel=1e-13)
+        assert by_row.history[name] == pytest.approx(column, rel=1e-13)
 
 
 # --- callbacks ---------------------------------------------------------------------------------------
@@ -263,32 +267,32 @@ def test_ctrl_c_in_a_metric_leaves_its_epoch_unfinished():
     assert len(result.history["epoch"]) == 2
 
 
-def test_ctrl_c_between_the_parts_of_an_evaluation_is_answered(monkeypatch):
-    monkeypatch.setattr(evaluation, "PART_WORK", 1.0)
-    calls = []
-    evaluate = layered_run.loss
+def test_ctrl_c_between_the_rows_of_an_evaluation_is_answered():
+    looks = []
 
-    def pressing(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 20:  # one to compile; then seven parts an epoch
-            signal.raise_signal(signal.SIGINT)
-        return evaluate(*arguments, **options)
+    class Pressing(Interrupts):
+        def check(self):
+            looks.append(1)
+            if len(looks) == 19:  # seven rows an epoch
+                signal.raise_signal(signal.SIGINT)
+            super().check()
 
-    monkeypatch.setattr(layered_run, "loss", pressing)
-    _, result = DROPOUT.train(10**9, validation_data=DROPOUT.validation())
-    assert (result.stop_reason, len(calls), len(result.history["epoch"])) == ("interrupted", 20, 2)
+    seams = Seams(ROW_BY_ROW.pacing, interrupts=Pressing())
+    _, result = DROPOUT.train(10**9, seams, validation_data=DROPOUT.validation())
+    assert (result.stop_reason, len(looks), len(result.history["epoch"])) == ("interrupted", 19, 2)
 
 
-def test_ctrl_c_in_the_last_moment_is_not_lost(monkeypatch):
+def test_ctrl_c_in_the_last_moment_is_not_lost():
     """After the last step, and before the old handler is back."""
-    loss = loop.Loop._result
 
-    def pressing(self, *arguments):
-        signal.raise_signal(signal.SIGINT)
-        return loss(self, *arguments)
+    class Pressing(WatchedRun):
+        @property
+        def recorded(self):
+            if self.run.step == STEPS:
+                signal.raise_signal(signal.SIGINT)
+            return self.run.recorded
 
-    monkeypatch.setattr(loop.Loop, "_result", pressing)
-    _, result = FAST.train(STEPS)
+    _, result = FAST.train(STEPS, Seams(watch=Pressing))
     assert (result.stop_reason, result.n_steps) == ("interrupted", STEPS)
 
 
@@ -309,16 +313,16 @@ def test_time_limit_that_is_not_reached_changes_nothing():
     assert result.stop_reason == "completed"
 
 
-def test_first_checkpoint_does_not_count_as_time(tmp_path, monkeypatch):
-    write, now = keeping.Folder.write, [0.0]
+def test_first_checkpoint_does_not_count_as_time(tmp_path):
+    clock = Clock()
 
-    def slow(*arguments):
-        now[0] += 60.0
-        write(*arguments)
+    class SlowFolder(CheckpointFolder):
+        def write(self, *arguments):
+            clock.now += 60.0
+            super().write(*arguments)
 
-    monkeypatch.setattr(keeping.Folder, "write", slow)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
-    _, result = FAST.train(STEPS, max_seconds=1.0, checkpoint=fastbp.Checkpoint(tmp_path))
+    seams = Seams(Pacing(clock=clock), folder=SlowFolder(tmp_path))
+    _, result = FAST.train(STEPS, seams, max_seconds=1.0, checkpoint=fastbp.Checkpoint(tmp_path))
     assert (result.stop_reason, result.seconds) == ("completed", 0.0)
 
 
@@ -496,22 +500,16 @@ def test_bad_validation_data_are_named(pair, message):
     assert network.theta.tobytes() == before
 
 
-def test_without_anything_to_do_after_an_epoch_chunks_are_as_long_as_they_can_be(monkeypatch):
+def test_without_anything_to_do_after_an_epoch_chunks_are_as_long_as_they_can_be():
     """Epochs of seven steps cost nothing if nobody looks at them."""
     untils = []
-    advance = fused222_run.Fused222Run.advance
-
-    def counting(run, until, *is_stopped):
-        untils.append(until)
-        advance(run, until, *is_stopped)
-
-    monkeypatch.setattr(fused222_run.Fused222Run, "advance", counting)
-    FAST.train(4096 + 7)
+    seams = Seams(watch=watching(lambda call, run, until: untils.append(until)))
+    FAST.train(4096 + 7, seams)
     assert untils[:4] == [0, 1, 17, 273]
     assert untils[-1] == 4103
     assert len(untils) < 8
     untils.clear()
-    FAST.train(14, callbacks=[id])
+    FAST.train(14, seams, callbacks=[id])
     assert list(dict.fromkeys(untils)) == [0, 1, 7, 14]
 
 

@@ -25,10 +25,11 @@ from fastbp import (
     schedules,
 )
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
-from fastbp.training import checkpoint as checkpoint_module
-from fastbp.training import epochs, keeping, loop
-from fastbp.training.checkpoint import KIND, VERSION
+from fastbp.training import epochs, keeping, lookout, loop
+from fastbp.training.checkpoint import KIND, VERSION, CheckpointFolder, made_with_now
+from fastbp.training.pace import Pacing
 from tests.conftest import described
+from tests.training.seams import Clock, Seams, always_due, watching
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, ONLINE, TASKS, WATCHING, absolute_error
 
 STEPS = 61
@@ -53,45 +54,32 @@ def outcome(network, result):
     )
 
 
-@contextlib.contextmanager
-def chunks_of_one_step(monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHUNK_SECONDS", 0.0)
-        yield
-
-
-def stopped_after(task, chunks, folder, monkeypatch, **options):
-    """Train in chunks of a step, and raise from outside after so many of them."""
+def stopped_after(task, chunks, folder, **options):
+    """Train in chunks of a step, with a checkpoint after each, and raise from outside after so many."""
 
     class Enough(BaseException):
         pass
 
-    calls = itertools.count()
-    advance = loop.Loop._advance_a_chunk
-
-    def limited(self, limit):
-        if next(calls) == chunks:
+    def limit(call, run, until):
+        if call == chunks + 1:  # the first one compiles
             raise Enough
-        advance(self, limit)
 
-    with chunks_of_one_step(monkeypatch), monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_advance_a_chunk", limited)
-        with contextlib.suppress(Enough):
-            task.train(STEPS, checkpoint=Checkpoint(folder, every="0.001ms"), **options)
+    with contextlib.suppress(Enough):
+        checkpoint = Checkpoint(folder, every="1ms")
+        task.train(STEPS, Seams(always_due(), watching(limit)), checkpoint=checkpoint, **options)
 
 
 # --- to the bit ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("watching", [{}, WATCHING], ids=["plain", "watching"])
+@pytest.mark.parametrize("more", [{}, WATCHING], ids=["plain", "watching"])
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_resumed_run_is_the_run_that_never_stopped_at_every_step(task, watching, tmp_path, monkeypatch):
-    options = watching | ({"validation_data": task.validation()} if watching else {})
+def test_resumed_run_is_the_run_that_never_stopped_at_every_step(task, more, tmp_path):
+    options = more | ({"validation_data": task.validation()} if more else {})
     expected = outcome(*task.train(STEPS, **options))
-    monkeypatch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
     for chunks in range(0, 30, 3) if task in (FAST, DROPOUT, ADAPTIVE) else (1, 8, 23):
         folder = tmp_path / str(chunks)
-        stopped_after(task, chunks, folder, monkeypatch, **options)
+        stopped_after(task, chunks, folder, **options)
         document, _ = read_tensors(files(folder)[-1], KIND, VERSION)
         assert document["step"] == chunks or document["stop_reason"]
         resumed = task.train(STEPS, checkpoint=Checkpoint(folder), **options)
@@ -100,10 +88,9 @@ def test_resumed_run_is_the_run_that_never_stopped_at_every_step(task, watching,
 
 @pytest.mark.parametrize("chunks", [0, 1, 14, 15, 22, 28])
 @pytest.mark.parametrize("task", [FAST, DROPOUT], ids=str)
-def test_callbacks_may_be_added_when_a_run_is_resumed(task, chunks, tmp_path, monkeypatch):
+def test_callbacks_may_be_added_when_a_run_is_resumed(task, chunks, tmp_path):
     whole = outcome(*task.train(STEPS, callbacks=[id]))
-    monkeypatch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
-    stopped_after(task, chunks, tmp_path, monkeypatch)
+    stopped_after(task, chunks, tmp_path)
     seen = []
     resumed = task.train(
         STEPS,
@@ -139,7 +126,7 @@ def test_run_that_is_interrupted_again_and_again_is_the_run_that_never_was(task,
 
 
 @pytest.mark.parametrize("reason", ["completed", "early_stopping", "callback", "learning_rate_exhausted"])
-def test_run_that_ended_is_not_trained_any_further(reason, tmp_path, monkeypatch):
+def test_run_that_ended_is_not_trained_any_further(reason, tmp_path):
     options = {"checkpoint": Checkpoint(tmp_path)}
     steps = 10**9
     if reason == "completed":
@@ -153,9 +140,10 @@ def test_run_that_ended_is_not_trained_any_further(reason, tmp_path, monkeypatch
     whole = DROPOUT.train(steps, **options)
     assert whole[1].stop_reason == reason
     kept = [file.read_bytes() for file in files(tmp_path)]
-    monkeypatch.setattr(loop.Loop, "_advance_a_chunk", None)
-    again = DROPOUT.train(steps, **options)
+    untils = []
+    again = DROPOUT.train(steps, Seams(watch=watching(lambda *call: untils.append(call[-1]))), **options)
     assert outcome(*again) == outcome(*whole)
+    assert untils == [whole[1].n_steps]  # to compile
     assert [file.read_bytes() for file in files(tmp_path)] == kept
 
 
@@ -211,12 +199,11 @@ def test_no_checkpoint_is_of_a_run_that_diverged(tmp_path):
         assert np.isfinite(tensors["state.totals"]).all()
 
 
-def interrupt_at_lines(task, steps, every, folder, monkeypatch):
+def interrupt_at_lines(task, steps, every, folder):
     """Raise KeyboardInterrupt at every so many-th line of the loop, as some handler might, and resume."""
     options = {"validation_data": task.validation(), "callbacks": [id]} | WATCHING
     expected = outcome(*task.train(steps, **options))
-    watched = {module.__file__ for module in (loop, epochs, keeping)}
-    monkeypatch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
+    watched = {module.__file__ for module in (loop, epochs, keeping, lookout)}
     for line in itertools.count(step=every):
         lines = itertools.count()
 
@@ -227,35 +214,31 @@ def interrupt_at_lines(task, steps, every, folder, monkeypatch):
                 raise KeyboardInterrupt
             return trace
 
-        checkpoint = Checkpoint(folder / str(line), keep=1)
-        with chunks_of_one_step(monkeypatch):
-            previous = sys.gettrace()
-            sys.settrace(trace)
-            try:
-                task.train(steps, checkpoint=checkpoint, **options)
-            except KeyboardInterrupt:
-                pass
-            finally:
-                sys.settrace(previous)
-                signal.signal(
-                    signal.SIGINT, signal.default_int_handler
-                )  # the line may be that of leaving `with`
+        checkpoint = Checkpoint(folder / str(line), every="1ms", keep=1)
+        seams = Seams(always_due())
+        previous = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            task.train(steps, seams, checkpoint=checkpoint, **options)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(previous)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the line may be that of leaving `with`
         assert outcome(*task.train(steps, checkpoint=checkpoint, **options)) == expected
         if next(lines) <= line:
             return line
     raise AssertionError
 
 
-def test_exception_at_any_line_of_the_loop_leaves_a_run_that_resumes_to_the_bit(tmp_path, monkeypatch):
-    assert interrupt_at_lines(ADAPTIVE, 9, 17, tmp_path, monkeypatch) > 500
+def test_exception_at_any_line_of_the_loop_leaves_a_run_that_resumes_to_the_bit(tmp_path):
+    assert interrupt_at_lines(ADAPTIVE, 9, 17, tmp_path) > 500
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE], ids=str)
-def test_exception_at_every_line_of_the_loop_leaves_a_run_that_resumes_to_the_bit(
-    task, tmp_path, monkeypatch
-):
-    interrupt_at_lines(task, 15, 1, tmp_path, monkeypatch)
+def test_exception_at_every_line_of_the_loop_leaves_a_run_that_resumes_to_the_bit(task, tmp_path):
+    interrupt_at_lines(task, 15, 1, tmp_path)
 
 
 # --- what is kept ------------------------------------------------------------------------------------
@@ -277,16 +260,15 @@ def test_there_is_a_checkpoint_before_the_first_step(tmp_path):
     assert [read_tensors(file, KIND, VERSION)[0]["step"] for file in files(tmp_path)] == [0, 8]
 
 
-def test_time_between_checkpoints_is_what_was_asked_for(tmp_path, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(keeping.time, "perf_counter", lambda: now[0])
-    steps = []
+def test_time_between_checkpoints_is_what_was_asked_for(tmp_path):
+    clock, steps = Clock(), []
 
     def tick(state):
-        now[0] += 7.0
+        clock.now += 7.0
         steps.append([read_tensors(file, KIND, VERSION)[0]["step"] for file in files(tmp_path)][-1])
 
-    DROPOUT.train(40, checkpoint=Checkpoint(tmp_path, every="20s"), callbacks=[tick])
+    seams = Seams(Pacing(clock=clock))
+    DROPOUT.train(40, seams, checkpoint=Checkpoint(tmp_path, every="20s"), callbacks=[tick])
     assert steps == [0, 0, 0, 12, 12, 12, 24, 24, 24, 36]
 
 
@@ -327,26 +309,23 @@ def test_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_pat
 
 
 @pytest.mark.parametrize("task", [FAST, DROPOUT], ids=str)
-def test_checkpoint_that_cannot_be_written_later_is_a_warning_and_the_run_goes_on(
-    task, tmp_path, monkeypatch
-):
-    write = checkpoint_module.write_tensors
+def test_checkpoint_that_cannot_be_written_later_is_a_warning_and_the_run_goes_on(task, tmp_path):
     calls = itertools.count()
 
-    def full(*arguments):
-        if next(calls) % 3:
-            raise OSError(28, "No space left on device")
-        write(*arguments)
+    class FullFolder(CheckpointFolder):
+        def write(self, *arguments):
+            if next(calls) % 3:
+                raise OSError(28, "No space left on device")
+            super().write(*arguments)
 
     expected = outcome(*task.train(STEPS))
-    monkeypatch.setattr(checkpoint_module, "write_tensors", full)
+    seams = Seams(folder=FullFolder(tmp_path))
     with pytest.warns(
         CheckpointWarning, match=r"of step \d+ could not be written, and the run goes on: .*No space"
     ):
-        kept = task.train(STEPS, checkpoint=Checkpoint(tmp_path, every=1))
+        kept = task.train(STEPS, seams, checkpoint=Checkpoint(tmp_path, every=1))
     assert kept[0].theta.tobytes() == expected[0]
     assert kept[1].n_steps == STEPS
-    monkeypatch.undo()
     assert outcome(*task.train(STEPS, checkpoint=Checkpoint(tmp_path))) == expected
 
 
@@ -460,13 +439,15 @@ def test_another_kernel_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["CPU", "fastbp", "numba", "numpy"])
-def test_another_machine_or_version_is_warned_of(name, kept, tmp_path, monkeypatch):
-    for file in files(kept):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    present = checkpoint_module.made_with_now()
-    monkeypatch.setattr(checkpoint_module, "made_with_now", lambda: present | {name: "another"})
-    message = f"may not have the bits .*: {name} was {re.escape(present[name])}, and is another$"
-    with pytest.warns(CheckpointWarning, match=message):
+def test_another_machine_or_version_is_warned_of(name, kept, tmp_path):
+    def move(document, tensors):
+        document["made_with"][name] = "another"
+
+    edited(kept, tmp_path, move)
+    present = re.escape(made_with_now()[name])
+    with pytest.warns(
+        CheckpointWarning, match=f"may not have the bits .*: {name} was another, and is {present}$"
+    ):
         network, _ = resume(tmp_path)
     assert network.theta.tobytes() == DROPOUT.train(STEPS)[0].theta.tobytes()
 
@@ -588,9 +569,9 @@ def test_impossible_content_is_an_error_and_never_reaches_the_kernel(edit, kept,
 
 @pytest.mark.parametrize("task", [ONLINE, DROPOUT], ids=str)
 @pytest.mark.parametrize("position", range(7))
-def test_a_place_in_the_data_that_the_run_was_not_at_is_an_error(position, task, tmp_path, monkeypatch):
+def test_a_place_in_the_data_that_the_run_was_not_at_is_an_error(position, task, tmp_path):
     """Kernels keep a row's loss at its distance from there."""
-    stopped_after(task, 10, tmp_path / "kept", monkeypatch)
+    stopped_after(task, 10, tmp_path / "kept")
     (tmp_path / "edited").mkdir()
     places = []
 

@@ -12,17 +12,22 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Adam, DivergenceError, Network, schedules
-from fastbp.engine import fused222_run, layered_run
-from fastbp.training import loop
+from fastbp.engine import fused222_run
+from fastbp.training import lookout, loop, pace, stopping
+from fastbp.training.pace import Pacing
 from tests.processes import start
+from tests.training import seams as opened
+from tests.training.seams import Clock, Seams, WatchedRun, pressing, watching
 
 X = np.array([[0.05, 0.10], [0.90, 0.20], [0.30, 0.80]])
 Y = np.array([[0.01, 0.99], [0.80, 0.30], [0.25, 0.60]])
 
 
-def train(network, steps, X=X, Y=Y, learning_rate=0.5, **options):
-    options = {"batch_size": 1, "seed": 3} | options
-    return fastbp.train(network, X, Y, steps=steps, optimizer=SGD(learning_rate), **options)
+def train(network, steps, X=X, Y=Y, learning_rate=0.5, seams=None, **options):
+    options = {"batch_size": 1, "seed": 3, "steps": steps, "optimizer": SGD(learning_rate)} | options
+    if seams is None:
+        return fastbp.train(network, X, Y, **options)
+    return opened.train(network, X, Y, seams=seams, **options)
 
 
 def bits_after(steps, **options):
@@ -32,43 +37,20 @@ def bits_after(steps, **options):
     return network.theta.tobytes()
 
 
-@pytest.fixture
-def press_ctrl_c(monkeypatch):
-    """Send this process SIGINT before or after the nth chunk, which is one step, but for the first."""
-
-    def arrange(nth, when, run_class=fused222_run.Fused222Run):
-        calls = itertools.count()
-        advance = run_class.advance
-
-        def interrupted_advance(run, until, *is_stopped):
-            call = next(calls)  # call 0 compiles
-            if call == nth and when == "before":
-                signal.raise_signal(signal.SIGINT)
-            advance(run, until, *is_stopped)
-            if call == nth and when == "after":
-                signal.raise_signal(signal.SIGINT)
-
-        monkeypatch.setattr(run_class, "advance", interrupted_advance)
-        monkeypatch.setattr(loop, "FIRST_CHUNK", 1000 if run_class is fused222_run.Fused222Run else 1)
-        monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
-
-    return arrange
+def press_ctrl_c(nth, when, first_chunk=1000):
+    """Return seams that send SIGINT before or after the nth chunk, which is one step, but for the first."""
+    return Seams(Pacing(first_chunk=first_chunk, chunk_seconds=0.0), pressing(nth, when))
 
 
-@pytest.fixture
-def slow_steps(monkeypatch):
-    """Let a step take a second of the loop's clock, and return a list of the sizes of all chunks."""
-    now, chunks = [0.0], []
-    advance = layered_run.LayeredRun.advance
+def slow_steps(chunks, after=lambda *_: None):
+    """Return seams by which a step takes a second of the loop's clock; the steps of chunks are listed."""
+    clock = Clock()
 
-    def slow(run, until, *is_stopped):
+    def tick(call, run, until):
         chunks.append(until - run.step)
-        now[0] += chunks[-1]
-        advance(run, until, *is_stopped)
+        clock.now += chunks[-1]
 
-    monkeypatch.setattr(layered_run.LayeredRun, "advance", slow)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
-    return chunks
+    return Seams(Pacing(clock=clock), watching(tick, after))
 
 
 # --- Ctrl-C ------------------------------------------------------------------------------------------
@@ -78,13 +60,11 @@ def slow_steps(monkeypatch):
 @pytest.mark.parametrize("nth", [1, 2, 5])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("math", ["fast", "exact"])
-def test_interrupted_run_is_the_run_of_so_many_steps(math, shuffle, nth, when, press_ctrl_c, monkeypatch):
-    press_ctrl_c(nth, when)
+def test_interrupted_run_is_the_run_of_so_many_steps(math, shuffle, nth, when):
     network = Network([2, 2, 2], seed=0)
-    result = train(network, 10**12, math=math, shuffle=shuffle)
+    result = train(network, 10**12, math=math, shuffle=shuffle, seams=press_ctrl_c(nth, when))
     assert result.stop_reason == "interrupted"
     assert result.n_steps == 999 + nth  # a chunk that Ctrl-C came before is trained, too
-    monkeypatch.undo()
     assert network.theta.tobytes() == bits_after(result.n_steps, math=math, shuffle=shuffle)
     assert result.loss_steps[-1] == result.n_steps
     assert result.loss_steps[0] == 0
@@ -95,41 +75,38 @@ def test_interrupted_run_is_the_run_of_so_many_steps(math, shuffle, nth, when, p
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2, 8])
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"batch_size": 3, "shuffle": False}], ids=str)
-def test_interrupted_layered_run_is_the_run_of_so_many_steps(options, nth, when, press_ctrl_c, monkeypatch):
-    def run(steps):
+def test_interrupted_layered_run_is_the_run_of_so_many_steps(options, nth, when):
+    def run(steps, seams=None):
         network = Network([2, 3, 2], seed=0)
-        defaults = {"batch_size": 2, "optimizer": Adam(learning_rate=0.1), "seed": 3}
-        return network, fastbp.train(network, X, Y, steps=steps, **(defaults | options))
+        defaults = {"batch_size": 2, "optimizer": Adam(learning_rate=0.1)}
+        return network, train(network, steps, seams=seams, **(defaults | options))
 
-    press_ctrl_c(nth, when, layered_run.LayeredRun)
-    network, result = run(10**7)
-    monkeypatch.undo()
+    network, result = run(10**7, press_ctrl_c(nth, when, first_chunk=1))
     assert (result.stop_reason, result.n_steps) == ("interrupted", nth)
     assert network.theta.tobytes() == run(nth)[0].theta.tobytes()
     assert result.loss_steps[-1] == result.n_steps
     assert len(result.loss_curve) == len(result.loss_steps)
 
 
-def test_ctrl_c_before_the_first_step_leaves_the_network_as_it_was(press_ctrl_c):
-    press_ctrl_c(0, "before")
+def test_ctrl_c_before_the_first_step_leaves_the_network_as_it_was():
     network = Network([2, 2, 2], seed=0)
     with pytest.raises(KeyboardInterrupt):
-        train(network, 100)
+        train(network, 100, seams=press_ctrl_c(0, "before"))
     assert network.theta.tobytes() == bits_after(0)
 
 
 @pytest.mark.parametrize("math", ["fast", "exact"])
-def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
+def test_ctrl_c_at_any_line_leaves_a_whole_step(math):
     """Raise KeyboardInterrupt at each line of the loop in turn, as the interpreter might."""
-    monkeypatch.setattr(loop, "FIRST_CHUNK", 2)
-    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
+    files = {module.__file__ for module in (loop, lookout, pace, stopping, fused222_run)}
+    seams = Seams(Pacing(first_chunk=2, chunk_seconds=0.0))
     wanted = {bits_after(n, math=math): n for n in range(6)}
     outcomes = []
     for line in itertools.count():
         lines = itertools.count()
 
         def trace(frame, event, argument, line=line, lines=lines):
-            if frame.f_code.co_filename not in (loop.__file__, fused222_run.__file__):
+            if frame.f_code.co_filename not in files:
                 return None
             if event == "line" and next(lines) == line:
                 raise KeyboardInterrupt
@@ -139,7 +116,7 @@ def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
         previous = sys.gettrace()
         sys.settrace(trace)
         try:
-            result = train(network, 5, math=math)
+            result = train(network, 5, math=math, seams=seams)
         except KeyboardInterrupt:
             result = None
         finally:
@@ -155,20 +132,24 @@ def test_ctrl_c_at_any_line_leaves_a_whole_step(math, monkeypatch):
     assert outcomes.count("interrupted") > 30
 
 
-def test_chunks_shrink_in_epochs_shorter_than_a_chunk(slow_steps):
-    train(Network([2, 3, 2], seed=0), 12, kernel="layered", callbacks=[id])
-    assert slow_steps == [0, *[1] * 12]
+def test_chunks_shrink_in_epochs_shorter_than_a_chunk():
+    chunks = []
+    train(Network([2, 3, 2], seed=0), 12, kernel="layered", callbacks=[id], seams=slow_steps(chunks))
+    assert chunks == [0, *[1] * 12]
 
 
-def test_loss_that_would_take_too_long_is_not_evaluated_after_ctrl_c(slow_steps, press_ctrl_c):
-    press_ctrl_c(2, "after", layered_run.LayeredRun)
-    result = train(Network([2, 3, 2], seed=0), 12, kernel="layered")
+def test_loss_that_would_take_too_long_is_not_evaluated_after_ctrl_c():
+    def press(call, run, until):
+        if call == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    result = train(Network([2, 3, 2], seed=0), 12, kernel="layered", seams=slow_steps([], press))
     assert result.stop_reason == "interrupted"
     assert result.n_steps % 3
     assert np.isnan(result.loss)
 
 
-def test_other_exceptions_leave_the_last_whole_chunk(press_ctrl_c, monkeypatch):
+def test_other_exceptions_leave_the_last_whole_chunk():
     """Someone's own time limit, say, raised by a signal handler."""
 
     def give_up(*_):
@@ -176,13 +157,11 @@ def test_other_exceptions_leave_the_last_whole_chunk(press_ctrl_c, monkeypatch):
 
     previous = signal.signal(signal.SIGINT, give_up)
     try:
-        press_ctrl_c(3, "after")
         network = Network([2, 2, 2], seed=0)
         with pytest.raises(TimeoutError):
-            train(network, 10**12)
+            train(network, 10**12, seams=press_ctrl_c(3, "after"))
     finally:
         signal.signal(signal.SIGINT, previous)
-    monkeypatch.undo()
     assert network.theta.tobytes() == bits_after(1002)
 
 
@@ -190,28 +169,26 @@ LONG_RUN = """
 import sys, time
 import fastbp
 from fastbp import SGD, Network
-from fastbp.engine import fused222_run
+from tests.training.seams import Seams, train, watching
 
 math, shuffle, n_samples = sys.argv[1], sys.argv[2] == "shuffled", int(sys.argv[3])
 X = [[i / n_samples, 1 - i / n_samples] for i in range(n_samples)]
 Y = [[0.9, i / n_samples] for i in range(n_samples)]
 
-def train(steps):
-    network = Network([2, 2, 2], seed=0)
-    options = {"batch_size": 1, "optimizer": SGD(0.5), "seed": 3, "math": math, "shuffle": shuffle}
-    return network.theta.tobytes, fastbp.train(network, X, Y, steps=steps, **options)
-
-train(1)
-advance = fused222_run.Fused222Run.advance
-def announced_advance(run, until, *is_stopped):
-    advance(run, until, *is_stopped)
+def announce(call, run, until):
     if run.step > 1_000_000:
         print("running", flush=True)
-fused222_run.Fused222Run.advance = announced_advance
-bits, result = train(10**12)
+
+def bits_and_result(steps, seams=Seams()):
+    network = Network([2, 2, 2], seed=0)
+    options = {"batch_size": 1, "optimizer": SGD(0.5), "seed": 3, "math": math, "shuffle": shuffle}
+    result = train(network, X, Y, seams=seams, steps=steps, **options)
+    return network.theta.tobytes(), result
+
+bits_and_result(1)
+bits, result = bits_and_result(10**12, Seams(watch=watching(after=announce)))
 print("stopped", result.stop_reason, flush=True)
-fused222_run.Fused222Run.advance = advance
-print("same", bits() == train(result.n_steps)[0](), flush=True)
+print("same", bits == bits_and_result(result.n_steps)[0], flush=True)
 """
 
 
@@ -343,11 +320,11 @@ def test_data_that_view_the_parameters_do_not_mislead_the_search(math):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, 8))
-def test_ctrl_c_while_a_run_diverges_leaves_good_parameters(nth, when, press_ctrl_c):
+def test_ctrl_c_while_a_run_diverges_leaves_good_parameters(nth, when):
     network, X, Y, learning_rate = quiet_until(700, 800, "float64")
-    press_ctrl_c(nth, when)  # calls after the first are of the search
+    seams = press_ctrl_c(nth, when)  # calls after the first are of the search
     with contextlib.suppress(DivergenceError, KeyboardInterrupt):
-        result = train(network, 800, X=X, Y=Y, learning_rate=learning_rate, shuffle=False)
+        result = train(network, 800, X=X, Y=Y, learning_rate=learning_rate, shuffle=False, seams=seams)
         assert result.n_steps == 0
     assert np.isfinite(network.theta).all()
     assert np.isfinite(network.loss(X, Y))
@@ -369,33 +346,26 @@ def test_divergence_names_the_learning_rate_of_its_step():
         train(network, 100, **(GROWS | {"learning_rate": schedule}))
 
 
-def test_no_leap_of_the_search_is_longer_than_a_chunk(monkeypatch):
+def test_no_leap_of_the_search_is_longer_than_a_chunk():
     leaps = []
-    advance = layered_run.LayeredRun.advance
-
-    def recorded(run, until, *is_stopped):
-        leaps.append(until - run.step)
-        advance(run, until, *is_stopped)
-
-    monkeypatch.setattr(layered_run.LayeredRun, "advance", recorded)
-    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
+    watch = watching(lambda call, run, until: leaps.append(until - run.step))
     with pytest.raises(DivergenceError):
-        train(grows(), 10**6, **GROWS, kernel="layered")
+        train(grows(), 10**6, **GROWS, kernel="layered", seams=Seams(Pacing(chunk_seconds=1e-9), watch))
     assert leaps[-1] == 1
     assert set(leaps[5:]) == {1}
 
 
-def test_ctrl_c_ends_the_search(monkeypatch):
+def test_ctrl_c_ends_the_search():
     calls = []
 
-    def loss(run, *is_stopped):
-        calls.append(run.step)
-        signal.raise_signal(signal.SIGINT)
-        return 1.0
+    class Pressing(WatchedRun):
+        def loss(self, *check):
+            calls.append(self.run.step)
+            signal.raise_signal(signal.SIGINT)
+            return 1.0
 
-    monkeypatch.setattr(layered_run.LayeredRun, "loss", loss)
     with pytest.raises(KeyboardInterrupt):
-        train(grows(), 10**6, **GROWS)
+        train(grows(), 10**6, **GROWS, seams=Seams(watch=Pressing))
     assert len(calls) == 1
 
 
@@ -424,9 +394,7 @@ def test_first_bad_step_is_the_same_whenever_checkpoints_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("proves", [True, False])
-def test_first_bad_step_is_found_from_an_older_snapshot_where_the_newest_has_an_infinite_loss(
-    proves, monkeypatch
-):
+def test_first_bad_step_is_found_from_an_older_snapshot_where_the_newest_has_an_infinite_loss(proves):
     """With a snapshot at every chunk of one step, the newest is often one that the loss is infinite of."""
     X = np.ones((40, 1))
     X[7] = 1e140  # whose loss is infinite thirty steps before that of the others
@@ -435,12 +403,10 @@ def test_first_bad_step_is_found_from_an_older_snapshot_where_the_newest_has_an_
     expected = grows()
     with pytest.raises(DivergenceError) as by_search:
         train(expected, 10**5, **options)
-    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "SNAPSHOT_SHARE", 1e9 if proves else 1.0)
+    pacing = Pacing(chunk_seconds=0.0, snapshot_seconds=0.0, snapshot_share=1e9 if proves else 1.0)
     network = grows()
     with pytest.raises(DivergenceError) as caught:
-        train(network, 10**5, **options)
+        train(network, 10**5, **options, seams=Seams(pacing))
     assert caught.value.step == by_search.value.step
     assert network.theta.tobytes() == expected.theta.tobytes()
     assert np.isfinite(network.loss(X, Y))

@@ -15,7 +15,6 @@ import pytest
 
 from fastbp import RPROP, SGD, Adam, Checkpoint, RMSprop, processor, schedules
 from fastbp.interchange.tensor_file import read_tensors
-from fastbp.training import keeping
 from fastbp.training.checkpoint import KIND, VERSION
 from tests.processes import run
 from tests.training.tasks import DROPOUT, EXACT, FAST, NARROW, ONLINE, WATCHING, Task, layered
@@ -45,9 +44,7 @@ TASKS = [
 
 def begin(folder: Path, task: Task) -> None:
     """Leave the checkpoints of a run that ended in its middle."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keeping.Keeper, "is_due", lambda self, now: True)
-        stopped_after(task, MIDDLE, folder, patch, **PATIENT)
+    stopped_after(task, MIDDLE, folder, **PATIENT)
 
 
 def end(task: Task, **options) -> dict:

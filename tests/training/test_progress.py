@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import fastbp
-from fastbp.training import loop
-from fastbp.training.progress import shows_progress
+from fastbp.training.progress import ProgressBar, shows_progress
 from tests.processes import start
+from tests.training.seams import Seams
 from tests.training.tasks import FAST
 
 LONG = """
@@ -79,10 +79,14 @@ def test_bar_starts_where_a_resumed_run_does(capsys, tmp_path):
     assert "50%" in capsys.readouterr().err.split("\r")[1]
 
 
-def test_bar_shows_the_loss_of_the_last_epoch(monkeypatch):
+def test_bar_shows_the_loss_of_the_last_epoch():
     shown = []
-    monkeypatch.setattr(loop.ProgressBar, "update", lambda bar, step, loss: shown.append((step, loss)))
-    _, result = FAST.train(60, callbacks=[id])
+
+    class Bar(ProgressBar):
+        def update(self, step, loss):
+            shown.append((step, loss))
+
+    _, result = FAST.train(60, Seams(progress=Bar()), callbacks=[id])
     losses = dict(zip(result.history["step"].tolist(), result.history["loss"].tolist(), strict=True))
     later = [(step, loss) for step, loss in shown if step > 7]
     assert len(later) >= 7

@@ -1,0 +1,79 @@
+"""Puts a loop together from the options of `fastbp.train`."""
+
+import numpy as np
+
+from fastbp.engine.kernel_options import KernelOptions
+from fastbp.network import Network
+from fastbp.schedules import Adaptive
+from fastbp.training.callbacks import Callbacks
+from fastbp.training.checkpoint import CheckpointFolder
+from fastbp.training.epochs import Epochs
+from fastbp.training.evaluation import Evaluation
+from fastbp.training.interrupts import Interrupts
+from fastbp.training.keeping import CheckpointKeeper, describe
+from fastbp.training.loop import Loop
+from fastbp.training.monitoring import MonitoringOptions
+from fastbp.training.pace import Pacing
+from fastbp.training.progress import ProgressBar, shows_progress
+from fastbp.training.run import Run
+
+
+def make_loop(
+    run: Run,
+    network: Network,
+    data: tuple[np.ndarray, np.ndarray],
+    kernel_options: KernelOptions,
+    monitoring_options: MonitoringOptions,
+    *,
+    pacing: Pacing = Pacing(),
+    interrupts: Interrupts | None = None,
+    progress: ProgressBar | None = None,
+    folder: CheckpointFolder | None = None,
+) -> Loop:
+    """Return the loop that trains `network` by advancing `run`.
+
+    Tests give what comes after the options, to see or to change what is inside.
+    """
+    options, learning_rate = monitoring_options, kernel_options.optimizer.learning_rate
+    interrupts = interrupts or Interrupts()
+    evaluation = callbacks = keeper = None
+    if options.validation_data is not None or options.metrics:
+        evaluation = Evaluation(
+            network.specification,
+            *(options.validation_data or data),
+            validates=options.validation_data is not None,
+            metrics=options.metrics,
+            interrupts=interrupts,
+            work=pacing.evaluation_work,
+        )
+    if options.callbacks:
+        callbacks = Callbacks(options.callbacks, network, kernel_options.n_steps, interrupts)
+    epochs = Epochs(
+        run,
+        evaluation=evaluation,
+        adaptive=learning_rate if isinstance(learning_rate, Adaptive) else None,
+        early_stopping=options.early_stopping,
+        monitored=options.monitored,
+        callbacks=callbacks,
+    )
+    if options.checkpoint is not None:
+        keeper = CheckpointKeeper(
+            run,
+            epochs,
+            options.checkpoint,
+            folder or CheckpointFolder(options.checkpoint.path, options.checkpoint.keep),
+            describe(run, network.specification, data, kernel_options, options),
+            pacing.clock,
+        )
+    return Loop(
+        run,
+        network.theta.view(),
+        kernel_options.n_steps,
+        epochs=epochs,
+        keeper=keeper,
+        resume=options.resume,
+        progress=progress or (ProgressBar() if shows_progress(options.progress) else None),
+        max_seconds=options.max_seconds,
+        interrupts=interrupts,
+        pacing=pacing,
+    )

@@ -1,0 +1,92 @@
+"""Callbacks: functions of the user's that are called after every epoch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastbp.errors import OptionError, check_sequence
+from fastbp.network import Network
+from fastbp.training.interrupts import Interrupts
+
+
+@dataclass(eq=False)
+class EpochState:
+    """What a callback is told after an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that have ended; 1 after the first.
+    step, n_steps : int
+        Steps taken, and steps of the whole run.
+    loss : float
+        The loss of this epoch, as in `TrainingResult.loss_curve`.
+    validation_loss : float or None
+        The loss over the validation data, if there are any, at the present parameters.
+    metrics : dict of float
+        The metrics by the names that they have in `TrainingResult.history`.
+    learning_rate : float
+        That of the last step.
+    network : Network
+        The network, with the present parameters, to look at: writing into it has no effect on the run.
+    """
+
+    epoch: int
+    step: int
+    n_steps: int
+    loss: float
+    validation_loss: float | None
+    metrics: Mapping[str, float]
+    learning_rate: float
+    network: Network = field(repr=False)
+    stopped: bool = field(default=False, repr=False)
+
+    def stop(self) -> None:
+        """End the run after this epoch."""
+        self.stopped = True
+
+
+class Callbacks:
+    """Calls the callbacks of a run, each with the network at the parameters of the epoch."""
+
+    def __init__(
+        self,
+        functions: tuple[Callable[[Any], object], ...],
+        network: Network,
+        n_steps: int,
+        interrupts: Interrupts,
+    ):
+        self._functions, self._network, self._n_steps = functions, network, n_steps
+        self._interrupts = interrupts
+        self._theta = network.theta.view()  # a callback may make `network.theta` read-only
+
+    def call(self, epoch: int, step: int, row: Mapping[str, float], theta: np.ndarray) -> bool:
+        """Call them all with an epoch's row of the history; return whether one of them stops the run."""
+        own = ("loss", "validation_loss", "learning_rate")
+        state = EpochState(
+            epoch=epoch,
+            step=step,
+            n_steps=self._n_steps,
+            loss=row["loss"],
+            validation_loss=row.get("validation_loss"),
+            metrics={name: value for name, value in row.items() if name not in own},
+            learning_rate=row["learning_rate"],
+            network=self._network,
+        )
+        for function in self._functions:
+            self._theta[:] = theta
+            self._interrupts.call(function, state)
+        return state.stopped
+
+
+def check_callbacks(callbacks: Iterable[Any]) -> tuple[Callable[[Any], object], ...]:
+    """Return the functions to call, or say what is wrong."""
+    checked = []
+    for i, callback in enumerate(check_sequence("callbacks", callbacks, "[callback]")):
+        function = getattr(callback, "on_epoch_end", callback)
+        if not callable(function):
+            raise OptionError(f"callbacks[{i}] is {callback!r}, and must be a function, or have on_epoch_end")
+        checked.append(function)
+    return tuple(checked)

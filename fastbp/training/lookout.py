@@ -1,0 +1,150 @@
+"""The look-out for divergence: snapshots to go back to, and the search for a run's first bad step."""
+
+import math
+from collections.abc import Callable
+
+from fastbp.errors import DivergenceError
+from fastbp.schedules import Schedule
+from fastbp.training.interrupts import Interrupts
+from fastbp.training.pace import Pacing
+from fastbp.training.run import Run
+from fastbp.training.stopping import Limits, Stopped
+
+
+class Lookout:
+    """Takes snapshots of a run in which the kernel has seen only finite values.
+
+    The kernel sees that the loss of some sample became infinite when it comes to that sample, up to two
+    epochs later. So there are two snapshots: the newest, and one of which the loss over all samples was
+    finite, to go back to if that of the newest is not.
+
+    What stopped being finite never is again, and a run repeats itself to the bit. So the search costs at most
+    twice the work since the last snapshot, and looking out costs next to nothing before it is needed.
+
+    Parameters
+    ----------
+    run : Run
+    schedule_from : function
+        Takes a step; returns the learning rates from there on, and the step of their next change.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        schedule_from: Callable[[int], tuple[Schedule, float]],
+        interrupts: Interrupts,
+        limits: Limits,
+        pacing: Pacing,
+    ):
+        self._run, self._schedule_from, self._pacing = run, schedule_from, pacing
+        self._interrupts, self._limits = interrupts, limits
+        self._spare: Run | None = None
+        self._proof_seconds = 0.0
+
+    def start(self) -> None:
+        """Take the first snapshot, before the first step."""
+        clock = self._pacing.clock
+        started = clock()
+        self._first_step = self._run.step
+        self._newest = self._proven = self._run.snapshot()
+        self._proven_at = clock()
+        self._set_due(started)
+
+    @property
+    def newest(self) -> Run:
+        """The newest snapshot."""
+        return self._newest
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for a snapshot."""
+        return now >= self._due
+
+    def look(self, loss_seconds: float) -> None:
+        """Take a snapshot, and prove it now and then by the loss, which takes roughly so many seconds.
+
+        It is written over an older one, as fresh memory may cost ten times what the copy does.
+        """
+        clock = self._pacing.clock
+        started = clock()
+        room = self._spare if self._newest is self._proven else self._newest
+        self._newest = self._run.snapshot(room)
+        self._set_due(started)
+        taken_at = clock()
+        if taken_at - self._proven_at > max(self._proof_seconds, loss_seconds) / self._pacing.snapshot_share:
+            if self._is_loss_finite():
+                self._spare, self._proven = self._proven, self._newest
+            self._proven_at = clock()
+            self._proof_seconds = self._proven_at - taken_at
+
+    def _set_due(self, started: float) -> None:
+        ended = self._pacing.clock()
+        between = max(self._pacing.snapshot_seconds, (ended - started) / self._pacing.snapshot_share)
+        self._due = ended + between
+
+    def _is_loss_finite(self) -> bool:
+        """Whether the loss over all samples is known to be finite: not if there is no time to find out."""
+        try:
+            return math.isfinite(self._run.loss(self._limits.check))
+        except Stopped:
+            return False
+
+    def find_first_bad_step(self, longest_leap: int) -> tuple[Run, int]:
+        """Find the first step after which something is not finite, by halving.
+
+        No leap is longer than a chunk, for Ctrl-C, which raises KeyboardInterrupt here.
+
+        Returns
+        -------
+        (Run, int)
+            The run as it was before that step, and the step; or the run and its own step, if it was bad
+            already where it began.
+        """
+        good, bad_step = self._newest, self._run.step
+        if not self._is_sound(good):
+            good = self._proven
+            if good.step == self._first_step and not self._is_sound(good):
+                return good, good.step
+        while bad_step - good.step > 1:
+            middle = good.snapshot()
+            middle.schedule, change = self._schedule_from(good.step)
+            until = int(min((good.step + bad_step) // 2, good.step + longest_leap, change))
+            middle.advance(until, lambda: self._interrupts.pressed)
+            if self._is_sound(middle):
+                good = middle
+            else:
+                bad_step = middle.step
+        return good, bad_step
+
+    def error(self, before: Run, bad_step: int, n_steps: int) -> DivergenceError:
+        """Return what tells the user what `find_first_bad_step` found."""
+        if bad_step == before.step:
+            return diverged_before(bad_step)
+        rate = self._schedule_from(before.step)[0].rate(before.step)
+        return DivergenceError(
+            f"step {bad_step} of {n_steps} made a parameter or the loss infinite or NaN, "
+            f"at learning rate {rate:g}; the network holds the parameters from after step {before.step}. "
+            "Try a smaller learning rate, or scale the inputs and targets",
+            bad_step,
+        )
+
+    def _is_sound(self, run: Run) -> bool:
+        """Whether all is finite, the loss over all samples included."""
+        self._interrupts.check()
+        sound = run.is_finite() and math.isfinite(run.loss(self._interrupts.check))
+        self._interrupts.check()  # in the last evaluation, too: Ctrl-C is never lost
+        return sound
+
+
+def diverged_before(step: int) -> DivergenceError:
+    """Return what tells the user that something was not finite before the first step of this call."""
+    if step == 0:
+        return DivergenceError(
+            "before training, a parameter or the loss is not finite; "
+            "check the initial weights, and the size of the inputs and targets",
+            0,
+        )
+    return DivergenceError(
+        f"the loss was infinite or NaN already at step {step}, from which the run was resumed; "
+        "resume=False starts anew. Try a smaller learning rate, or scale the inputs and targets",
+        step,
+    )
