@@ -19,6 +19,7 @@ import pytest
 
 from fastbp import Network, errors
 from fastbp.cli import train
+from fastbp.cli.epoch_log import EpochLog
 from tests.cli.conftest import TARGETS, standard_json
 from tests.processes import PACKAGE
 
@@ -223,7 +224,7 @@ def test_a_log_has_a_line_an_epoch(fastbp):
 
 @pytest.mark.parametrize("where", ["before", "within", "after"])
 def test_an_epoch_that_ctrl_c_ended_has_its_line(fastbp, monkeypatch, where):
-    whole = train.Log._write
+    whole = EpochLog.write
 
     def pressed(log, row):
         if row["epoch"] == 3 and not done:
@@ -236,7 +237,7 @@ def test_an_epoch_that_ctrl_c_ended_has_its_line(fastbp, monkeypatch, where):
         whole(log, row)
 
     done: list = []
-    monkeypatch.setattr(train.Log, "_write", pressed)
+    monkeypatch.setattr(EpochLog, "write", pressed)
     line = f"{IRIS} --epochs 6 --validation 0.2 --log run.jsonl"
     assert fastbp(line).status == 130
     assert fastbp(f"{line} --resume").status == 0
@@ -599,8 +600,8 @@ def test_a_log_that_cannot_be_written_any_more_ends_and_the_run_goes_on(fastbp, 
             raise OSError(28, "No space left on device")
         whole(log, row)
 
-    whole = train.Log._write
-    monkeypatch.setattr(train.Log, "_write", full)
+    whole = EpochLog.write
+    monkeypatch.setattr(EpochLog, "write", full)
     done = fastbp(f"{IRIS} --epochs 6 --log run.jsonl")
     assert done.status == 0
     assert done.err == (

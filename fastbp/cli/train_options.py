@@ -1,0 +1,215 @@
+"""The options of `fastbp train`: how they are typed, their defaults, and what they may be."""
+
+import argparse
+import csv
+import io
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fastbp
+from fastbp import activations, data, losses
+from fastbp.cli.files import check_out
+from fastbp.cli.picture import SUFFIXES, check_matplotlib
+from fastbp.errors import check_integer
+from fastbp.preprocessing import MISSING
+
+OPTIMIZERS = {
+    "adam": fastbp.Adam,
+    "adamw": fastbp.AdamW,
+    "rmsprop": fastbp.RMSprop,
+    "rprop": fastbp.RPROP,
+    "sgd": fastbp.SGD,
+}
+
+LOSSES = tuple(loss.name for loss in losses.TABLE if not loss.outputs)
+"""Losses of any number."""
+
+DEFAULTS: dict[str, Any] = {
+    "task": None,
+    "ignore": (),
+    "missing": "error",
+    "no_standardize": False,
+    "no_header": False,
+    "validation": None,
+    "hidden": (32,),
+    "activation": "relu",
+    "loss": None,
+    "dtype": "float64",
+    "epochs": 200,
+    "batch_size": 32,
+    "optimizer": "adam",
+    "learning_rate": None,
+    "l2": 0.0,
+    "dropout": 0.0,
+    "patience": None,
+    "max_seconds": None,
+    "seed": 0,
+    "out": None,
+    "plot": None,
+    "log": None,
+    "resume": False,
+    "restart": False,
+    "json": False,
+}
+
+GIVEN_BY: dict[str, tuple[str, ...]] = {
+    "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed"),
+    "X": ("data", "--ignore", "--missing", "--no-standardize", "--no-header"),
+    "Y": ("data", "--target", "--task"),
+    "epochs": ("--epochs",),
+    "batch_size": ("--batch-size",),
+    "optimizer": ("--optimizer", "--learning-rate"),
+    "seed": ("--seed",),
+    "l2": ("--l2",),
+    "dropout": ("--dropout",),
+    "validation_data": ("--validation",),
+    "early_stopping": ("--patience",),
+    "callbacks": ("--log",),
+    "checkpoint": ("--out",),
+    "resume": ("--resume", "--restart"),
+    "max_seconds": ("--max-seconds",),
+}
+"""What gives an option of `fastbp.train`. An option is either here or in `NOT_GIVEN`."""
+
+NOT_GIVEN = {
+    "steps": "--epochs says how long",
+    "update": "the other one is for the worked example",
+    "shuffle": "rows are always shuffled",
+    "sample_weight": "all rows of a file count the same",
+    "gradient_clip_norm": "a run that diverges asks for a smaller --learning-rate",
+    "metrics": "the scores of the report are evaluated at the end",
+    "progress": "a bar is shown on a terminal",
+    "threads": "as many as pay",
+    "math": "the other one is for the worked example",
+    "kernel": "the fastest that can",
+}
+"""Options of `fastbp.train` that the shell leaves at their defaults, and why."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `fastbp train`. None has a default here, so that --config may have one."""
+    shown = {name: value for name, value in DEFAULTS.items() if value}
+
+    def add(group: Any, name: str, help: str, **options: Any) -> None:
+        default = shown.get(name.strip("-").replace("-", "_"))
+        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{help} (default: {default})" if default is not None else help
+        group.add_argument(name, default=argparse.SUPPRESS, help=text, **options)
+
+    parser.add_argument(
+        "data", nargs="?", type=Path, help="the file to learn from: .csv, .tsv, .parquet, .npy or .npz"
+    )
+
+    group = parser.add_argument_group("what to learn")
+    add(group, "--target", "the column to learn, by name or position; -1 is the last", metavar="COLUMN")
+    add(group, "--task", "by default, text and a few whole numbers are classes", choices=data.TASKS)
+    add(
+        group,
+        "--ignore",
+        'columns to leave out, with commas between; "a,b" is one column',
+        type=_names,
+        metavar="COLUMNS",
+    )
+    add(group, "--missing", "what a missing input is: an error, or the column's mean", choices=MISSING)
+    add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
+    add(group, "--no-header", "the first line holds no names; columns are x0, x1, ...", action="store_true")
+    add(group, "--validation", "a share of the rows to put aside, such as 0.2, or a file", metavar="SHARE")
+
+    group = parser.add_argument_group("the network")
+    add(group, "--hidden", "sizes of the hidden layers, such as 16,16, or 0", type=_sizes, metavar="SIZES")
+    add(group, "--activation", "of the hidden layers", choices=activations.HIDDEN)
+    add(group, "--loss", "of a regression (default: mean_squared_error)", choices=LOSSES)
+    add(group, "--dtype", "of all arithmetic", choices=("float64", "float32"))
+
+    group = parser.add_argument_group("training")
+    add(group, "--epochs", "passes over the rows", type=int, metavar="N")
+    add(group, "--batch-size", "rows of a step, or all", type=_batch_size, metavar="N")
+    add(group, "--optimizer", "how a step is made", choices=OPTIMIZERS)
+    add(group, "--learning-rate", "by default, the optimizer's own", type=float, metavar="RATE")
+    add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
+    add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
+    add(
+        group,
+        "--patience",
+        "end when the validation loss, or without --validation the training loss, has not improved for N "
+        "epochs, and keep the best network",
+        type=int,
+        metavar="N",
+    )
+    add(group, "--max-seconds", "end after this time", type=float, metavar="SECONDS")
+    add(group, "--seed", "the same seed gives the same network", type=int, metavar="N")
+    add(group, "--resume", "go on with a run that was stopped or killed", action="store_true")
+    add(group, "--restart", "start anew, and forget the run that was stopped", action="store_true")
+
+    group = parser.add_argument_group("files and output")
+    add(
+        group, "--out", "the model file (default: the data's name, in this folder)", type=Path, metavar="FILE"
+    )
+    add(group, "--config", "take options from a TOML file; what is typed wins", type=Path, metavar="FILE")
+    add(group, "--plot", "draw the loss over the epochs to FILE.png or FILE.svg", type=Path, metavar="FILE")
+    add(
+        group,
+        "--log",
+        "write a line of JSON an epoch to FILE.jsonl; null is a number that is not finite",
+        type=Path,
+        metavar="FILE",
+    )
+    add(
+        group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = next(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True), [])
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        sizes = (-1,)
+    if sizes == (0,):
+        return ()
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of sizes such as 16,16, nor 0 for no layer")
+    return sizes
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "all":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an integer nor 'all'") from None
+
+
+def check(options: argparse.Namespace) -> None:
+    """Settle what is left open, and complain before any work."""
+    for name, typed in (("data", "the file to learn from"), ("target", "--target COLUMN")):
+        if getattr(options, name, None) is None:
+            raise fastbp.OptionError(f"give {typed}; fastbp train --help shows how")
+    if options.out is None:
+        options.out = Path((options.data.stem or "model") + ".safetensors")
+    check_out("--out", options.out, (".safetensors",))
+    if options.log is not None:
+        check_out("--log", options.log, (".jsonl",))
+    if options.plot is not None:
+        check_out("--plot", options.plot, SUFFIXES)
+        check_matplotlib()
+    if options.validation is not None:
+        with suppress(ValueError):
+            options.validation = float(options.validation)
+    for name, least in (("seed", 0), ("epochs", 1), ("patience", 1)):
+        if getattr(options, name) is not None:
+            check_integer(f"--{name}", getattr(options, name), least)
+
+
+def make_optimizer(options: argparse.Namespace) -> Any:
+    """Return the optimizer that is asked for."""
+    rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
+    if options.optimizer == "rprop" and options.batch_size is not None:
+        raise fastbp.OptionError("--optimizer rprop is for full batches; add --batch-size all")
+    return OPTIMIZERS[options.optimizer](**rate)
