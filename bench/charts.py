@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from fastbp.benchmark.report import three_digits
+from fastbp.benchmark.summary import three_digits
 
 WIDTH = 420
 LEFT, RIGHT = 12, 12

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import charts
 from bench.peers import OURS, PEERS
-from fastbp.benchmark.report import three_digits
+from fastbp.benchmark.summary import three_digits
 
 MEMORY_ROOF, FLOP_ROOF = "memory bandwidth", "FLOP peak"
 SERIES = (*PEERS, FLOP_ROOF, MEMORY_ROOF)

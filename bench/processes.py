@@ -9,21 +9,15 @@ import sys
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
+from fastbp.benchmark.protocol import LostError
+
 ROOT = Path(__file__).parent.parent
 PATIENCE = 300.0
 """Seconds for one answer; a peer that takes longer is given up."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-class LostError(Exception):
-    """A worker died, or gave no answer in time."""
-
-
-def available_cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def environment(cores: list[int], caches: Path | None = None) -> dict[str, str]:
@@ -68,7 +62,7 @@ class WorkerProcess:
         )
 
     def ask(self, patience: float = PATIENCE, **order) -> dict:
-        """Return the answer to an order, or raise `LostError`."""
+        """Return the answer to an order, or raise `LostError`: the peer failed, died, or gave no answer."""
         self._signal("SIGCONT")
         try:
             self._process.stdin.write((json.dumps(order) + "\n").encode())
@@ -83,7 +77,15 @@ class WorkerProcess:
         if not line:
             raise LostError(f"its process ended with status {self._process.wait()}")
         self._signal("SIGSTOP")
-        return json.loads(line)
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise LostError(answer["failed"])
+        return answer
+
+    def train(self, steps: int, path: Path) -> np.ndarray:
+        """Return theta after so many steps, which comes through a file."""
+        self.ask(train=steps, into=str(path))
+        return np.load(path)
 
     def _signal(self, name: str) -> None:
         if hasattr(signal, name):  # not on Windows

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from bench import page
 from bench.peers import OURS
-from fastbp.benchmark.report import three_digits
+from fastbp.benchmark.summary import three_digits
 from fastbp.cli.bench import split_at_markers
 from fastbp.errors import FastbpError, OptionError
 from fastbp.interchange.atomic import write_atomically

@@ -6,8 +6,8 @@
 The protocol:
 
 1. A process per peer, all on the same cores with the same number of threads.
-2. Before a peer is timed on a workload, it must reach the reference's parameters: see `bench.gate`.
-3. Pairs: fastbp and the rival, each for one short slice, A B then B A, so that what drifts hits both. The
+2. Before a peer is timed on a workload, it must reach the reference's parameters (`fastbp.benchmark.gate`).
+3. Pairs: fastbp and the rival, each for one short slice, A B then B A (`fastbp.benchmark.protocol`). The
    ratio is the median over pairs, its interval is bootstrapped, and what is claimed is the lower end.
 4. On every workload fastbp is also timed against a second process of itself. Over the session the
    interval of these A/A ratios must contain 1, or the session is marked unsound.
@@ -31,15 +31,20 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fastbp
-from bench import gate, grid, roofline, starts
+from bench import grid, roofline, starts
 from bench.peers import OURS, PEERS, numpy_arrays
-from bench.processes import ROOT, LostError, WorkerProcess, available_cores, environment
-from bench.statistics import control_interval, median_interval
-from fastbp.benchmark.machine import describe_machine
+from bench.processes import ROOT, WorkerProcess, environment
+from fastbp.benchmark.gate import judge
+from fastbp.benchmark.machine import core_numbers, describe_machine
+from fastbp.benchmark.protocol import LostError, Protocol, time_pairs
+from fastbp.benchmark.statistics import Interval, median_interval
 from fastbp.interchange.atomic import check_writable, write_atomically
 from fastbp.interchange.standard_json import dumps
 
 CONTROL = "fastbp again"
+FEW = 5
+"""Fewer medians than this have no interval worth the name."""
+
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
 
 
@@ -48,23 +53,17 @@ LARGE_FLOPS, LARGE_SLICES = 2e8, 10
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How long things take.
+class Plan(Protocol):
+    """What is run, and for how long; of a slice, at least one epoch is timed, however long it takes.
 
     Attributes
     ----------
-    pairs : int
-        Slices of fastbp, each with one of the rival beside it.
-    slice_seconds : float
-        At least one epoch is timed, however long it takes.
     workloads, start_workloads, tasks : tuple of str
         What is run, by name.
     compiled_for : tuple of str
         The workloads that PyTorch compiles, as that takes many seconds each; None for all in float32.
     """
 
-    pairs: int
-    slice_seconds: float
     workloads: tuple[str, ...]
     start_workloads: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -72,14 +71,14 @@ class Protocol:
     quick: bool = False
 
 
-FULL = Protocol(
+FULL = Plan(
     20,
     0.05,
     (*(str(w.with_dtype(d)) for w in grid.GRID for d in ("float32", "float64")), *map(str, grid.WIDTHS)),
     ("2-2-2, 4 samples, float64", "64-128-10 relu, 32, Adam, float32"),
     tuple(starts.TASKS),
 )
-QUICK = Protocol(
+QUICK = Plan(
     6,
     0.01,
     (
@@ -102,8 +101,8 @@ QUICK = Protocol(
 class Session:
     """The workers of a run, and what is found with them."""
 
-    def __init__(self, protocol: Protocol, peers: list[str], cores: list[int], folder: Path, say):
-        self.protocol, self.peers, self.cores, self.folder, self.say = protocol, peers, cores, folder, say
+    def __init__(self, plan: Plan, peers: list[str], cores: list[int], folder: Path, say):
+        self.plan, self.peers, self.cores, self.folder, self.say = plan, peers, cores, folder, say
         self.variables = environment(cores)
         self.threads: dict[str, dict] = {}
         self._stack = ExitStack()
@@ -124,88 +123,78 @@ class Session:
 
     def seconds(self, workload: grid.Workload) -> float:
         """Return how long a slice takes: longer for millions of parameters, which a call has to copy."""
-        large = workload.flops_per_step > LARGE_FLOPS and not self.protocol.quick
-        return self.protocol.slice_seconds * (LARGE_SLICES if large else 1)
+        large = workload.flops_per_step > LARGE_FLOPS and not self.plan.quick
+        return self.plan.slice_seconds * (LARGE_SLICES if large else 1)
 
     def takes_part(self, peer: str, workload: grid.Workload) -> bool:
         if workload in grid.WIDTHS and peer not in (OURS, "NumPy", "C", "PyTorch", "JAX"):
             return False
         if peer != "PyTorch compiled":
             return True
-        chosen = self.protocol.compiled_for
+        chosen = self.plan.compiled_for
         return str(workload) in chosen if chosen is not None else workload.dtype == "float32"
 
     def compare(self, workload: grid.Workload) -> dict:
         """Return everything about one workload."""
-        double = workload.with_dtype("float64")
         with threadpool_limits(len(self.cores)):
-            train = numpy_arrays.prepare_layers(double)
-            references = {steps: train(steps) for steps in workload.checked_steps}
-        start = double.starts()[0]
+            references = numpy_arrays.references(workload)
         names = [OURS, CONTROL, *(p for p in self.peers if p != OURS and self.takes_part(p, workload))]
-        ready: dict[str, int] = {}
+        steps: dict[str, int] = {}
         rows: dict[str, dict] = {}
         for name in names:
             self.say(f"{workload}: {name}")
             try:
-                rows[name] = self.admit(name, workload, references, start)
+                rows[name] = self.admit(name, workload, references)
                 if not rows[name]["reason"]:
-                    ready[name] = self.worker(name).ask(calibrate=self.seconds(workload))["steps"]
+                    steps[name] = self.worker(name).ask(calibrate=self.seconds(workload))["steps"]
                     self.threads[name] = self.worker(name).ask(threads=True)
-            except (LostError, KeyError) as error:
+            except LostError as error:
                 self.lose(name)
-                ready.pop(name, None)
+                steps.pop(name, None)
                 rows[name] = {"peer": name, "status": "failed", "reason": str(error)}
         ours = rows[OURS]
-        if OURS in ready:
-            pairs = self.time_pairs(workload, ready)
-            for name, times in pairs.items():
-                rows[name] |= summary(times)
-            mine = [pair[0] for times in pairs.values() for pair in times]
-            ours["us"] = float(np.median(mine)) / 1e3 if mine else None
+        if OURS in steps:
+            pairs = self.time_pairs(workload, steps)
+            for name in steps.keys() - {OURS}:
+                lost = {"status": "failed", "reason": "its process was lost while it was timed"}
+                rows[name] |= summary(pairs[name]) if name in pairs else lost
+            if pairs:
+                ours["us"] = float(np.median([found[:, 0] for found in pairs.values()])) / 1e3
         else:
-            for name in ready:
+            for name in steps:
                 rows[name] |= {"status": "no pair", "reason": f"fastbp {ours['status']}: {ours['reason']}"}
         control = rows.pop(CONTROL)
         return describe_workload(workload) | {"control": control, "rows": list(rows.values())}
 
-    def admit(self, name: str, workload: grid.Workload, references, start) -> dict:
+    def admit(self, name: str, workload: grid.Workload, references) -> dict:
         """Prepare a peer, and pass it through the gate."""
         row = {"peer": name, "status": "skipped", "reason": ""}
         worker = self.worker(name)
-        answer = worker.ask(prepare=workload.key)
-        if answer.get("failed"):
-            return row | {"status": "failed", "reason": answer["failed"]}
-        if answer["unavailable"]:
-            return row | {"reason": answer["unavailable"]}
-        gaps = {}
-        for steps, reference in references.items():
-            path = self.folder / "theta.npy"
-            answer = worker.ask(train=steps, into=str(path))
-            if "failed" in answer:
-                return row | {"status": "failed", "reason": answer["failed"]}
-            gaps[steps] = gate.distance(np.load(path), reference, start)
-        reason = gate.verdict(gaps, workload.dtype)
-        return row | {"status": "wrong" if reason else "timed", "reason": reason, "gap": max(gaps.values())}
+        unavailable = worker.ask(prepare=workload.key)["unavailable"]
+        if unavailable:
+            return row | {"reason": unavailable}
+        path, start = self.folder / "theta.npy", workload.with_dtype("float64").starts()[0]
+        tolerance = grid.TOLERANCE[workload.dtype]
+        reason, gap = judge(lambda steps: worker.train(steps, path), references, start, tolerance)
+        return row | {"status": "wrong" if reason else "timed", "reason": reason, "gap": gap}
 
-    def time_pairs(self, workload: grid.Workload, ready: dict[str, int]) -> dict[str, list[list[float]]]:
+    def time_pairs(self, workload: grid.Workload, steps: dict[str, int]) -> dict[str, np.ndarray]:
         """Return, for every rival, pairs [fastbp, rival] of nanoseconds a step."""
-        pairs: dict[str, list[list[float]]] = {name: [] for name in ready if name != OURS}
-        for i in range(self.protocol.pairs):
-            self.say(f"{workload}: pair {i + 1} of {self.protocol.pairs}")
-            for name in list(pairs):
-                order = (OURS, name) if i % 2 == 0 else (name, OURS)
-                try:
-                    times = {who: self.time(who, ready[who]) for who in order}
-                except (LostError, KeyError):
-                    self.lose(name)
-                    del pairs[name]
-                    continue
-                pairs[name].append([times[OURS], times[name]])
-        return pairs
 
-    def time(self, name: str, steps: int) -> float:
-        return self.worker(name).ask(time=steps)["ns"] / steps
+        def nanoseconds(name: str) -> float:
+            try:
+                return self.worker(name).ask(time=steps[name])["ns"] / steps[name]
+            except LostError:
+                self.lose(name)
+                raise
+
+        return time_pairs(
+            OURS,
+            [name for name in steps if name != OURS],
+            self.plan.rounds,
+            nanoseconds,
+            lambda done: self.say(f"{workload}: pair {done + 1} of {self.plan.rounds}"),
+        )
 
     def lose(self, name: str) -> None:
         worker = self._workers.pop(name, None)
@@ -213,14 +202,26 @@ class Session:
             worker.end()
 
 
-def summary(times: list[list[float]]) -> dict:
+def summary(pairs: np.ndarray) -> dict:
     """Return a row's numbers from its pairs [fastbp, rival] of nanoseconds a step."""
-    ours, rival = np.array(times).T
+    ours, rival = pairs.T
     return {
         "us": float(np.median(rival)) / 1e3,
         "times_as_fast": median_interval(rival / ours).as_dict(),
-        "pairs": [[round(a, 2), round(b, 2)] for a, b in times],
+        "pairs": [[round(a, 2), round(b, 2)] for a, b in pairs.tolist()],
     }
+
+
+def control_interval(groups: list[list[float]]) -> Interval:
+    """Return the interval of the A/A control over all workloads.
+
+    What is drawn is workloads, each with its median: two processes on the same code differ a little in where
+    their arrays happen to lie, the same way in every pair of one workload, so pairs alone would
+    promise more than is known. With too few workloads to draw from, pairs must do.
+    """
+    if len(groups) < FEW:
+        return median_interval(np.concatenate(groups))
+    return median_interval([float(np.median(group)) for group in groups])
 
 
 def describe_workload(workload: grid.Workload) -> dict:
@@ -269,7 +270,7 @@ def commit() -> str:
     return name + ("+" if changed else "")
 
 
-def run(protocol: Protocol, peers: list[str], cores: list[int], say) -> dict:
+def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
     """Run a whole session and return its document."""
     started = time.perf_counter()
     document: dict = {
@@ -277,15 +278,15 @@ def run(protocol: Protocol, peers: list[str], cores: list[int], say) -> dict:
         "fastbp": fastbp.__version__,
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": protocol.quick,
+        "quick": plan.quick,
         "machine": describe_machine(),
         "versions": versions(),
         "cores": cores,
         "threads_each": len(cores),
         "protocol": {
-            "pairs": protocol.pairs,
-            "slice_seconds": protocol.slice_seconds,
-            "tolerance": gate.TOLERANCE,
+            "pairs": plan.rounds,
+            "slice_seconds": plan.slice_seconds,
+            "tolerance": grid.TOLERANCE,
             "order": "ABBA",
             "interval": "95 % percentile bootstrap of the median ratio",
         },
@@ -294,15 +295,15 @@ def run(protocol: Protocol, peers: list[str], cores: list[int], say) -> dict:
     document["roofline"] = roofline.measure(len(cores))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with Session(protocol, peers, cores, folder, say) as session:
-            document["workloads"] = [session.compare(grid.ALL[w]) for w in protocol.workloads]
+        with Session(plan, peers, cores, folder, say) as session:
+            document["workloads"] = [session.compare(grid.ALL[w]) for w in plan.workloads]
             document["threads"] = session.threads
-        repeats = 1 if protocol.quick else 3
+        repeats = 1 if plan.quick else 3
         patient = [name for name in peers if name != "PyTorch compiled"]  # it starts too slowly for this
         document["starts"] = starts.measure_starts(
-            protocol.start_workloads, patient if protocol.quick else peers, cores, folder, say, repeats
+            plan.start_workloads, patient if plan.quick else peers, cores, folder, say, repeats
         )
-        document["tasks"] = starts.measure_tasks(protocol.tasks, patient, cores, folder, say, repeats)
+        document["tasks"] = starts.measure_tasks(plan.tasks, patient, cores, folder, say, repeats)
     controls = [
         [b / a for a, b in w["control"]["pairs"]] for w in document["workloads"] if "pairs" in w["control"]
     ]
@@ -313,12 +314,12 @@ def run(protocol: Protocol, peers: list[str], cores: list[int], say) -> dict:
     return document
 
 
-def chosen(protocol: Protocol, only: str | None) -> Protocol:
-    """Return the protocol with the workloads whose names hold `only`, and neither starts nor tasks."""
+def chosen(plan: Plan, only: str | None) -> Plan:
+    """Return the plan with the workloads whose names hold `only`, and neither starts nor tasks."""
     if only is None:
-        return protocol
+        return plan
     workloads = tuple(name for name in FULL.workloads if only in name)
-    return replace(protocol, workloads=workloads, start_workloads=(), tasks=())
+    return replace(plan, workloads=workloads, start_workloads=(), tasks=())
 
 
 def announce() -> Callable[[str], None]:
@@ -345,22 +346,22 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--cores", type=int, help="how many cores and threads everybody gets; default: all")
     options = parser.parse_args(arguments)
-    cores = available_cores()
+    cores = core_numbers()
     if options.cores is not None and not 1 <= options.cores <= len(cores):
         parser.error(f"--cores is {options.cores}, and may be 1 to {len(cores)}")
     peers = [name.strip() for name in options.peers.split(",")] if options.peers else list(PEERS)
     unknown = {name for name in peers if name not in PEERS and ":" not in name}
     if unknown:
         parser.error(f"--peers names {', '.join(sorted(unknown))}, and may name {', '.join(PEERS)}")
-    protocol = chosen(QUICK if options.quick else FULL, options.only)
-    if not protocol.workloads:
+    plan = chosen(QUICK if options.quick else FULL, options.only)
+    if not plan.workloads:
         parser.error(f"--only {options.only!r} is in no workload's name")
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         check_writable(options.out)
     except OSError as error:
         parser.error(f"--out {options.out}: {error.strerror}")
-    document = run(protocol, peers, cores[: options.cores], announce())
+    document = run(plan, peers, cores[: options.cores], announce())
     write_atomically(options.out, [dumps(document).encode(), b"\n"])
     wrong = [
         f"{w['name']}, {w['dtype']}: {row['peer']}: {row['status']}: {row['reason']}"

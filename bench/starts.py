@@ -10,8 +10,9 @@ import numpy as np
 
 from bench import grid
 from bench.peers import PEERS
-from bench.processes import ROOT, LostError, WorkerProcess, environment
+from bench.processes import ROOT, WorkerProcess, environment
 from bench.tasks import PUBLISHED, TASKS
+from fastbp.benchmark.protocol import LostError
 
 IMPORT_REPEATS = 3
 LONG_SECONDS = 2.0
@@ -38,15 +39,14 @@ def import_seconds(name: str, variables: dict[str, str]) -> float:
 def run_once(name: str, key: str, steps: int, variables: dict[str, str], path: Path) -> dict:
     """Start a peer's process, and time its first preparation and run of so many steps, imports apart."""
     with WorkerProcess(name, variables) as worker:
-        answer = worker.ask(load=True)
-        if not answer.get("unavailable") and "failed" not in answer:
+        reason = worker.ask(load=True)["unavailable"]
+        if not reason:
             started = time.perf_counter()
-            answer = worker.ask(prepare=key)
-        if answer.get("failed") or answer.get("unavailable"):
-            return {"reason": answer.get("failed") or answer["unavailable"]}
-        answer = worker.ask(train=steps, into=str(path))
-        seconds = time.perf_counter() - started
-    return {"reason": answer.get("failed", ""), "seconds": seconds}
+            reason = worker.ask(prepare=key)["unavailable"]
+        if reason:
+            return {"reason": reason}
+        worker.ask(train=steps, into=str(path))
+        return {"reason": "", "seconds": time.perf_counter() - started}
 
 
 def run_often(name: str, key: str, steps: int, variables: dict[str, str], path: Path, repeats: int) -> float:
@@ -77,7 +77,7 @@ def measure_starts(keys, peers: list[str], cores: list[int], folder: Path, say, 
                 cached = run_often(name, key, epoch, variables, path, repeats)
                 if name not in imports:
                     imports[name] = import_seconds(name, variables)
-            except (LostError, KeyError, subprocess.CalledProcessError):
+            except (LostError, subprocess.CalledProcessError):
                 continue
             rows.append(row | {"import": imports[name], "cold": cold["seconds"], "cached": cached})
         found.append({"workload": key, "rows": rows})
@@ -107,7 +107,7 @@ def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, r
                 seconds = run_often(name, key, task.steps, variables, path, repeats)
                 if name not in imports:
                     imports[name] = import_seconds(name, variables)
-            except (LostError, KeyError, subprocess.CalledProcessError) as error:
+            except (LostError, subprocess.CalledProcessError) as error:
                 rows.append({"peer": name, "status": "failed", "reason": str(error)})
                 continue
             score = task.score(task.workload, np.load(path))

@@ -3,13 +3,14 @@
 The workloads are those of `bench.grid`. Each contender must first end where the float64 reference does.
 """
 
-import os
 from functools import lru_cache
 
 import pytest
 
-from bench import gate, grid, peers, roofline
+from bench import grid, peers, roofline
 from bench.peers import numpy_arrays
+from fastbp.benchmark.gate import judge
+from fastbp.benchmark.machine import core_numbers
 
 CONTENDERS = (peers.OURS, "NumPy", "Python, lists")
 SECONDS = 0.02
@@ -31,16 +32,12 @@ def steps_per_call(name, workload):
     return workload.steps_per_epoch * max(1, epochs)
 
 
-@lru_cache(maxsize=1)
-def references(workload):
-    train = numpy_arrays.prepare_layers(workload)
-    return {steps: train(steps) for steps in workload.checked_steps}
+references = lru_cache(maxsize=1)(numpy_arrays.references)
 
 
 @pytest.fixture(scope="session")
 def peak():
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {dtype: roofline.peak(dtype, threads) for dtype in grid.DTYPES}
+    return {dtype: roofline.peak(dtype, len(core_numbers())) for dtype in grid.DTYPES}
 
 
 @pytest.mark.benchmark(max_time=0.5)
@@ -52,11 +49,8 @@ def test_training(benchmark, workload, name, record_property, peak):
     except peers.UnavailableError as error:
         pytest.skip(str(error))
     double = workload.with_dtype("float64")
-    gaps = {
-        steps: gate.distance(train(steps), expected, double.starts()[0])
-        for steps, expected in references(double).items()
-    }
-    assert gate.verdict(gaps, workload.dtype) == ""
+    tolerance = grid.TOLERANCE[workload.dtype]
+    assert judge(train, references(double), double.starts()[0], tolerance)[0] == ""
     steps = steps_per_call(name, workload)
     benchmark.group = str(workload)
     benchmark(train, steps)

@@ -8,7 +8,8 @@ import pytest
 
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, UnavailableError
-from fastbp.benchmark.protocol import CHECKED_STEPS, RTOL, difference
+from fastbp.benchmark.gate import TOLERANCE, judge
+from fastbp.benchmark.protocol import CHECKED_STEPS
 
 
 def steps_per_call(contender):
@@ -27,7 +28,7 @@ def test_training(benchmark, case, contender, record_property):
     except UnavailableError as error:
         pytest.skip(str(error))
     references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
-    assert difference(train, references, RTOL[contender.dtype]) == ""
+    assert judge(train, references, case.theta, TOLERANCE[contender.dtype])[0] == ""
     benchmark(train, steps)
     benchmark.extra_info["steps_per_call"] = steps
     if benchmark.enabled:

@@ -28,7 +28,8 @@ from threadpoolctl import threadpool_info
 from bench import peers
 from bench.grid import ALL
 from bench.tasks import TASKS
-from fastbp.benchmark.protocol import time_call
+from fastbp.benchmark.machine import core_numbers
+from fastbp.benchmark.protocol import calibrated_steps, time_call
 
 
 class Worker:
@@ -48,10 +49,11 @@ class Worker:
             np.save(order["into"], self.train(order["train"]))
             return {}
         if "calibrate" in order:
-            return {"steps": self.calibrated(order["calibrate"])}
+            epoch = self.workload.steps_per_epoch
+            return {"steps": calibrated_steps(self.train, order["calibrate"], epoch)}
         if "time" in order:
             return {"ns": time_call(self.train, order["time"])}
-        return {"threads": threads(), "cores": cores()}
+        return {"threads": threads(), "cores": core_numbers()}
 
     def prepare(self, name: str) -> dict:
         self.train = None  # one workload's arrays at a time
@@ -61,15 +63,6 @@ class Worker:
             self.train = peers.prepare(self.peer, self.workload)
 
         return attempted(prepare)
-
-    def calibrated(self, seconds: float) -> int:
-        """Return whole epochs that take about that long, judged by a call of a quarter as long or more."""
-        epoch = self.workload.steps_per_epoch
-        epochs, nanoseconds = 1, time_call(self.train, epoch)
-        while nanoseconds < seconds * 1e9 / 4:
-            epochs *= 4
-            nanoseconds = time_call(self.train, epochs * epoch)
-        return epoch * max(1, round(epochs * seconds * 1e9 / nanoseconds))
 
 
 def attempted(action) -> dict:
@@ -85,12 +78,6 @@ def threads() -> list[dict]:
         {"library": pool["internal_api"], "threads": pool["num_threads"], "version": pool.get("version")}
         for pool in threadpool_info()
     ]
-
-
-def cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def main() -> None:

@@ -23,6 +23,12 @@ def prepare(workload: Workload) -> Train:
     return prepare_layers(workload)
 
 
+def references(workload: Workload) -> dict[int, np.ndarray]:
+    """Return what the gate compares with: float64's theta after each of the checked numbers of steps."""
+    train = prepare_layers(workload.with_dtype("float64"))
+    return {steps: train(steps) for steps in workload.checked_steps}
+
+
 def prepare_layers(workload: Workload, start: np.ndarray | None = None) -> Train:
     """Prepare any layers; from another start if one is given."""
     from scipy.special import expit

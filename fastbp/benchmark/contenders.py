@@ -24,6 +24,7 @@ import numpy as np
 
 from fastbp import baselines, training
 from fastbp.benchmark.cases import Case
+from fastbp.network import Network
 from fastbp.optimizers import SGD
 
 Train = Callable[[int], np.ndarray]
@@ -55,23 +56,22 @@ class Contender:
 
 
 def prepare_fastbp(case: Case, math: str) -> Train:
-    """Prepare the public call, with all that it does: checks, loss curve, search for divergence."""
-    network = case.network()
+    """Prepare the public call on a case."""
+    sgd = SGD(learning_rate=case.learning_rate)
+    options = {"batch_size": 1, "optimizer": sgd, "update": case.update, "math": math}
+    return public_call(case.network(), case.X, case.Y, **options)
+
+
+def public_call(network: Network, X: np.ndarray, Y: np.ndarray, **options: Any) -> Train:
+    """Prepare `fastbp.train`, with all that it does: checks, loss curve, search for divergence.
+
+    Every call of what is returned starts at the parameters that the network has now.
+    """
+    start = network.theta.copy()
 
     def train(steps: int) -> np.ndarray:
-        network.theta[:] = case.theta
-        result = training.train(
-            network,
-            case.X,
-            case.Y,
-            steps=steps,
-            batch_size=1,
-            optimizer=SGD(learning_rate=case.learning_rate),
-            update=case.update,
-            shuffle=False,
-            progress=False,
-            math=math,
-        )
+        network.theta[:] = start
+        result = training.train(network, X, Y, steps=steps, shuffle=False, progress=False, **options)
         if result.stop_reason == "interrupted":  # Ctrl-C ends the benchmark, not just this call
             raise KeyboardInterrupt
         return network.theta.copy()

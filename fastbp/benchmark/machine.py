@@ -25,7 +25,7 @@ def describe_machine() -> dict[str, str | int]:
         "processor": _processor() or f"{platform.machine()} {binding.get_host_cpu_name()}",
         "LLVM CPU": processor.NAME,
         "vector width": f"{processor.WIDTH} bytes",
-        "cores": _cores(),
+        "cores": len(core_numbers()),
         "OS": f"{platform.system()} {platform.machine()}",
         "C library": " ".join(platform.libc_ver()).strip() or "unknown",
         "Python": platform.python_version(),
@@ -45,11 +45,11 @@ def _processor() -> str:
         return _first_line("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
+def core_numbers() -> list[int]:
+    """Return the cores that this process may use, by number."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _c_compiler() -> str:

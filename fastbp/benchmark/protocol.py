@@ -1,38 +1,44 @@
-"""The protocol: first every contender must reach the reference's parameters, then all are timed in turns."""
+"""The protocol: who passes the gate takes turns with the baseline, and ratios are taken within a turn.
+
+A round has a pair of slices for every contender: A B in one round, B A in the next, so that what disturbs the
+machine disturbs both, and neither always follows the other. The baseline is paired with itself too: how far
+that is from 1 is what the machine adds.
+"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from fastbp.benchmark.cases import Case
 from fastbp.benchmark.contenders import PYTHON_LOCALS, C, Contender, Train, UnavailableError
+from fastbp.benchmark.gate import TOLERANCE, judge
 
 CHECKED_STEPS = (7, 10_000)
 """A few steps show a step too many or samples out of order; many show what adds up."""
 
-RTOL = {"float64": 1e-9, "float32": 1e-4}
-"""How far a parameter may be from the float64 reference.
-
-Contenders are seen to differ by up to 4e-15 and 6e-6, since each rounds in its own order. Taking the
-update in another order, the nearest wrong answer, is off by 4e-3.
-"""
-
 BASELINES = (C, PYTHON_LOCALS)
-"""What the others are compared with: the first of these that could be timed."""
+"""What the others are compared with: the first of these that could be timed, or else the first that could."""
 
+Key = TypeVar("Key", bound=Hashable)
 Progress = Callable[[str], None]
+
+
+class LostError(Exception):
+    """A contender cannot be timed any more: it failed, it is gone, or it does not answer."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How contenders are timed: in rounds, in each of which every contender runs for one slice of time."""
+    """How often, and for how many seconds at a time, contenders are timed."""
 
-    rounds: int = 21
-    slice_seconds: float = 0.025
+    rounds: int
+    slice_seconds: float
 
 
+FULL = Protocol(rounds=21, slice_seconds=0.025)
 QUICK = Protocol(rounds=3, slice_seconds=0.004)
 """Shows that all works; its numbers are rough."""
 
@@ -47,34 +53,29 @@ class Result:
     status : {"timed", "skipped", "wrong"}
     reason : str
         Why it was not timed.
-    ns_per_step : ndarray, shape (n_rounds,)
-        Nanoseconds a step in each round; empty if it was not timed.
+    pairs : ndarray, shape (n_rounds, 2)
+        Nanoseconds a step in each round, of the baseline and of this contender; empty if it was not timed.
+        The baseline's pairs are two of its own slices.
     """
 
     contender: Contender
     status: str
     reason: str = ""
-    ns_per_step: np.ndarray = field(default_factory=lambda: np.empty(0))
+    pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+
+    @property
+    def speedup(self) -> np.ndarray:
+        """How many times as fast as the baseline it was in each round."""
+        return self.pairs[:, 0] / self.pairs[:, 1]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of all contenders on one case."""
+    """The results of all contenders on one case, and what they are compared with: None if none was timed."""
 
     case: Case
     results: tuple[Result, ...]
-
-    @property
-    def baseline(self) -> Result | None:
-        """What the others are compared with, if it could be timed."""
-        timed = {result.contender: result for result in self.results if result.status == "timed"}
-        return next((timed[contender] for contender in BASELINES if contender in timed), None)
-
-    def speedup(self, result: Result) -> np.ndarray:
-        """Return, for each round, how many times as fast as the baseline a contender was."""
-        if self.baseline is None or result.status != "timed":
-            return np.empty(0)
-        return self.baseline.ns_per_step / result.ns_per_step
+    baseline: Contender | None
 
 
 def compare(
@@ -101,56 +102,66 @@ def compare(
         except UnavailableError as error:
             results[contender] = Result(contender, "skipped", str(error))
             continue
-        reason = difference(train, references, RTOL[contender.dtype])
+        reason, _ = judge(train, references, case.theta, TOLERANCE[contender.dtype])
         if reason:
             results[contender] = Result(contender, "wrong", reason)
         else:
             trains[contender] = train
-    times = time_in_turns(
-        list(trains.values()),
-        protocol,
-        lambda done: progress(f"{case.name}: round {done + 1} of {protocol.rounds}"),
-    )
-    for contender, column in zip(trains, times.T, strict=True):
-        results[contender] = Result(contender, "timed", ns_per_step=column)
-    return Comparison(case, tuple(results[contender] for contender in contenders))
+    baseline = next((contender for contender in (*BASELINES, *trains) if contender in trains), None)
+    if baseline is not None:
+        steps = {each: calibrated_steps(train, protocol.slice_seconds) for each, train in trains.items()}
+        pairs = time_pairs(
+            baseline,
+            trains,
+            protocol.rounds,
+            lambda contender: time_call(trains[contender], steps[contender]) / steps[contender],
+            lambda done: progress(f"{case.name}: round {done + 1} of {protocol.rounds}"),
+        )
+        results |= {each: Result(each, "timed", pairs=found) for each, found in pairs.items()}
+    return Comparison(case, tuple(results[contender] for contender in contenders), baseline)
 
 
-@np.errstate(all="ignore")
-def difference(train: Train, references: dict[int, np.ndarray], rtol: float) -> str:
-    """Say where a contender's parameters differ from the reference's, or return "" if they do not."""
-    for steps, expected in references.items():
-        theta = train(steps).astype(np.float64)
-        wrong = ~(np.abs(theta - expected) <= rtol * np.abs(expected))  # NaN is wrong too
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            return f"after {steps:,} steps theta[{i}] is {theta[i]:.9g}, and must be {expected[i]:.9g}"
-    return ""
+def time_pairs(
+    first: Key,
+    others: Iterable[Key],
+    rounds: int,
+    nanoseconds: Callable[[Key], float],
+    progress: Callable[[int], None],
+) -> dict[Key, np.ndarray]:
+    """Return for every other, unless it is lost, pairs [first, other] of nanoseconds a step, one a round.
 
-
-def time_in_turns(trains: Sequence[Train], protocol: Protocol, progress: Callable[[int], None]) -> np.ndarray:
-    """Return nanoseconds a step, of shape (n_rounds, n_trains).
-
-    In a round every contender runs for one slice, so what disturbs the machine disturbs all. The order
-    is reversed every other round, so that nobody always follows the same one.
+    Parameters
+    ----------
+    first : hashable
+        What all are compared with.
+    others : iterable of hashable
+    rounds : int
+    nanoseconds : callable
+        Times one slice; it may raise `LostError`.
+    progress : callable
+        Is told how many rounds are done.
     """
-    steps = [calibrated_steps(train, protocol.slice_seconds) for train in trains]
-    times = np.empty((protocol.rounds, len(trains)))
-    for i in range(protocol.rounds):
+    pairs: dict[Key, list[tuple[float, float]]] = {other: [] for other in others}
+    for i in range(rounds):
         progress(i)
-        order = range(len(trains)) if i % 2 == 0 else reversed(range(len(trains)))
-        for j in order:
-            times[i, j] = time_call(trains[j], steps[j]) / steps[j]
-    return times
+        for other in list(pairs):
+            order = (first, other) if i % 2 == 0 else (other, first)
+            try:
+                a, b = (nanoseconds(each) for each in order)
+            except LostError:
+                del pairs[other]
+            else:
+                pairs[other].append((a, b) if i % 2 == 0 else (b, a))
+    return {other: np.array(found) for other, found in pairs.items()}
 
 
-def calibrated_steps(train: Train, seconds: float) -> int:
-    """Return how many steps take about that long, judged by a call of half as long or more."""
-    steps, nanoseconds = 64, 0
-    while nanoseconds < seconds * 1e9 / 2:
-        steps *= 2
-        nanoseconds = time_call(train, steps)
-    return max(1, round(steps * seconds * 1e9 / nanoseconds))
+def calibrated_steps(train: Train, seconds: float, epoch: int = 1) -> int:
+    """Return how many steps, of whole epochs, take about that long, judged by a quarter of it or more."""
+    epochs, nanoseconds = 1, time_call(train, epoch)
+    while nanoseconds < seconds * 1e9 / 4:
+        epochs *= 4
+        nanoseconds = time_call(train, epochs * epoch)
+    return epoch * max(1, round(epochs * seconds * 1e9 / nanoseconds))
 
 
 def time_call(train: Train, steps: int) -> int:

@@ -6,12 +6,13 @@ status is 1.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS
-from fastbp.benchmark.protocol import QUICK, Protocol
-from fastbp.benchmark.report import as_json, as_markdown, as_text, run_benchmark
+from fastbp.benchmark.protocol import FULL, QUICK
+from fastbp.benchmark.summary import as_json, as_markdown, as_text, run_benchmark
 from fastbp.cli.files import check_out
 from fastbp.errors import OptionError
 from fastbp.interchange.atomic import write_atomically
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument(
         "--rounds",
         type=_rounds,
-        default=Protocol().rounds,
+        default=FULL.rounds,
         help="how often each contender is timed; more give steadier medians (default: %(default)s)",
     )
     length.add_argument(
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if options.readme:
         check_out("--readme", options.readme)  # complain before the work, not after it
         split_at_markers(options.readme)
-    protocol = QUICK if options.quick else Protocol(options.rounds)
+    protocol = QUICK if options.quick else replace(FULL, rounds=options.rounds)
     progress = _show if sys.stderr.isatty() else _be_silent
     try:
         report = run_benchmark(SPEED_CASES, CONTENDERS, protocol, progress)

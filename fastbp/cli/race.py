@@ -2,21 +2,24 @@
 
 import platform
 import textwrap
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 import fastbp
 from fastbp.benchmark.cases import WORKED_EXAMPLE
-from fastbp.benchmark.contenders import FASTBP, PYTHON_LOCALS, PYTHON_OBJECTS, Train
+from fastbp.benchmark.contenders import FASTBP, PYTHON_LOCALS, PYTHON_OBJECTS
+from fastbp.benchmark.protocol import calibrated_steps, time_call
 from fastbp.cli.tables import WIDTH, rounded, table
 
 MEASURED_SECONDS = 0.5
 """How long each pure Python contender is measured."""
 
 TOLERANCE = 1e-9
-"""By how much the contenders' weights may differ after 1,000 steps; they differ by rounding, about 1e-15."""
+"""By how much the contenders' weights may differ after 1,000 steps; they differ by rounding, about 1e-15.
+
+`fastbp.benchmark.gate` measures parts of a way; at a learning rate of the user's choice there may be none.
+"""
 
 NAMES = {
     FASTBP: "fastbp",
@@ -67,20 +70,11 @@ def run_race(n_steps: int, learning_rate: float) -> Race:
         ) from None
     racers: list[Racer] = []
     for name, train in trains.items():
-        measured = n_steps
-        if racers:
-            measured = max(1000, int(1000 * MEASURED_SECONDS / seconds_of(train, 1000)))
-        pace = seconds_of(train, measured) / measured
-        slower = pace / (racers[0].nanoseconds_per_step * 1e-9) if racers else 1.0
-        racers.append(Racer(name, measured, pace * 1e9, pace * n_steps, slower))
+        measured = calibrated_steps(train, MEASURED_SECONDS, 1000) if racers else n_steps
+        pace = time_call(train, measured) / measured
+        slower = pace / racers[0].nanoseconds_per_step if racers else 1.0
+        racers.append(Racer(name, measured, pace, pace * n_steps * 1e-9, slower))
     return Race(n_steps, float(np.max(np.abs(np.subtract(outcomes[1:], outcomes[0])))), racers)
-
-
-def seconds_of(train: Train, steps: int) -> float:
-    """Return the wall-clock time of some steps."""
-    started = time.perf_counter()
-    train(steps)
-    return time.perf_counter() - started
 
 
 def race_text(race: Race) -> str:

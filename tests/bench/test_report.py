@@ -1,13 +1,14 @@
 """What is written from a session says what the session found, and nothing that it did not."""
 
 import copy
+import doctest
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
 
-from bench import page, report
+from bench import charts, page, report
 
 RATIO = {"median": 2.5, "low": 2.25, "high": 2.75}
 
@@ -176,6 +177,13 @@ def test_an_unsound_session_says_so_everywhere(document):
     assert "UNSOUND" in report.as_markdown(document)
     document["control"] = None
     assert "nothing here can be trusted" in page.page(document)
+
+
+@pytest.mark.parametrize("module", [charts, page], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_run(module):
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
 
 
 def test_fraction_of_the_peak_is_operations_over_time(document):

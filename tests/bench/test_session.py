@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import gate, grid, page, report, session
-from bench.processes import LostError, WorkerProcess, available_cores, environment
+from bench import grid, page, report, session
+from bench.processes import WorkerProcess, environment
+from bench.session import FEW, control_interval
+from fastbp.benchmark.machine import core_numbers
+from fastbp.benchmark.protocol import LostError
+from fastbp.benchmark.statistics import Interval
 
 BROKEN = ("one_step_short", "no_training", "half_the_steps", "one_weight_off", "not_a_number", "wrong_shape")
-BRIEF = replace(session.QUICK, pairs=3, slice_seconds=0.001)
+BRIEF = replace(session.QUICK, rounds=3, slice_seconds=0.001)
 WORKLOADS = ("2-2-2, 4 samples, float64", "4-10-3 relu, 16, SGD, float32")
 
 
@@ -22,7 +26,7 @@ def peer(name):
 def compared(tmp_path_factory):
     names = ["fastbp", *map(peer, ("right", *BROKEN, "raises", "dies", "absent"))]
     folder = tmp_path_factory.mktemp("session")
-    cores = available_cores()[:1]
+    cores = core_numbers()[:1]
     with session.Session(BRIEF, names, cores, folder, lambda text: None) as running:
         found = [running.compare(grid.ALL[key]) for key in WORKLOADS]
         assert all(row["cores"] == cores for row in running.threads.values())
@@ -43,7 +47,7 @@ def test_who_is_right_is_timed_in_pairs(compared, i):
     for name in (peer("right"), session.CONTROL):
         row = compared[i][name]
         assert row["status"] == "timed", row["reason"]
-        assert len(row["pairs"]) == BRIEF.pairs
+        assert len(row["pairs"]) == BRIEF.rounds
         assert all(a > 0 and b > 0 for a, b in row["pairs"])
         ratios = row["times_as_fast"]
         assert 0 < ratios["low"] <= ratios["median"] <= ratios["high"]
@@ -61,8 +65,8 @@ def test_who_fails_or_is_absent_is_named_with_the_reason(compared, i):
 
 
 def test_if_fastbp_is_wrong_nobody_has_a_ratio(tmp_path, monkeypatch):
-    monkeypatch.setitem(gate.TOLERANCE, "float64", -1.0)
-    with session.Session(BRIEF, ["fastbp", "NumPy"], available_cores()[:1], tmp_path, print) as running:
+    monkeypatch.setitem(grid.TOLERANCE, "float64", -1.0)
+    with session.Session(BRIEF, ["fastbp", "NumPy"], core_numbers()[:1], tmp_path, print) as running:
         found = running.compare(grid.ALL[WORKLOADS[0]])
     assert [row["status"] for row in found["rows"]] == ["wrong", "wrong"]
     assert not any("times_as_fast" in row or row.get("us") for row in found["rows"])
@@ -71,11 +75,11 @@ def test_if_fastbp_is_wrong_nobody_has_a_ratio(tmp_path, monkeypatch):
 def test_a_short_session_makes_a_whole_report(tmp_path, monkeypatch):
     monkeypatch.setattr(session.roofline, "SECONDS", 0.001)
     monkeypatch.setattr(session.roofline, "TRIAD_ELEMENTS", 2**12)
-    protocol = replace(
+    plan = replace(
         BRIEF, workloads=WORKLOADS[:1], start_workloads=WORKLOADS[:1], tasks=("2-2-2, 1 sample, float64",)
     )
     names = ["fastbp", "NumPy", "Python, lists", peer("no_training")]
-    document = session.run(protocol, names, available_cores()[:1], lambda text: None)
+    document = session.run(plan, names, core_numbers()[:1], lambda text: None)
     text = page.page(document)
     assert "tests.bench.broken:no_training" in text
     assert "Whole runs" in text
@@ -85,8 +89,20 @@ def test_a_short_session_makes_a_whole_report(tmp_path, monkeypatch):
     assert [row["status"] for row in task["rows"]] == ["timed", "timed", "timed", "wrong"]
 
 
+def test_a_difference_in_every_pair_of_one_workload_does_not_make_a_session_unsound():
+    groups = [[1.02] * 20, [0.99] * 20, [1.01] * 20, [0.98] * 20, [1.0] * 20, [1.005] * 20]
+    assert len(groups) >= FEW
+    assert control_interval(groups).contains(1.0)
+    assert not control_interval([[1.02] * 20] * 6).contains(1.0)
+
+
+def test_few_workloads_are_judged_by_their_pairs():
+    assert control_interval([[0.9, 1.1, 1.0, 1.05, 0.95]]).contains(1.0)
+    assert control_interval([[1.0, 2.0]]) != Interval(1.5, 1.5, 1.5)
+
+
 def test_a_worker_that_hangs_is_given_up():
-    with WorkerProcess("Python, lists", environment(available_cores()[:1])) as worker:
+    with WorkerProcess("Python, lists", environment(core_numbers()[:1])) as worker:
         assert worker.ask(prepare=WORKLOADS[0]) == {"unavailable": ""}
         with pytest.raises(LostError, match="no answer in 0 s"):
             worker.ask(patience=0.05, time=10**9)
@@ -95,7 +111,7 @@ def test_a_worker_that_hangs_is_given_up():
 
 
 def test_what_a_peer_prints_is_not_taken_for_an_answer():
-    with WorkerProcess("tests.bench.test_session:noisy", environment(available_cores())) as worker:
+    with WorkerProcess("tests.bench.test_session:noisy", environment(core_numbers())) as worker:
         assert worker.ask(prepare=WORKLOADS[0]) == {"unavailable": ""}
 
 

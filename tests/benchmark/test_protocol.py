@@ -13,7 +13,7 @@ from fastbp.benchmark.contenders import (
     UnavailableError,
     prepare_python_locals,
 )
-from fastbp.benchmark.protocol import Comparison, Protocol, Result, calibrated_steps, compare, time_in_turns
+from fastbp.benchmark.protocol import LostError, Protocol, Result, calibrated_steps, compare, time_pairs
 
 BRIEF = Protocol(rounds=2, slice_seconds=0.0002)
 
@@ -56,8 +56,8 @@ def test_a_contender_that_computes_something_else_gets_no_number(name):
     comparison = compare(WORKED_EXAMPLE, [BROKEN[name], PYTHON_LOCALS], BRIEF)
     wrong, right = comparison.results
     assert (wrong.status, right.status) == ("wrong", "timed")
-    assert "theta[" in wrong.reason
-    assert wrong.ns_per_step.size == comparison.speedup(wrong).size == 0
+    assert "of the way from the reference's" in wrong.reason
+    assert wrong.pairs.size == wrong.speedup.size == 0
 
 
 def test_samples_out_of_order_are_found():
@@ -76,8 +76,8 @@ def test_all_contenders_are_right_or_cannot_run(case):
     for result in comparison.results:
         assert result.status in ("timed", "skipped"), f"{result.contender}: {result.reason}"
         if result.status == "timed":
-            assert result.ns_per_step.shape == (BRIEF.rounds,)
-            assert (result.ns_per_step > 0).all()
+            assert result.pairs.shape == (BRIEF.rounds, 2)
+            assert (result.pairs > 0).all()
 
 
 def test_a_contender_that_cannot_run_is_skipped_with_its_reason():
@@ -89,29 +89,43 @@ def test_a_contender_that_cannot_run_is_skipped_with_its_reason():
 
 
 def test_speedup_is_the_ratio_within_each_round():
-    results = (
-        Result(FASTBP, "timed", ns_per_step=np.array([10.0, 20.0])),
-        Result(C, "timed", ns_per_step=np.array([40.0, 60.0])),
-    )
-    assert Comparison(WORKED_EXAMPLE, results).speedup(results[0]).tolist() == [4.0, 3.0]
+    result = Result(FASTBP, "timed", pairs=np.array([[40.0, 10.0], [60.0, 20.0]]))
+    assert result.speedup.tolist() == [4.0, 3.0]
 
 
-def test_baseline_is_c_or_else_python():
-    c, python = (Result(contender, "timed", ns_per_step=np.ones(2)) for contender in (C, PYTHON_LOCALS))
-    no_c = Result(C, "skipped", "no C compiler found")
-    assert Comparison(WORKED_EXAMPLE, (python, c)).baseline is c
-    assert Comparison(WORKED_EXAMPLE, (python, no_c)).baseline is python
-    assert Comparison(WORKED_EXAMPLE, (no_c,)).baseline is None
-    assert Comparison(WORKED_EXAMPLE, (no_c,)).speedup(no_c).size == 0
+def absent(contender):
+    def prepare(case):
+        raise UnavailableError("not here")
+
+    return Contender(contender.name, contender.dtype, prepare)
 
 
-def test_turns_reverse_every_other_round():
-    calls = []
-    trains = [lambda steps, name=name: calls.append(name) for name in "abc"]
-    times = time_in_turns(trains, Protocol(rounds=3, slice_seconds=1e-9), lambda done: None)
-    assert times.shape == (3, 3)
-    assert "".join(calls).endswith("abccbaabc")
+def test_baseline_is_c_or_else_python_or_else_the_first_that_is_right():
+    right = Contender("right", "float64", prepare_python_locals)
+    assert compare(WORKED_EXAMPLE, [BROKEN["NaN"], right], BRIEF).baseline is right
+    assert compare(WORKED_EXAMPLE, [right, PYTHON_LOCALS], BRIEF).baseline is PYTHON_LOCALS
+    assert compare(WORKED_EXAMPLE, [absent(C)], BRIEF).baseline is None
+    both = compare(WORKED_EXAMPLE, [PYTHON_LOCALS, C], BRIEF)
+    assert both.baseline is (C if both.results[1].status == "timed" else PYTHON_LOCALS)
 
 
-def test_calibration_asks_for_at_least_one_step():
+def test_turns_are_a_b_then_b_a_and_who_is_lost_has_no_pairs():
+    calls, done = [], []
+
+    def nanoseconds(name):
+        calls.append(name)
+        if name == "c" and calls.count("c") == 2:
+            raise LostError
+        return {"a": 1.0, "b": 2.0, "c": 3.0}[name]
+
+    pairs = time_pairs("a", "abc", 3, nanoseconds, done.append)
+    assert "".join(calls) == "aaabac" + "aabac" + "aaab"
+    assert {name: found.tolist() for name, found in pairs.items()} == {"a": [[1, 1]] * 3, "b": [[1, 2]] * 3}
+    assert done == [0, 1, 2]
+
+
+def test_calibration_asks_for_whole_epochs_and_at_least_one():
     assert calibrated_steps(lambda steps: None, 1e-9) >= 1
+    steps = calibrated_steps(lambda steps: sum(range(steps)), 1e-4, 7)
+    assert steps >= 7
+    assert steps % 7 == 0

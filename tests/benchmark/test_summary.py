@@ -15,32 +15,33 @@ from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, PYTHON_LOCALS, C, find_c_compiler
 from fastbp.benchmark.machine import describe_machine
 from fastbp.benchmark.protocol import Comparison, Protocol, Result
-from fastbp.benchmark.report import SPREAD, Report, as_json, as_markdown, as_text, three_digits
+from fastbp.benchmark.summary import Report, as_json, as_markdown, as_text, three_digits
 
 
-def report_of(*results: Result) -> Report:
-    return Report((Comparison(SPEED_CASES[0], results),), Protocol(rounds=3))
+def report_of(*results: Result, baseline=C) -> Report:
+    comparison = Comparison(SPEED_CASES[0], results, baseline)
+    return Report((comparison,), Protocol(rounds=3, slice_seconds=0.1))
 
 
-def timed(contender, *ns_per_step):
-    return Result(contender, "timed", ns_per_step=np.array(ns_per_step))
+def timed(contender, *ns_per_step, against=(10.0, 20.0, 30.0)):
+    return Result(contender, "timed", pairs=np.column_stack([against, ns_per_step]))
 
 
 @pytest.mark.parametrize("form", [as_text, as_markdown])
 def test_tables_hold_medians_and_paired_ratios(form):
-    text = form(report_of(timed(PYTHON_LOCALS, 400.0, 500.0, 300.0), timed(C, 40.0, 100.0, 40.0)))
+    text = form(report_of(timed(PYTHON_LOCALS, 400.0, 500.0, 300.0, against=[40.0, 100.0, 40.0])))
     (row,) = (line for line in text.splitlines() if PYTHON_LOCALS.name in line)
     words = row.replace("|", " ").split()
     # 400 ns; 0.1, 0.2 and 0.133 times as fast as C, of which the median is not 40 / 400.
-    assert words[-6:] == ["400", "2,500,000", "0.133", "0.103", "to", "0.193"]
-    assert f"{SPREAD[0]} to {SPREAD[1]} %" in text
+    assert words[-6:] == ["400", "2,500,000", "0.133", "0.100", "to", "0.200"]
+    assert "95 %" in text
 
 
 @pytest.mark.parametrize("form", [as_text, as_markdown])
 def test_what_was_not_timed_is_named_and_has_no_number(form):
     wrong = Result(CONTENDERS[0], "wrong", "after 7 steps theta[0] is 1, and must be 2")
     skipped = Result(C, "skipped", "no C compiler found")
-    text = form(report_of(wrong, skipped, timed(PYTHON_LOCALS, 700.0)))
+    text = form(report_of(wrong, skipped, timed(PYTHON_LOCALS, 7.0, 7.0, 7.0), baseline=PYTHON_LOCALS))
     for result in (wrong, skipped):
         assert f"{result.contender}: {result.status}: {result.reason}" in text
         row = next(line for line in text.splitlines() if result.contender.name in line)
@@ -49,7 +50,7 @@ def test_what_was_not_timed_is_named_and_has_no_number(form):
 
 
 def test_text_fits_a_terminal():
-    results = [timed(contender, 123456.7, 1234.5) for contender in CONTENDERS]
+    results = [timed(contender, 123456.7, 1234.5, 12.3) for contender in CONTENDERS]
     assert max(map(len, as_text(report_of(*results)).splitlines())) <= 90
 
 
@@ -75,7 +76,7 @@ def test_json_is_complete_and_finite():
 
 
 def test_the_processor_that_code_is_compiled_for_is_named():
-    report = report_of(timed(CONTENDERS[0], 10.0))
+    report = report_of(timed(CONTENDERS[0], 10.0, 10.0, 10.0))
     target = f"({processor.NAME}, vectors of {processor.WIDTH} bytes)"
     assert target in " ".join(as_text(report).split())
     machine = json.loads(as_json(report))["machine"]
@@ -97,9 +98,9 @@ def test_processor_without_a_name_is_named_as_llvm_does(cpuinfo, monkeypatch):
     assert describe_machine()["processor"] == f"{platform.machine()} {binding.get_host_cpu_name()}"
 
 
-def test_nothing_is_compared_without_a_baseline():
-    report = report_of(timed(CONTENDERS[0], 10.0))
-    assert json.loads(as_json(report))["cases"][0]["results"][0]["times_as_fast_as_baseline"] is None
+def test_where_nobody_could_be_timed_nothing_is_compared():
+    report = report_of(Result(CONTENDERS[0], "skipped", "why"), baseline=None)
+    assert json.loads(as_json(report))["cases"][0]["baseline"] is None
     assert "times as" not in as_text(report)
 
 

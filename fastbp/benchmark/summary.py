@@ -1,4 +1,4 @@
-"""The benchmark's report: as text, as Markdown, as JSON."""
+"""What a run of `fastbp bench` found: as text, as Markdown, as JSON."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -12,20 +12,11 @@ from tabulate import tabulate
 from fastbp import __version__
 from fastbp.benchmark.cases import Case
 from fastbp.benchmark.contenders import Contender
+from fastbp.benchmark.gate import TOLERANCE
 from fastbp.benchmark.machine import describe_machine
-from fastbp.benchmark.protocol import (
-    CHECKED_STEPS,
-    RTOL,
-    Comparison,
-    Progress,
-    Protocol,
-    Result,
-    compare,
-)
+from fastbp.benchmark.protocol import CHECKED_STEPS, Comparison, Progress, Protocol, Result, compare
+from fastbp.benchmark.statistics import CONFIDENCE, median_interval
 from fastbp.interchange.standard_json import dumps
-
-SPREAD = (5, 95)
-"""The percentiles of the rounds between which the spread of a ratio is given."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +72,8 @@ def as_markdown(report: Report) -> str:
 def _table(comparison: Comparison, style: str, header_form: Callable[[str], str]) -> str:
     headers = ["contender", "dtype", "ns a step", "steps a second"]
     if comparison.baseline:
-        name = comparison.baseline.contender.name
-        headers += [f"times as fast as {name}", f"{SPREAD[0]} to {SPREAD[1]} % of rounds"]
-    rows = [_row(comparison, result) for result in comparison.results]
+        headers += [f"times as fast as {comparison.baseline.name}", f"{CONFIDENCE:g} % interval"]
+    rows = [_row(result) for result in comparison.results]
     alignment = ("left", "left", "right", "right", "right", "right")[: len(headers)]
     return tabulate(
         rows, [header_form(header) for header in headers], style, disable_numparse=True, colalign=alignment
@@ -95,17 +85,13 @@ def _two_lines(header: str) -> str:
     return "\n".join(textwrap.wrap(header, max(9, len(header) // 2 + 2)))
 
 
-def _row(comparison: Comparison, result: Result) -> list[str]:
+def _row(result: Result) -> list[str]:
     row = [result.contender.name, result.contender.dtype]
     if result.status != "timed":
         return [*row, result.status]
-    ns = float(np.median(result.ns_per_step))
-    row += [three_digits(ns), three_digits(1e9 / ns)]
-    if comparison.baseline:
-        speedup = comparison.speedup(result)
-        low, high = np.percentile(speedup, SPREAD)
-        row += [three_digits(float(np.median(speedup))), f"{three_digits(low)} to {three_digits(high)}"]
-    return row
+    ns, speedup = float(np.median(result.pairs[:, 1])), median_interval(result.speedup)
+    interval = f"{three_digits(speedup.low)} to {three_digits(speedup.high)}"
+    return [*row, three_digits(ns), three_digits(1e9 / ns), three_digits(speedup.median), interval]
 
 
 def three_digits(number: float) -> str:
@@ -132,7 +118,7 @@ def _not_timed(comparison: Comparison) -> list[str]:
 
 def _notes(report: Report) -> list[str]:
     """Say what the numbers are, and what the benchmark ran on."""
-    tolerances = ", ".join(f"{rtol:.0e} in {dtype}".replace("e-0", "e-") for dtype, rtol in RTOL.items())
+    tolerances = ", ".join(f"{value:.0e} in {dtype}" for dtype, value in TOLERANCE.items())
     protocol = report.protocol
     machine = dict(report.machine)
     processor, llvm_cpu, width, cores = (
@@ -141,10 +127,10 @@ def _notes(report: Report) -> list[str]:
     software = [f"fastbp {__version__}", *(f"{name} {value}" for name, value in machine.items())]
     return [
         f"Before it was timed, each contender reached the parameters of fastbp.reference after "
-        f"{' and '.join(f'{steps:,}' for steps in CHECKED_STEPS)} steps (relative tolerance {tolerances}). "
-        f"Medians of {protocol.rounds} rounds; in a round every contender runs once, for about "
-        f"{protocol.slice_seconds * 1000:g} ms on one core. Ratios are to the float64 baseline, taken "
-        f"within each round.",
+        f"{' and '.join(f'{steps:,}' for steps in CHECKED_STEPS)} steps, to within a part of the way there "
+        f"({tolerances.replace('e-0', 'e-')}). Medians of {protocol.rounds} rounds; in a round each "
+        f"contender and the float64 baseline take turns, for about {protocol.slice_seconds * 1000:g} ms each "
+        f"on one core. Ratios are medians of the rounds' ratios, with their bootstrap interval.",
         f"{processor} ({llvm_cpu}, vectors of {width}), {cores} cores; "
         f"{'; '.join(software)}; {report.date:%Y-%m-%d}.",
     ]
@@ -163,8 +149,8 @@ def as_json(report: Report) -> str:
             "rounds": report.protocol.rounds,
             "slice_seconds": report.protocol.slice_seconds,
             "checked_steps": CHECKED_STEPS,
-            "relative_tolerance": RTOL,
-            "spread_percentiles": SPREAD,
+            "tolerance": TOLERANCE,
+            "confidence_percent": CONFIDENCE,
         },
         "cases": [_comparison_as_dict(comparison) for comparison in report.comparisons],
     }
@@ -172,16 +158,15 @@ def as_json(report: Report) -> str:
 
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
-    baseline = comparison.baseline
     return {
         "case": comparison.case.name,
         "n_samples": len(comparison.case.X),
-        "baseline": str(baseline.contender) if baseline else None,
-        "results": [_result_as_dict(comparison, result) for result in comparison.results],
+        "baseline": str(comparison.baseline) if comparison.baseline else None,
+        "results": [_result_as_dict(result) for result in comparison.results],
     }
 
 
-def _result_as_dict(comparison: Comparison, result: Result) -> dict[str, Any]:
+def _result_as_dict(result: Result) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "contender": result.contender.name,
         "dtype": result.contender.dtype,
@@ -189,13 +174,9 @@ def _result_as_dict(comparison: Comparison, result: Result) -> dict[str, Any]:
     }
     if result.status != "timed":
         return entry | {"reason": result.reason}
+    ns = result.pairs[:, 1]
     return entry | {
-        "steps_per_second": 1e9 / float(np.median(result.ns_per_step)),
-        "ns_per_step": _summary(result.ns_per_step) | {"rounds": result.ns_per_step.tolist()},
-        "times_as_fast_as_baseline": _summary(comparison.speedup(result)) if comparison.baseline else None,
+        "steps_per_second": 1e9 / float(np.median(ns)),
+        "ns_per_step": median_interval(ns).as_dict() | {"rounds": ns.tolist()},
+        "times_as_fast_as_baseline": median_interval(result.speedup).as_dict(),
     }
-
-
-def _summary(values: np.ndarray) -> dict[str, float]:
-    low, median, high = np.percentile(values, (SPREAD[0], 50, SPREAD[1]))
-    return {"median": float(median), "low": float(low), "high": float(high)}
