@@ -150,14 +150,7 @@ def width_chart(document: dict) -> str:
         return ""
     roof = document["roofline"]
     widths = [w["layer_sizes"][0] for w in workloads]
-    times: dict[str, tuple[list[float], list[float]]] = {}
-    for width, workload in zip(widths, workloads, strict=True):
-        for row in workload["rows"]:
-            if row.get("us"):
-                xs, ys = times.setdefault(row["peer"], ([], []))
-                xs.append(width)
-                ys.append(row["us"])
-    lines = [charts.Line(name, xs, ys) for name, (xs, ys) in times.items()]
+    lines = peer_lines((w["layer_sizes"][0], w, 1.0) for w in workloads)
     flops = [w["flops_per_step"] / roof["gflops"][w["dtype"]] / 1e3 for w in workloads]
     memory = [w["bytes_per_step"] / roof["gbytes_per_second"] / 1e3 for w in workloads]
     lines += [charts.Line(FLOP_ROOF, widths, flops, True), charts.Line(MEMORY_ROOF, widths, memory, True)]
@@ -171,19 +164,24 @@ def width_chart(document: dict) -> str:
     )
 
 
+def peer_lines(points: Iterable[tuple[int, dict, float]]) -> list[charts.Line]:
+    """Return a line a peer, of its times in (x, workload, factor of its microseconds)."""
+    times: dict[str, tuple[list[float], list[float]]] = {}
+    for x, workload, factor in points:
+        for row in workload["rows"]:
+            if row.get("us"):
+                xs, ys = times.setdefault(row["peer"], ([], []))
+                xs.append(x)
+                ys.append(row["us"] * factor)
+    return [charts.Line(name, xs, ys) for name, (xs, ys) in times.items()]
+
+
 def networks_chart(document: dict) -> str:
     """Return time a network-step against the number of networks, if any trained together."""
     workloads = [w for w in document["workloads"] if w["networks"] > 1]
     if not workloads:
         return ""
-    times: dict[str, tuple[list[float], list[float]]] = {}
-    for workload in workloads:
-        for row in workload["rows"]:
-            if row.get("us"):
-                xs, ys = times.setdefault(row["peer"], ([], []))
-                xs.append(workload["networks"])
-                ys.append(row["us"] * 1e3 / workload["networks"])
-    lines = [charts.Line(name, xs, ys) for name, (xs, ys) in times.items()]
+    lines = peer_lines((w["networks"], w, 1e3 / w["networks"]) for w in workloads)
     return "<h2>Many networks at once</h2>" + charts.curves(
         lines, SERIES, "Cost of a network-step", "networks", "ns a network-step"
     )

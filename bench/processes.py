@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,7 @@ PATIENCE = 300.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def environment(cores: list[int], caches: Path | None = None) -> dict[str, str]:
+def environment(cores: Sequence[int], caches: Path | None = None) -> dict[str, str]:
     """Return what every worker gets: the same cores, as many threads, and folders for what it compiles.
 
     Without `caches` it compiles to where it always does, and may find what it compiled before.

@@ -45,6 +45,12 @@ CONTROL = "fastbp again"
 FEW = 5
 """Fewer medians than this have no interval worth the name."""
 
+DESCRIBED = (
+    "name", "dtype", "hidden", "output", "loss", "batch_size", "n_samples", "networks",
+    "flops_per_step", "bytes_per_step", "checked_steps",
+)  # fmt: skip
+"""What is reported of a workload as it is."""
+
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
 
 
@@ -225,22 +231,10 @@ def control_interval(groups: list[list[float]]) -> Interval:
 
 
 def describe_workload(workload: grid.Workload) -> dict:
-    o = workload.optimizer
-    return {
-        "name": workload.name,
-        "dtype": workload.dtype,
-        "group": "width" if workload.name.startswith("width") else "grid",
+    return {name: getattr(workload, name) for name in DESCRIBED} | {
         "layer_sizes": list(workload.layer_sizes),
-        "hidden": workload.hidden,
-        "output": workload.output,
-        "loss": workload.loss,
-        "batch_size": workload.batch_size,
-        "n_samples": workload.n_samples,
-        "optimizer": repr(o),
-        "networks": workload.networks,
-        "flops_per_step": workload.flops_per_step,
-        "bytes_per_step": workload.bytes_per_step,
-        "checked_steps": list(workload.checked_steps),
+        "group": "width" if workload.name.startswith("width") else "grid",
+        "optimizer": repr(workload.optimizer),
         "is_large": workload.flops_per_step >= grid.LARGE_FLOPS,
     }
 
@@ -257,17 +251,11 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """Return the commit that is checked out, with a + if files differ from it."""
+    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
     try:
-        name = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=ROOT, check=True, capture_output=True, text=True,
-        ).stdout.strip()  # fmt: skip
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return name + ("+" if changed else "")
 
 
 def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from bench import grid
-from bench.peers import PEERS
+from bench.peers import PEERS, UnavailableError
 from bench.processes import ROOT, WorkerProcess, environment
 from bench.tasks import PUBLISHED, TASKS
 from fastbp.benchmark.protocol import LostError
@@ -19,7 +20,8 @@ LONG_SECONDS = 2.0
 """A run that takes longer is not repeated."""
 
 
-def import_seconds(name: str, variables: dict[str, str]) -> float:
+@lru_cache
+def import_seconds(name: str, cores: tuple[int, ...]) -> float:
     """Return how long a fresh Python takes to import what a peer's program imports; the least of three.
 
     The least, because the first one reads the files from disk.
@@ -27,59 +29,50 @@ def import_seconds(name: str, variables: dict[str, str]) -> float:
 
     def once() -> float:
         started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-c", PEERS[name].imports if name in PEERS else "pass"],
-            check=True, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        command = [sys.executable, "-c", PEERS[name].imports if name in PEERS else "pass"]
+        subprocess.run(command, check=True, cwd=ROOT, env=environment(cores), capture_output=True)
         return time.perf_counter() - started
 
     return min(once() for _ in range(IMPORT_REPEATS))
 
 
-def run_once(name: str, key: str, steps: int, variables: dict[str, str], path: Path) -> dict:
+def run_once(name: str, key: str, steps: int, variables: dict[str, str], path: Path) -> float:
     """Start a peer's process, and time its first preparation and run of so many steps, imports apart."""
     with WorkerProcess(name, variables) as worker:
         reason = worker.ask(load=True)["unavailable"]
-        if not reason:
-            started = time.perf_counter()
-            reason = worker.ask(prepare=key)["unavailable"]
+        started = time.perf_counter()
+        reason = reason or worker.ask(prepare=key)["unavailable"]
         if reason:
-            return {"reason": reason}
+            raise UnavailableError(reason)
         worker.ask(train=steps, into=str(path))
-        return {"reason": "", "seconds": time.perf_counter() - started}
+        return time.perf_counter() - started
 
 
 def run_often(name: str, key: str, steps: int, variables: dict[str, str], path: Path, repeats: int) -> float:
     """Return the median seconds of so many runs, or of the first one if that is long."""
-    seconds = [run_once(name, key, steps, variables, path)["seconds"]]
+    seconds = [run_once(name, key, steps, variables, path)]
     while len(seconds) < repeats and seconds[0] < LONG_SECONDS:
-        seconds.append(run_once(name, key, steps, variables, path)["seconds"])
+        seconds.append(run_once(name, key, steps, variables, path))
     return median(seconds)
 
 
 def measure_starts(keys, peers: list[str], cores: list[int], folder: Path, say, repeats: int) -> list[dict]:
     """Return for each workload and peer the seconds of import, of a cold and of a cached first epoch."""
     found = []
-    imports: dict[str, float] = {}
+    path = folder / "theta.npy"
     for number, key in enumerate(keys):
         rows = []
+        epoch = grid.ALL[key].steps_per_epoch
         for name in peers:
             say(f"starts: {key}: {name}")
-            caches = folder / f"start-{number}-{peers.index(name)}"
-            variables = environment(cores, caches)
-            row: dict = {"peer": name}
+            variables = environment(cores, folder / f"start-{number}-{peers.index(name)}")
             try:
-                epoch = grid.ALL[key].steps_per_epoch
-                path = folder / "theta.npy"
                 cold = run_once(name, key, epoch, variables, path)
-                if cold["reason"]:
-                    continue
                 cached = run_often(name, key, epoch, variables, path, repeats)
-                if name not in imports:
-                    imports[name] = import_seconds(name, variables)
-            except (LostError, subprocess.CalledProcessError):
+                seconds = {"import": import_seconds(name, tuple(cores)), "cold": cold, "cached": cached}
+            except (LostError, UnavailableError, subprocess.CalledProcessError):
                 continue
-            rows.append(row | {"import": imports[name], "cold": cold["seconds"], "cached": cached})
+            rows.append({"peer": name} | seconds)
         found.append({"workload": key, "rows": rows})
     return found
 
@@ -90,8 +83,7 @@ def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, r
     What a peer compiles was compiled before, and is kept where it keeps such things.
     """
     found = []
-    variables = environment(cores, folder / "task-caches")
-    imports: dict[str, float] = {}
+    variables, path = environment(cores, folder / "task-caches"), folder / "theta.npy"
     for key in keys:
         task = TASKS[key]
         rows = []
@@ -99,14 +91,12 @@ def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, r
             if task.peers and name not in task.peers:
                 continue
             say(f"tasks: {key}: {name}")
-            path = folder / "theta.npy"
             try:
-                warm = run_once(name, key, task.workload.steps_per_epoch, variables, path)
-                if warm["reason"]:
-                    continue
+                run_once(name, key, task.workload.steps_per_epoch, variables, path)
                 seconds = run_often(name, key, task.steps, variables, path, repeats)
-                if name not in imports:
-                    imports[name] = import_seconds(name, variables)
+                with_import = seconds + import_seconds(name, tuple(cores))
+            except UnavailableError:
+                continue
             except (LostError, subprocess.CalledProcessError) as error:
                 rows.append({"peer": name, "status": "failed", "reason": str(error)})
                 continue
@@ -115,15 +105,8 @@ def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, r
             if score < task.target:
                 row |= {"status": "wrong", "reason": f"reached {score:.4g}, and must reach {task.target:.4g}"}
             else:
-                row |= {"seconds": seconds, "with_import": seconds + imports[name]}
+                row |= {"seconds": seconds, "with_import": with_import}
             rows.append(row)
-        found.append(
-            {
-                "task": key,
-                "steps": task.steps,
-                "goal": task.says,
-                "published": PUBLISHED.get(key, ""),
-                "rows": rows,
-            }
-        )
+        facts = {"steps": task.steps, "goal": task.says, "published": PUBLISHED.get(key, "")}
+        found.append({"task": key} | facts | {"rows": rows})
     return found
