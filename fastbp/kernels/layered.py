@@ -25,7 +25,7 @@ their sums), `parameters` (updates, and W^T), `steps` (what a step draws and cou
 
 from fastbp._jit import helper, kernel, routine
 from fastbp.kernels.barrier import barrier
-from fastbp.kernels.fields import GRADIENT_ONLY, LOSS_ONLY, TRAIN
+from fastbp.kernels.fields import GRADIENT_ONLY, LOSS_ONLY, PREDICT, TRAIN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.gradients import (
     add_item_gradient,
@@ -38,6 +38,7 @@ from fastbp.kernels.gradients import (
     n_ones,
 )
 from fastbp.kernels.output import losses_and_deltas
+from fastbp.kernels.packing import begin_at, unpack_from
 from fastbp.kernels.parameters import renew_transposes, update_all, update_item
 from fastbp.kernels.records import (
     get,
@@ -51,7 +52,7 @@ from fastbp.kernels.records import (
     write,
 )
 from fastbp.kernels.rows import forward, pass_rows, propagate, scratch_of
-from fastbp.kernels.steps import finish_step, prepare_step, take
+from fastbp.kernels.steps import FEW, finish_step, prepare_step, sum_of_few, take
 from fastbp.simd import (
     address,
     cast,
@@ -272,17 +273,23 @@ def layered(job_address, thread, until, inputs, outputs):
         Its number, from 0.
     until : int
         The step to train to.
-    inputs, outputs : array, shapes (n_samples, n_0) and (n_samples, n_L)
-        For `PREDICT`, X and where its outputs go, if the job does not name them; else empty. Both have the
-        type of the network: another type of the inputs does not compile.
+    inputs, outputs : array, two-dimensional
+        Of the type of the network: another type of the inputs does not compile. For `PREDICT`, X and where
+        its outputs go, if the job does not name them. For `GRADIENT_ONLY` by one thread, theta and where the
+        whole gradient goes, each in one row. Else empty.
 
     Returns
     -------
     bool
         For `PREDICT`, whether the inputs were finite; False, with nothing done, if a shape is wrong.
+
+    Notes
+    -----
+    One thread that computes a loss or a gradient of few samples leaves the sum of their losses in the totals.
     """
     job = job_at(job_address, outputs)
-    if outputs.size > 0:
+    mode, given = get(job, "mode"), outputs.size > 0
+    if given and mode == PREDICT:
         n, last = inputs.shape[0], get(job, "n_layers")
         if inputs.shape[1] != of(job, "size", 0) or outputs.shape != (n, of(job, "size", last)):
             return False
@@ -292,9 +299,15 @@ def layered(job_address, thread, until, inputs, outputs):
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     finite = True
-    if get(job, "mode") in (TRAIN, GRADIENT_ONLY):
+    if given and mode == GRADIENT_ONLY:
+        begin_at(job, same_type(address(inputs), address(outputs)))
+    if mode in (TRAIN, GRADIENT_ONLY):
         train_to(job, thread, until)
     else:
         finite = evaluate_rows(job, thread)
+    if given and mode == GRADIENT_ONLY:
+        unpack_from(job, get(job, "gradient"), address(outputs), get(job, "trains_biases") != 0, False)
+    if mode in (GRADIENT_ONLY, LOSS_ONLY) and get(job, "n_samples") <= FEW and get(job, "n_threads") == 1:
+        write(get(job, "totals"), "loss_sum", sum_of_few(get(job, "row_losses"), get(job, "n_samples")))
     set_floating_point_state(state)
     return finite

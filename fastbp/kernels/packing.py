@@ -1,7 +1,7 @@
 """Copies of parameters from one form to the other: flat, as `Network.theta`, or packed, as in a job."""
 
-from fastbp._jit import helper, kernel
-from fastbp.kernels.records import get, job_at, of
+from fastbp._jit import helper, kernel, routine
+from fastbp.kernels.records import get, job_at, of, write
 from fastbp.simd import address, element, put, shifted
 
 
@@ -34,7 +34,12 @@ def pack(job_address, flat, packed, has_bias, transposed):
     has_bias, transposed : bool
         Whether layers have biases; whether all but the first have W^T instead of W.
     """
-    job, source, target = job_at(job_address, flat), address(flat), address(packed)
+    pack_into(job_at(job_address, flat), address(flat), address(packed), has_bias, transposed)
+
+
+@routine
+def pack_into(job, source, target, has_bias, transposed):
+    """Copy the flat vector at `source` into the packed one at `target`."""
     for layer in range(get(job, "n_layers")):
         n_in, n_out = of(job, "size", layer), of(job, "size", layer + 1)
         W, row = shifted(target, of(job, "W_at", layer)), of(job, "W_row", layer)
@@ -51,7 +56,12 @@ def pack(job_address, flat, packed, has_bias, transposed):
 @kernel
 def unpack(job_address, packed, flat, has_bias, transposed):
     """Copy a packed vector into a flat one: what `pack` does, the other way."""
-    job, source, target = job_at(job_address, flat), address(packed), address(flat)
+    unpack_from(job_at(job_address, flat), address(packed), address(flat), has_bias, transposed)
+
+
+@routine
+def unpack_from(job, source, target, has_bias, transposed):
+    """Copy the packed vector at `source` into the flat one at `target`."""
     for layer in range(get(job, "n_layers")):
         n_in, n_out = of(job, "size", layer), of(job, "size", layer + 1)
         W, row = shifted(source, of(job, "W_at", layer)), of(job, "W_row", layer)
@@ -63,3 +73,25 @@ def unpack(job_address, packed, flat, has_bias, transposed):
         if has_bias:
             copy(shifted(source, of(job, "b_at", layer)), n_out, target, n_out, 1, n_out)
             target = shifted(target, n_out)
+
+
+@routine
+def begin_at(job, flat):
+    """Bring a job that computes a gradient to before its first step, with other parameters, at `flat`."""
+    counters, totals = get(job, "counters"), get(job, "totals")
+    write(counters, "step", 0)
+    write(counters, "row", 0)
+    write(counters, "epoch", 0)
+    write(counters, "recorded", 0)
+    write(totals, "loss_sum", 0.0)
+    write(totals, "weight_sum", 0.0)
+    write(totals, "not_finite", 0.0)
+    write(job, "done_rows", 0)
+    write(job, "has_transposes", 0)
+    pack_into(job, flat, get(job, "theta"), get(job, "trains_biases") != 0, False)
+
+
+@kernel
+def begin_gradient(job_address, flat):
+    """Do what `begin_at` does, for a gradient that takes several calls of the layered kernel."""
+    begin_at(job_at(job_address, flat), address(flat))

@@ -1,0 +1,199 @@
+"""The loss as a function of the parameters: its value, its gradient, and predictions, again and again."""
+
+import time
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from fastbp.engine.job import Job, Packing
+from fastbp.engine.layered_run import loss as loss_in_parts
+from fastbp.engine.layered_run import next_piece
+from fastbp.engine.layered_run import predict as predict_in_parts
+from fastbp.engine.team import Team, threads_for
+from fastbp.kernels import fields
+from fastbp.kernels.jacobian import jacobian
+from fastbp.kernels.layered import layered
+from fastbp.kernels.packing import begin_gradient, unpack
+from fastbp.kernels.steps import FEW
+from fastbp.memory import aligned_zeros
+from fastbp.specification import Specification
+
+LOSS_SUM = fields.place("totals", "loss_sum")
+
+TILE_NUMBERS = 2**20
+"""Numbers of a tile of a Jacobian, at most: some megabytes."""
+
+QUICK_WORK = 1e6
+"""Multiplications of an evaluation up to which it is one call of the kernel, in the caller's thread."""
+
+
+class Objective:
+    """The loss over fixed samples as a function of theta: prepared once, called thousands of times.
+
+    This is what solvers need, and optimizers from outside: `scipy.optimize.minimize` with ``jac=True``.
+    A call allocates nothing but its result, and has the same bits for any number of threads.
+
+    Parameters
+    ----------
+    specification : Specification
+    X, Y : ndarray
+        As `fastbp.checks.check_data` returns them. They are read in place, so they must not change.
+    sample_weight : ndarray, shape (n_samples,), optional
+        As `fastbp.checks.check_weights` returns them.
+    threads : int, optional
+        As `fastbp.train` takes it.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from fastbp.checks import check_data
+    >>> net = fastbp.Network([2, 3, 1], seed=0)
+    >>> X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]
+    >>> objective = Objective(net.specification, *check_data(net.specification, X, Y))
+    >>> value, gradient = objective.value_and_gradient(net.theta)
+    >>> value == objective.value(net.theta) == net.loss(X, Y), gradient.shape
+    (True, (13,))
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        X: np.ndarray,
+        Y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        threads: int | None = None,
+    ):
+        self.specification, self._X, self._Y, self._weights = specification, X, Y, sample_weight
+        self._threads = threads
+        work = 3 * len(X) * specification.n_multiplications
+        self._is_quick = work <= QUICK_WORK and threads in (None, 1)
+        self._weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
+        self._theta = aligned_zeros(specification.n_parameters, specification.dtype)
+        self._gradient = aligned_zeros(specification.n_parameters, specification.dtype)
+        self._rows = self._theta.reshape(1, -1), self._gradient.reshape(1, -1)
+
+    def value(self, theta: np.ndarray) -> float:
+        """Return the loss.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_parameters,)
+            Laid out as `Network.theta`.
+        """
+        self._theta[:] = theta
+        if not self._is_quick:
+            return loss_in_parts(
+                self.specification, self._theta, self._X, self._Y, self._weights, threads=self._threads
+            )
+        job = self._value_job
+        layered(job.address, 0, 0, job.empty, job.empty)
+        return self._mean(job, self._row_losses)
+
+    def value_and_gradient(
+        self, theta: np.ndarray, gradient: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss, and its gradient in theta.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_parameters,)
+        gradient : ndarray, shape (n_parameters,), optional
+            Where the gradient goes. The default is a new array.
+        """
+        self._theta[:] = theta
+        job = self._gradient_job
+        if self._is_quick:
+            layered(job.address, 0, 1, *self._rows)
+        else:
+            self._run_in_chunks(job)
+        value = self._mean(job, self._batch_losses)
+        if gradient is None:
+            return value, self._gradient.copy()
+        gradient[:] = self._gradient
+        return value, gradient
+
+    def _mean(self, job: Job, losses: np.ndarray) -> float:
+        """Return the mean loss; few samples are added in the kernel, with the same bits, and faster."""
+        is_added = self._is_quick and len(losses) <= FEW
+        total = job.arrays["totals"].item(LOSS_SUM) if is_added else np.add.reduce(losses)
+        return float(total / self._weight)
+
+    def predict(self, theta: np.ndarray) -> np.ndarray:
+        """Return the network's outputs for X, of shape (n_samples, n_outputs)."""
+        self._theta[:] = theta
+        return predict_in_parts(self.specification, self._theta, self._X, threads=self._threads)
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        """Return outputs minus targets, of shape (n_samples, n_outputs); labels count as 0 and 1."""
+        return self.predict(theta) - self._targets
+
+    def jacobian_tiles(self, theta: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield the Jacobian of the residuals, tile by tile, as it may not fit into memory as a whole.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_parameters,)
+
+        Yields
+        ------
+        rows : slice
+            The samples of the tile.
+        residuals : ndarray, shape (n_rows, n_outputs)
+        jacobian : ndarray, shape (n_rows, n_outputs, n_parameters)
+            The derivatives of each output of each sample. Both arrays are reused for the next tile.
+        """
+        self._theta[:] = theta
+        job, size = self._gradient_job, self.specification.n_parameters
+        job.set("n_threads", 1)
+        n_rows = max(1, min(job["tile_rows"], TILE_NUMBERS // (self.specification.n_outputs * size)))
+        outputs = np.empty((n_rows, self.specification.n_outputs), self._theta.dtype)
+        derivatives = np.empty((*outputs.shape, size), self._theta.dtype)
+        for first in range(0, len(self._X), n_rows):
+            rows = slice(first, min(len(self._X), first + n_rows))
+            n = rows.stop - first
+            jacobian(job.address, self._theta, first, outputs[:n], derivatives[:n])
+            outputs[:n] -= self._targets[rows]
+            yield rows, outputs[:n], derivatives[:n]
+
+    @cached_property
+    def _targets(self) -> np.ndarray:
+        if self._Y.ndim == 2:
+            return self._Y
+        return np.eye(self.specification.n_outputs, dtype=self.specification.dtype)[self._Y]
+
+    def _run_in_chunks(self, job: Job) -> None:
+        """Run the job chunk by chunk, so that Ctrl-C is answered."""
+        begin_gradient(job.address, self._theta)
+        counters, rows = job.arrays["counters"], 1.0
+        while counters[0] < 1:
+            started = time.perf_counter()
+            job.set_piece(rows)
+            self._team.run(job, 1)
+            rows = next_piece(rows, time.perf_counter() - started)
+        unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)
+
+    @cached_property
+    def _gradient_job(self) -> Job:
+        specification, n_samples = self.specification, len(self._X)
+        packing = Packing(specification)
+        self._packed = aligned_zeros(packing.size, specification.dtype)
+        work = 3 * n_samples * specification.n_multiplications
+        self._team = Team(1 if self._is_quick else threads_for(work, self._threads))
+        job = Job(specification, fields.GRADIENT_ONLY, self._team.n_threads)
+        job.set_data(self._X, self._Y, self._weights, shuffles=False)
+        job.set_training(packing, self._packed, batch=n_samples, biases=specification.has_bias)
+        self._sum = job.arrays["gradient"][: packing.size]
+        self._batch_losses = job.arrays["row_losses"]
+        return job
+
+    @cached_property
+    def _value_job(self) -> Job:
+        job = Job(self.specification, fields.LOSS_ONLY, 1)
+        job.use_theta(self._theta)
+        job.set_data(self._X, self._Y, self._weights, shuffles=False)
+        self._row_losses = aligned_zeros(len(self._X), np.float64)
+        job.set("row_losses", self._row_losses)
+        job.lay_out(job.cached_rows(), backward=True)
+        return job
