@@ -14,6 +14,8 @@ it: `float` and `FLOAT64`, `Float32` and `FLOAT32`, or mpmath's `mpf` and `mpmat
 The equations are those of Rumelhart, Hinton & Williams (1986), "Learning representations by
 back-propagating errors", Nature 323, 533-536, https://doi.org/10.1038/323533a0. Where the names of
 `activations`, `losses` and `optimizers` have a source of their own, it is given there.
+
+Longer than 500 lines, because the whole algorithm is meant to be read in one go.
 """
 
 import math

@@ -7,6 +7,9 @@ work lane by lane, and nothing is ever contracted unless the code says `fma`.
 Memory is reached through the address of a flat array; offsets count elements and are not checked. An
 address, unlike an array, can be handed to a helper in a hot loop without a reference being
 counted there: those counts are calls, and a call spills every vector register to the stack.
+
+Longer than 500 lines, because it is one vocabulary of some sixty words, each a few lines: who writes a kernel
+looks for them in one place.
 """
 
 import operator

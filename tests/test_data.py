@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fastbp import DataError, FastbpError, Network, OptionError, data
 from fastbp.checks import check_data
-from fastbp.data import columns, tables
+from fastbp.data import columns, table_file
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, TextColumn
 
 FRUIT = "weight,colour,kind\n150,green,apple\n120,yellow,lemon\n160,red,apple\n"
@@ -234,20 +234,20 @@ def test_missing_values_become_the_mean_and_no_category():
     assert dataset.remarks == ["4 missing values were replaced, in 'a', 'b', 'c'"]
     standardised = data.load("a.csv", target="y", missing="mean")
     assert standardised.X[1, 0] == 0
-    X = next(data.batches(tables.read_table("a.csv"), standardised.preprocessing))
+    X = next(data.batches(table_file.read_table("a.csv"), standardised.preprocessing))
     assert (X == standardised.X).all()
 
 
 def test_a_model_without_missing_values_refuses_them():
     dataset = data.load(write("a.csv", "a,y\n1,0\n2,1\n"), target="y")
-    table = tables.read_table(write("b.csv", "a\n1\nNA\n"))
+    table = table_file.read_table(write("b.csv", "a\n1\nNA\n"))
     with pytest.raises(DataError, match=r"'a' of b.csv has 1 missing values, the first in row 2"):
         next(data.batches(table, dataset.preprocessing))
 
 
 def test_unseen_categories_are_an_error_or_none_of_the_known():
     dataset = data.load(write("fruit.csv", FRUIT), target="kind")
-    table = tables.read_table(write("new.csv", "weight,colour\n150,red\n100,blue\n"))
+    table = table_file.read_table(write("new.csv", "weight,colour\n150,red\n100,blue\n"))
     with pytest.raises(DataError, match=r"'colour' of new.csv is 'blue' in row 2.*'green', 'red', 'yellow'"):
         next(data.batches(table, dataset.preprocessing))
     X = next(data.batches(table, dataset.preprocessing, unseen="zeros"))
@@ -257,14 +257,14 @@ def test_unseen_categories_are_an_error_or_none_of_the_known():
 def test_categories_that_look_like_numbers_are_known_in_a_file_that_has_no_others():
     dataset = data.load(write("a.csv", "k,a,y\n01,1,u\n1,2,7\nA,3,u\nB,4,7\n"), target="y")
     for content in ("k,a,y\n01,1,7\n1,2,7\n", "k,a,y\n01,1,7\n1,2,7\nA,1,u\n"):
-        table = tables.read_table(write("b.csv", content))
+        table = table_file.read_table(write("b.csv", content))
         (X,) = data.batches(table, dataset.preprocessing)
         assert X[:2, :4].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
         assert data.targets(table, dataset.preprocessing)[:2].tolist() == [0, 0]
 
 
 def test_a_row_of_missing_values_is_a_row_and_a_blank_line_is_none():
-    table = tables.read_table(write("a.csv", "a,b\n1,2\n\n,\nNA,NA\n   \n3,\n\n"))
+    table = table_file.read_table(write("a.csv", "a,b\n1,2\n\n,\nNA,NA\n   \n3,\n\n"))
     assert [table.column(name).to_list() for name in "ab"] == [[1, None, None, 3], [2, None, None, None]]
 
 
@@ -290,7 +290,7 @@ def test_constant_columns_become_zero_and_are_remarked():
 
 def test_columns_are_found_by_name_and_others_do_not_count():
     dataset = data.load(write("fruit.csv", FRUIT), target="kind")
-    table = tables.read_table(write("new.csv", "colour,price,weight\nred,3,160\ngreen,4,150\n"))
+    table = table_file.read_table(write("new.csv", "colour,price,weight\nred,3,160\ngreen,4,150\n"))
     X = next(data.batches(table, dataset.preprocessing))
     assert np.array_equal(X, dataset.X[[2, 0]])
 
@@ -298,30 +298,30 @@ def test_columns_are_found_by_name_and_others_do_not_count():
 def test_columns_without_names_are_found_by_position():
     array = numbers()
     dataset = data.load(write("a.npy", array), target=1, task="regression")
-    without_target = tables.read_table(write("b.npy", np.delete(array, 1, axis=1)))
-    for table in (without_target, tables.read_table("a.npy")):
+    without_target = table_file.read_table(write("b.npy", np.delete(array, 1, axis=1)))
+    for table in (without_target, table_file.read_table("a.npy")):
         assert (next(data.batches(table, dataset.preprocessing)) == dataset.X).all()
 
 
 def test_columns_that_lack_are_named():
     dataset = data.load(write("fruit.csv", FRUIT), target="kind")
-    table = tables.read_table(write("new.csv", "colour,price\nred,3\n"))
+    table = table_file.read_table(write("new.csv", "colour,price\nred,3\n"))
     with pytest.raises(DataError, match=r"new.csv lacks 'weight'.*it has the columns 'colour', 'price'"):
         next(data.batches(table, dataset.preprocessing))
 
 
 def test_a_column_of_another_type_is_named():
     dataset = data.load(write("fruit.csv", FRUIT), target="kind")
-    table = tables.read_table(write("new.csv", "colour,weight\nred,heavy\n"))
+    table = table_file.read_table(write("new.csv", "colour,weight\nred,heavy\n"))
     with pytest.raises(DataError, match=r"'weight' of new.csv must hold numbers, and is 'heavy' in row 1"):
         next(data.batches(table, dataset.preprocessing))
 
 
 def test_targets_of_a_new_file():
     dataset = data.load(write("fruit.csv", FRUIT), target="kind")
-    table = tables.read_table(write("new.csv", "kind\nlemon\napple\n"))
+    table = table_file.read_table(write("new.csv", "kind\nlemon\napple\n"))
     assert data.targets(table, dataset.preprocessing).tolist() == [1, 0]
-    table = tables.read_table(write("new.csv", "kind\nlemon\npear\n"))
+    table = table_file.read_table(write("new.csv", "kind\nlemon\npear\n"))
     with pytest.raises(DataError, match=r"'kind' of new.csv is 'pear' in row 2.*'apple', 'lemon'"):
         data.targets(table, dataset.preprocessing)
 
@@ -335,7 +335,7 @@ def test_a_npy_file_is_read_some_rows_at_a_time(monkeypatch, tmp_path):
     options = {"target": -1, "validation": 0.25, "seed": 0}
     plain = data.load("a.npy", **options)
     monkeypatch.setattr(data, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 2**17)
+    monkeypatch.setattr(table_file, "BLOCK_BYTES", 2**17)
     tracemalloc.start()
     streamed = data.load("a.npy", scratch=tmp_path, **options)
     network = Network([24, 2], output_activation="softmax", loss="categorical_cross_entropy")
@@ -352,14 +352,14 @@ def test_a_npy_file_is_read_some_rows_at_a_time(monkeypatch, tmp_path):
 def test_blocks_give_the_mean_and_scale_of_the_whole(monkeypatch):
     array = numbers(1000, 3) * [1e-3, 1, 1] + [1e3, -5, 0]
     write("a.npy", array)
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(table_file, "BLOCK_BYTES", 500)
     known = data.load("a.npy", target=-1, task="regression").preprocessing.columns
     assert [column.mean for column in known] == pytest.approx(array[:, :2].mean(axis=0), rel=1e-14)
     assert [column.scale for column in known] == pytest.approx(array[:, :2].std(axis=0), rel=1e-9)
 
 
 def test_a_file_larger_than_memory_is_refused_unread(monkeypatch):
-    monkeypatch.setattr(tables.os, "sysconf", lambda name: 4)
+    monkeypatch.setattr(table_file.os, "sysconf", lambda name: 4)
     with pytest.raises(DataError, match=r"only .npy files may be larger"):
         data.load(write("fruit.csv", FRUIT), target="kind")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from fastbp import __version__
+from fastbp._version import __version__
 from fastbp.benchmark.cases import Case
 from fastbp.benchmark.contenders import Contender
 from fastbp.benchmark.gate import TOLERANCE

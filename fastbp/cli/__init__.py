@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from fastbp import __version__
+from fastbp._version import __version__
 from fastbp.cli import bench, example, info, predict, train, warmup
 from fastbp.errors import DivergenceError, FastbpError
 

@@ -17,7 +17,7 @@ import fastbp
 from fastbp import data
 from fastbp.cli.files import check_out, load_model, size
 from fastbp.cli.scores import Score, scores
-from fastbp.data.tables import Table, polars, read_table
+from fastbp.data.table_file import Table, polars, read_table
 from fastbp.interchange.atomic import write_atomically
 from fastbp.interchange.standard_json import dumps
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastbp.data.columns import encode, encode_target, fit_columns, fit_target
-from fastbp.data.tables import Table, read_table
+from fastbp.data.table_file import Table, read_table
 from fastbp.errors import DataError, OptionError, check_choice, check_number, check_seed
 from fastbp.preprocessing import MISSING, ClassTarget, NumberTarget, Preprocessing
 from fastbp.specification import DTYPES

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastbp.data.tables import Table, listed, polars
+from fastbp.data.table_file import Table, listed, polars
 from fastbp.errors import DataError
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing, TextColumn
 

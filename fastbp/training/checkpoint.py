@@ -33,6 +33,7 @@ import numba
 import numpy as np
 
 from fastbp import processor
+from fastbp._version import __version__
 from fastbp.errors import (
     CheckpointError,
     CheckpointWarning,
@@ -244,8 +245,6 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
 
 def made_with_now() -> dict[str, str]:
     """Return what the bits of a run depend on, besides the run."""
-    from fastbp import __version__
-
     return {
         "CPU": processor.NAME,
         "features of the CPU": hashlib.sha256(processor.FEATURE_LIST.encode()).hexdigest()[:8],

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from fastbp import Network
-from fastbp.data import tables
+from fastbp.data import table_file
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_long_array_is_predicted_block_by_block(fastbp, iris, where, monkeypat
 
     at_once = predictions()
     assert at_once.count("\n") == 7 * 150 + 1
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 100 * 4 * 8)
+    monkeypatch.setattr(table_file, "BLOCK_BYTES", 100 * 4 * 8)
     assert predictions() == at_once
 
 
