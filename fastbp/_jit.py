@@ -32,10 +32,24 @@ from fastbp.errors import NotSupportedError
 
 _PACKAGE = Path(__file__).parent
 
+COMPILED = (
+    "_jit",
+    "numba_internals",
+    "processor",
+    "simd",
+    "activations",
+    "losses",
+    "optimizers",
+)
+"""The modules whose source decides what kernels compile to, besides those of `fastbp.kernels`.
+
+Kernels take codes from the last three, and the order of hyper-parameters.
+"""
+
 
 def _cache_folder() -> str:
     """Return, in NUMBA_CACHE_DIR or the user's cache folder, one for these sources and this processor."""
-    sources = [_PACKAGE / name for name in ("_jit.py", "numba_internals.py", "processor.py", "simd.py")]
+    sources = [_PACKAGE / f"{name}.py" for name in COMPILED]
     code = [source.read_bytes() for source in (*sources, *sorted((_PACKAGE / "kernels").glob("*.py")))]
     digest = hashlib.sha256(b"".join([*code, processor.identity().encode()])).hexdigest()[:16]
     try:

@@ -1,11 +1,13 @@
 """The cache of compiled kernels: where it is, that it is never stale, and that it never stands in the way."""
 
+import ast
 import shutil
 from pathlib import Path
 
 import pytest
 
 import fastbp
+from fastbp._jit import COMPILED
 from tests.processes import PACKAGE, TRAIN, run, start
 
 COMPILING = "fastbp: compiling for this machine, once; a few seconds ...\n"
@@ -60,6 +62,19 @@ def refuse(*arguments, **options):
 tempfile.TemporaryFile = refuse
 """
 """The superuser may write anywhere; so Numba's trial of a folder is made to fail."""
+
+
+def test_cache_depends_on_every_module_that_kernels_import():
+    """Else a code that changed elsewhere would meet machine code that has the former one."""
+    imported: set[str] = set()
+    for path in (PACKAGE / "simd.py", *(PACKAGE / "kernels").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "fastbp":
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fastbp."):
+                imported.add(node.module.removeprefix("fastbp."))
+    beside_kernels = {name for name in imported if not name.startswith("kernels.")}
+    assert {"optimizers", "simd"} < beside_kernels <= set(COMPILED)
 
 
 def test_read_only_cache_is_used(warm, bits):
