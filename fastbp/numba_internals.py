@@ -136,17 +136,18 @@ class _Cache(_FunctionCache):
 def keep_in(folder: str, dispatcher: Any) -> None:
     """Keep what a dispatcher compiles in a folder, as Numba's own `enable_caching` does elsewhere."""
     if CACHE.is_met(dispatcher):
-        with _cache_dir(folder):
+        with _settings(CACHE_DIR=folder, CACHE_LOCATOR_CLASSES=""):  # of which old Numbas lack the second
             dispatcher._cache = _Cache(dispatcher.py_func)
 
 
 @contextmanager
-def _cache_dir(folder: str) -> Iterator[None]:
-    previous, config.CACHE_DIR = config.CACHE_DIR, folder
+def _settings(**changed: str) -> Iterator[None]:
+    previous = {name: getattr(config, name, "") for name in changed}
+    vars(config).update(changed)
     try:
         yield
     finally:
-        config.CACHE_DIR = previous
+        vars(config).update(previous)
 
 
 # --- a start without SciPy ---------------------------------------------------------------------------

@@ -55,6 +55,13 @@ def test_cache_is_in_the_users_cache_folder_by_default(warm, bits, tmp_path):
     assert run(TRAIN, *EXACT, XDG_CACHE_HOME=str(tmp_path)) == (bits, "")
 
 
+def test_cache_is_there_whatever_numba_is_told_of_other_code(warm, bits):
+    before = files(PACKAGE, "*.nb?")
+    told = {"NUMBA_CACHE_DIR": str(warm), "NUMBA_CACHE_LOCATOR_CLASSES": "InTreeCacheLocator"}
+    assert run(TRAIN, *EXACT, **told) == (bits, "")
+    assert files(PACKAGE, "*.nb?") == before
+
+
 READ_ONLY = """
 import tempfile
 def refuse(*arguments, **options):
