@@ -16,6 +16,7 @@ The protocol:
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -324,6 +325,12 @@ def announce() -> Callable[[str], None]:
     return say
 
 
+def listed(text: str) -> list[str]:
+    """Return the names in a list with commas; some peers have one in their name."""
+    known = "|".join(map(re.escape, PEERS))
+    return re.findall(rf"\s*((?:{known})(?=\s*,|\s*$)|[^,]+?)\s*(?:,|$)", text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.session", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
@@ -337,7 +344,7 @@ def main(arguments: list[str] | None = None) -> int:
     cores = core_numbers()
     if options.cores is not None and not 1 <= options.cores <= len(cores):
         parser.error(f"--cores is {options.cores}, and may be 1 to {len(cores)}")
-    peers = [name.strip() for name in options.peers.split(",")] if options.peers else list(PEERS)
+    peers = listed(options.peers) if options.peers else list(PEERS)
     unknown = {name for name in peers if name not in PEERS and ":" not in name}
     if unknown:
         parser.error(f"--peers names {', '.join(sorted(unknown))}, and may name {', '.join(PEERS)}")

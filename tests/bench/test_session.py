@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench import grid, page, report, session
+from bench.peers import PEERS
 from bench.processes import WorkerProcess, environment
 from bench.session import FEW, control_interval
 from fastbp.benchmark.machine import core_numbers
@@ -118,6 +119,11 @@ def test_what_a_peer_prints_is_not_taken_for_an_answer():
 def noisy(workload):
     print('{"unavailable": "said by a library"}', flush=True)
     return lambda steps: np.zeros(1)
+
+
+def test_peers_are_listed_with_commas_which_may_be_in_a_name():
+    names = [*PEERS, "my_module:prepare"]
+    assert session.listed(", ".join(names)) == session.listed(",".join(names)) == names
 
 
 @pytest.mark.parametrize(
