@@ -72,7 +72,7 @@ class BatchRun:
     def weigh(self, weights: np.ndarray | None) -> None:
         """Weigh the rows of the batch that was taken last, until the next call."""
         if weights is not None or self._is_weighted:
-            self._job.set("weights", weights)
+            self._job.replace("weights", weights)
             self._is_weighted = weights is not None
 
     def step(self) -> float:
@@ -111,12 +111,11 @@ class BatchRun:
     def _set_rates(self, step: int) -> None:
         schedule = self._run.schedule
         if isinstance(schedule, Constant):
-            self._job.set("rates", np.array([schedule.initial]))
+            self._job.set_rates(step, np.array([schedule.initial]))
             self._rates_end = np.iinfo(np.int64).max
         else:
-            self._job.set("rates", schedule.rates(step, RATES_AT_ONCE))
+            self._job.set_rates(step, schedule.rates(step, RATES_AT_ONCE))
             self._rates_end = step + RATES_AT_ONCE
-        self._job.set("first_step", step)
 
     # --- state -------------------------------------------------------------------------------------------
 

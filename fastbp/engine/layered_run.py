@@ -7,13 +7,16 @@ from typing import Self
 
 import numpy as np
 
-from fastbp.engine.job import Job, Packing, row_work, up
+from fastbp.engine.division import row_work
+from fastbp.engine.job import Job
 from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
+from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
+from fastbp.engine.packed_vectors import up
 from fastbp.engine.team import Pace, Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.online import online
-from fastbp.kernels.update_rules import CODES
+from fastbp.kernels.update_rules import CODES, N_HYPERPARAMETERS
 from fastbp.memory import LINE, aligned_zeros
 from fastbp.optimizers import SGD
 from fastbp.schedules import Constant
@@ -51,7 +54,7 @@ class LayeredRun:
 
     name = "layered"
     records_means = True
-    _turned = False
+    _one_sample = False
 
     def __init__(
         self,
@@ -69,7 +72,26 @@ class LayeredRun:
         self._specification, self._data, self._plan = specification, (X, Y), plan
         self._shuffles = plan.shuffle and plan.batch_size < n_samples  # a full batch has no order
 
-        self._packing = Packing(specification, turned=self._turned)
+        work = 3 * plan.batch_size * specification.n_multiplications
+        self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
+        job_options = JobOptions(
+            fields.TRAIN,
+            n_samples,
+            batch_size=plan.batch_size,
+            n_threads=self._team.n_threads,
+            X_in_place=is_read_in_place(X, dtype) and (self._one_sample or not self._shuffles),
+            shuffles=self._shuffles,
+            transposed=self._one_sample,
+            rule=CODES[plan.optimizer.rule],
+            trains_biases=specification.bias == "trainable",
+            sequential=plan.update == "sequential",
+            clips=plan.gradient_clip_norm > 0,
+            drops=plan.dropout > 0,
+            n_steps=plan.n_steps,
+            record_every=self._record_every,
+        )
+        self._layout = make_layout(specification, job_options)
+        self._packing = self._layout.packing
         self.parameters = aligned_zeros(self._packing.size, dtype)
         self._packing.pack(theta, self.parameters)
         initial = plan.optimizer.initial_state(self._packing.size, dtype)
@@ -82,8 +104,6 @@ class LayeredRun:
         self.counters = np.zeros(len(fields.COUNTERS), np.int64)
         self.counters[POSITION] = -1
 
-        work = 3 * plan.batch_size * specification.n_multiplications
-        self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
         # Threads that were asked for where they do not pay wait at a barrier every microsecond, and a chunk
         # takes six times as long whenever one of them has to wait for its core.
         self.haste = 8.0 if self._team.n_threads > threads_for(work, None) else 1.0
@@ -148,7 +168,7 @@ class LayeredRun:
         due = step // (steps * self._record_every)
         drawn = (row - 1) % n_samples if step else -1
         begun = min(row + batch, n_samples) - 1  # a step that was left in the middle has drawn its rows
-        positions = (drawn,) if self._turned else (drawn, begun) if self._shuffles else (-1,)
+        positions = (drawn,) if self._one_sample else (drawn, begun) if self._shuffles else (-1,)
         return bool(
             0 <= step <= self._plan.n_steps
             and (epoch, row) == (step // steps, step % steps * batch)
@@ -168,8 +188,7 @@ class LayeredRun:
             first = self.step
             stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
             rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
-            self._job.set("rates", rates)
-            self._job.set("first_step", first)
+            self._job.set_rates(first, rates)
             self._run(self._job, stop, is_stopped)
             if self.step < stop:
                 return
@@ -217,46 +236,36 @@ class LayeredRun:
 
     def _run_piece(self, job: Job, until: int) -> None:
         started = time.perf_counter()
-        job.set_piece(self._piece)
+        job.set_chunk(self._piece)
         self._team.run(job, until, self._pace.threads())
         if self.step < until:
             self._piece = next_piece(self._piece, time.perf_counter() - started)
 
     def _make_job(self) -> Job:
-        plan, specification = self._plan, self._specification
-        job = Job(specification, fields.TRAIN, self._team.n_threads)
-        job.set_data(*self._data, plan.sample_weight, shuffles=self._shuffles, singly=self._turned)
-        job.set_training(
-            self._packing,
-            self.parameters,
-            batch=plan.batch_size,
-            biases=specification.bias == "trainable",
-            clips=plan.gradient_clip_norm > 0,
-            sequential=plan.update == "sequential",
-            drops=plan.dropout > 0,
-        )
-        job.set("rule", CODES[plan.optimizer.rule])
-        hyper = plan.optimizer.hyperparameters()
-        job.arrays["hyper"][: hyper.size] = hyper
-        job.set("state", self.optimizer_state)
-        numbers = job.arrays["numbers"]
-        numbers[L2], numbers[CLIP_NORM] = plan.l2, plan.gradient_clip_norm
-        numbers[KEEP_PROBABILITY] = 1 - plan.dropout
-        job.set("order", self.order)
-        job.set("generator", self.generator)
-        job.set("counters", self.counters)
-        job.set("totals", self.totals)
-        job.set("record_every", self._record_every)
-        job.set("n_steps", plan.n_steps)
-        job.set("losses", self.losses)
-        return job
+        X, Y = self._data
+        numbers = np.zeros(len(fields.NUMBERS))
+        numbers[L2], numbers[CLIP_NORM] = self._plan.l2, self._plan.gradient_clip_norm
+        numbers[KEEP_PROBABILITY] = 1 - self._plan.dropout
+        hyper = np.zeros(N_HYPERPARAMETERS)
+        given = self._plan.optimizer.hyperparameters()
+        hyper[: given.size] = given
+        arrays = {name: getattr(self, name) for name in UNPACKED} | {
+            "X": X,
+            "labels" if Y.ndim == 1 else "Y": Y,
+            "weights": self._plan.sample_weight,
+            "theta": self.parameters,
+            "state": self.optimizer_state,
+            "hyper": hyper,
+            "numbers": numbers,
+        }
+        return Job(self._layout, arrays)
 
 
 class OnlineRun(LayeredRun):
     """The state of a run on the online kernel, between chunks."""
 
     name = "online"
-    _turned = True
+    _one_sample = True
 
     def _run(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         online(job.address, until, job.empty)
@@ -285,6 +294,11 @@ def _parts(specification: Specification, n_samples: int) -> Iterator[slice]:
         yield slice(first, min(n_samples, first + rows))
 
 
+def _forward_layout(specification: Specification, mode: int, X: np.ndarray, team: Team) -> Layout:
+    in_place = is_read_in_place(X, specification.dtype)
+    return make_layout(specification, JobOptions(mode, len(X), team.n_threads, in_place))
+
+
 def loss(
     specification: Specification,
     theta: np.ndarray,
@@ -304,12 +318,14 @@ def loss(
     for part in _parts(specification, len(X)):
         if part.start:
             check()
-        job = Job(specification, fields.LOSS_ONLY, team.n_threads)
-        job.use_theta(theta)
-        job.set_data(X[part], Y[part], None if weights is None else weights[part], shuffles=False)
-        job.set("row_losses", losses[part])
-        job.lay_out(job.cached_rows(), backward=True)
-        team.run(job)
+        arrays = {
+            "theta": theta,
+            "X": X[part],
+            "labels" if Y.ndim == 1 else "Y": Y[part],
+            "weights": None if weights is None else weights[part],
+            "row_losses": losses[part],
+        }
+        team.run(Job(_forward_layout(specification, fields.LOSS_ONLY, X[part], team), arrays))
     return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
 
 
@@ -323,17 +339,24 @@ def gradient(
     threads: int | None = None,
 ) -> np.ndarray:
     """Return the gradient of the loss over checked samples, laid out as `Network.theta`."""
-    packing = Packing(specification)
+    team = Team(threads_for(3 * len(X) * specification.n_multiplications, threads))
+    options = JobOptions(
+        fields.GRADIENT_ONLY,
+        len(X),
+        team.n_threads,
+        X_in_place=is_read_in_place(X, specification.dtype),
+        batch_size=len(X),
+        trains_biases=specification.has_bias,
+    )
+    layout = make_layout(specification, options)
+    packing = layout.packing
     packed = aligned_zeros(packing.size, specification.dtype)
     packing.pack(theta, packed)
-    team = Team(threads_for(3 * len(X) * specification.n_multiplications, threads))
-    job = Job(specification, fields.GRADIENT_ONLY, team.n_threads)
-    job.set_data(X, Y, weights, shuffles=False)
-    job.set_training(packing, packed, batch=len(X), biases=packing.has_bias)
+    job = Job(layout, {"theta": packed, "X": X, "labels" if Y.ndim == 1 else "Y": Y, "weights": weights})
     counters, rows = job.arrays["counters"], 1.0
     while counters[STEP] < 1:  # piece by piece, so that Ctrl-C is answered
         started = time.perf_counter()
-        job.set_piece(rows)
+        job.set_chunk(rows)
         team.run(job, 1)
         rows = next_piece(rows, time.perf_counter() - started)
     return packing.unpack(job.arrays["gradient"][: packing.size])
@@ -350,11 +373,7 @@ class Predictor:
     """Predicts repeatedly with buffers that are prepared once; keeps no reference to the network."""
 
     def __init__(self, specification: Specification, theta: np.ndarray):
-        self._job = Job(specification, fields.PREDICT, 1)
-        self._job.use_theta(theta)
-        self._job.set("X_in_place", 1)
-        self._job.set_of(0, "row", specification.n_inputs)
-        self._job.lay_out(self._job.cached_rows(), backward=False)
+        self._job = Job(make_layout(specification, JobOptions(fields.PREDICT)), {"theta": theta})
 
     def __call__(self, X: np.ndarray, out: np.ndarray) -> bool:
         """Write the outputs for C-contiguous inputs of the network's type; return whether all are finite."""
@@ -368,9 +387,6 @@ def predict(
     team = Team(threads_for(min(PART_WORK, len(X) * specification.n_multiplications), threads))
     out = np.empty((len(X), specification.n_outputs), specification.dtype)
     for part in _parts(specification, len(X)):
-        job = Job(specification, fields.PREDICT, team.n_threads)
-        job.use_theta(theta)
-        job.set_data(X[part], out[part], None, shuffles=False)
-        job.lay_out(job.cached_rows(), backward=False)
-        team.run(job)
+        arrays = {"theta": theta, "X": X[part], "Y": out[part]}
+        team.run(Job(_forward_layout(specification, fields.PREDICT, X[part], team), arrays))
     return out

@@ -6,10 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-from fastbp.engine.job import Job, Packing
+from fastbp.engine.job import Job
 from fastbp.engine.layered_run import loss as loss_in_parts
 from fastbp.engine.layered_run import next_piece
 from fastbp.engine.layered_run import predict as predict_in_parts
+from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
 from fastbp.engine.team import Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.jacobian import jacobian
@@ -169,7 +170,7 @@ class Objective:
         counters, rows = job.arrays["counters"], 1.0
         while counters[0] < 1:
             started = time.perf_counter()
-            job.set_piece(rows)
+            job.set_chunk(rows)
             self._team.run(job, 1)
             rows = next_piece(rows, time.perf_counter() - started)
         unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)
@@ -177,23 +178,31 @@ class Objective:
     @cached_property
     def _gradient_job(self) -> Job:
         specification, n_samples = self.specification, len(self._X)
-        packing = Packing(specification)
-        self._packed = aligned_zeros(packing.size, specification.dtype)
         work = 3 * n_samples * specification.n_multiplications
         self._team = Team(1 if self._is_quick else threads_for(work, self._threads))
-        job = Job(specification, fields.GRADIENT_ONLY, self._team.n_threads)
-        job.set_data(self._X, self._Y, self._weights, shuffles=False)
-        job.set_training(packing, self._packed, batch=n_samples, biases=specification.has_bias)
-        self._sum = job.arrays["gradient"][: packing.size]
+        options = JobOptions(
+            fields.GRADIENT_ONLY,
+            n_samples,
+            self._team.n_threads,
+            X_in_place=is_read_in_place(self._X, specification.dtype),
+            batch_size=n_samples,
+            trains_biases=specification.has_bias,
+        )
+        layout = make_layout(specification, options)
+        packed = aligned_zeros(layout.packing.size, specification.dtype)
+        job = Job(layout, self._data | {"theta": packed})
+        self._sum = job.arrays["gradient"][: packed.size]
         self._batch_losses = job.arrays["row_losses"]
         return job
 
     @cached_property
     def _value_job(self) -> Job:
-        job = Job(self.specification, fields.LOSS_ONLY, 1)
-        job.use_theta(self._theta)
-        job.set_data(self._X, self._Y, self._weights, shuffles=False)
-        self._row_losses = aligned_zeros(len(self._X), np.float64)
-        job.set("row_losses", self._row_losses)
-        job.lay_out(job.cached_rows(), backward=True)
+        in_place = is_read_in_place(self._X, self.specification.dtype)
+        options = JobOptions(fields.LOSS_ONLY, len(self._X), X_in_place=in_place)
+        job = Job(make_layout(self.specification, options), self._data | {"theta": self._theta})
+        self._row_losses = job.arrays["row_losses"]
         return job
+
+    @property
+    def _data(self) -> dict[str, np.ndarray | None]:
+        return {"X": self._X, "labels" if self._Y.ndim == 1 else "Y": self._Y, "weights": self._weights}

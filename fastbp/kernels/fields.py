@@ -37,7 +37,7 @@ class Field(NamedTuple):
         ``int64`` or ``float64``, the number itself; or the address of numbers (``int64*``, ``float64*``,
         ``uint64*``, `OWN`), or of a record (its name). A type with several ``*`` is one of them: see `typed`.
     shape : tuple of str
-        The dimensions of the array at the address, each the name of another field or of `job.DIMENSIONS`. An
+        The dimensions of the array at the address, each an attribute of `engine.layout.Layout`. An
         array may be longer.
     written_by : tuple of str or int
         Who writes the number, or the elements of the array; a mode: the kernel, in a job for that.
@@ -65,7 +65,7 @@ JOB = {
     "loss": _integer("code of the loss"),
     "n_threads": _integer("threads of the team that runs the next call", RUN),
     # --- data
-    "n_samples": _integer("samples", DATA, PREDICT),
+    "n_samples": _integer("samples", LAYOUT, PREDICT),
     "X_kind": _integer("X_OWN, X_FLOAT32, X_FLOAT64 or X_UINT8", DATA),
     "X_row": _integer("distance between rows of X", DATA),
     "X_column": _integer("distance between columns of X", DATA),
@@ -96,7 +96,7 @@ JOB = {
     "n_items": _integer("items"),
     "items": Field("item", ("n_items",), (), "the items"),
     # --- options
-    "rule": _integer("code of the update rule", OPTIONS),
+    "rule": _integer("code of the update rule"),
     "hyper": Field("float64*", ("n_hyperparameters",), (OPTIONS,), "the optimizer's hyper-parameters"),
     "constants": Field("float64*", ("n_step_constants",), (KERNEL,), "what an update needs of the step"),
     "numbers": Field("numbers", (), (OPTIONS, KERNEL), "see NUMBERS"),
@@ -108,10 +108,10 @@ JOB = {
     "n_rates": _integer("how many they are", RUN),
     "first_step": _integer("the step of the first rate", RUN),
     # --- counting and recording
-    "n_steps": _integer("steps of the whole run", OPTIONS),
+    "n_steps": _integer("steps of the whole run"),
     "counters": Field("counters", (), (KERNEL,), "see COUNTERS"),
     "totals": Field("totals", (), (KERNEL,), "see TOTALS"),
-    "record_every": _integer("epochs between two recorded losses", OPTIONS),
+    "record_every": _integer("epochs between two recorded losses"),
     "losses": Field("float64*", ("n_records",), (KERNEL,), "recorded losses"),
     "row_losses": Field("float64*", ("n_row_losses",), (KERNEL,), "losses of the rows of a batch"),
     # --- threads
@@ -191,7 +191,8 @@ RECORDS = {
 }
 
 
-_PLACES = {record: {name: i for i, name in enumerate(table)} for record, table in RECORDS.items()}
+PLACES = {record: {name: i for i, name in enumerate(table)} for record, table in RECORDS.items()}
+"""Where the fields of every record are in it."""
 
 
 def place(record: str, name: str) -> int:
@@ -202,7 +203,7 @@ def place(record: str, name: str) -> int:
     >>> place("counters", "row")
     1
     """
-    return _PLACES[record][name]
+    return PLACES[record][name]
 
 
 def place_in_job(name: str, boundary: int | None = None) -> int:
@@ -214,8 +215,8 @@ def place_in_job(name: str, boundary: int | None = None) -> int:
     True
     """
     if boundary is None:
-        return _PLACES["job"][name]
-    return len(JOB) + boundary * len(BOUNDARY) + _PLACES["boundary"][name]
+        return PLACES["job"][name]
+    return len(JOB) + boundary * len(BOUNDARY) + PLACES["boundary"][name]
 
 
 def element_type(record: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastbp.engine import layered_run
-from fastbp.engine.job import row_work
+from fastbp.engine.division import row_work
 from fastbp.engine.layered_run import with_room
 from fastbp.specification import Specification
 from fastbp.training.interrupts import Interrupts

@@ -1,6 +1,7 @@
 """No address goes to a kernel whose array was not compared with what the kernel reads there."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,14 @@ import pytest
 from numba import TypingError, njit
 
 import fastbp
-from fastbp.engine.job import DIMENSIONS, Job, Packing
+from fastbp.engine.job import Job
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun, OnlineRun, Predictor
+from fastbp.engine.layout import JobOptions, Span, make_layout
 from fastbp.kernels import fields
 from fastbp.memory import aligned_zeros
 from fastbp.optimizers import Adam
 from fastbp.simd import address, number_of, same_type
-from fastbp.specification import Specification
 
 SIZES = [3, 5, 2]
 
@@ -41,19 +42,13 @@ def jobs() -> dict[str, Job]:
             )  # fmt: skip
             run = kind(of.specification, of.theta, X, targets, plan)
             made[f"{kind.name} of {of.loss_name}{name}"] = run._make_job()
-        job = made["gradient" + name] = Job(network.specification, fields.GRADIENT_ONLY, 2)
-        packing = Packing(network.specification)
-        job.set_data(X, Y, weights, shuffles=False)
-        job.set_training(packing, aligned_zeros(packing.size, dtype), batch=6, biases=True)
-        job = made["loss" + name] = Job(network.specification, fields.LOSS_ONLY, 1)
-        job.use_theta(network.theta)
-        job.set_data(X, Y, None, shuffles=False)
-        job.set("row_losses", aligned_zeros(6, np.float64))
-        job.lay_out(32, backward=True)
-        job = made["predict" + name] = Job(network.specification, fields.PREDICT, 1)
-        job.use_theta(network.theta)
-        job.set_data(X, np.empty((6, 2), dtype), None, shuffles=False)
-        job.lay_out(32, backward=False)
+        specification = network.specification
+        layout = make_layout(specification, JobOptions(fields.GRADIENT_ONLY, 6, n_threads=2, batch_size=6))
+        packed = aligned_zeros(layout.packing.size, dtype)
+        made["gradient" + name] = Job(layout, {"theta": packed, "X": X, "Y": Y, "weights": weights})
+        for mode, kind in ((fields.LOSS_ONLY, "loss"), (fields.PREDICT, "predict")):
+            arrays = {"theta": network.theta, "X": X, "Y": Y.copy()}
+            made[kind + name] = Job(make_layout(specification, JobOptions(mode, 6, X_in_place=False)), arrays)
     return made
 
 
@@ -102,11 +97,13 @@ def spoilt(array: np.ndarray, least: int) -> dict[str, object]:
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_an_array_that_a_kernel_would_misread_is_refused(job):
     for name, array in arrays_of(job).items():
+        if array.size == 0:
+            continue  # a buffer that this mode does not need
         before = job.integers.tolist()
         assert array.size >= job.least(name)
         for wrong, other in spoilt(array, job.least(name)).items():
             with pytest.raises(TypeError, match=rf"^{name} ") as caught:
-                job.set(name, other)
+                job.replace(name, other)
             assert "must be" in str(caught.value), wrong
         assert job.integers.tolist() == before
         assert job.arrays[name] is array
@@ -117,10 +114,10 @@ def test_an_array_is_taken_that_is_a_part_of_another_one(job):
     for name, array in arrays_of(job).items():
         part = aligned_zeros(array.size + 10, array.dtype)[5 : 5 + array.size].reshape(array.shape)
         try:
-            job.set(name, part)
+            job.replace(name, part)
             assert job[name] == part.ctypes.data
         finally:
-            job.set(name, array)
+            job.replace(name, array)
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
@@ -128,12 +125,12 @@ def test_what_a_kernel_writes_into_may_not_be_read_only(job):
     for name, array in arrays_of(job).items():
         read_only = array.view()
         read_only.flags.writeable = False
-        if job.is_written(name):
+        if job.layout.needs[name].is_written:
             with pytest.raises(TypeError, match="read-only"):
-                job.set(name, read_only)
+                job.replace(name, read_only)
         else:
-            job.set(name, read_only)
-            job.set(name, array)
+            job.replace(name, read_only)
+            job.replace(name, array)
 
 
 def test_what_kernels_write_is_known():
@@ -142,7 +139,7 @@ def test_what_kernels_write_is_known():
     always -= {"has_transposes", "done_rows"}  # numbers
     assert {"order", "counters", "losses", "gradient", "work", "state"} < always
     written = {
-        name: {array for array in arrays_of(job) if job.is_written(array)} - always
+        name: {array for array in arrays_of(job) if job.layout.needs[array].is_written} - always
         for name, job in JOBS.items()
         if "float32" not in name
     }
@@ -169,51 +166,96 @@ def test_kernels_use_every_field():
 
 
 def test_every_dimension_of_an_array_is_known():
-    named = {dimension for field in fields.JOB.values() for dimension in field.shape}
-    assert named - fields.JOB.keys() <= DIMENSIONS.keys() <= named
+    assert all(JOBS["loss"].layout[n] >= 0 for field in fields.JOB.values() for n in field.shape)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "n_rates", "X_row", "n_steps"])
-@pytest.mark.parametrize("value", [1.0, np.float64(1), None, "1", np.zeros(3), [1]], ids=str)
-def test_a_number_is_an_integer(name, value):
-    job = Job(Specification(SIZES), fields.TRAIN, 1)
-    with pytest.raises(TypeError):
-        job.set(name, value)
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_an_array_that_a_kernel_needs_may_not_be_missing(job):
+    for name in ("theta", "order", "X", "Y", "labels"):
+        if name in job.arrays and job.arrays[name].size:
+            given = {other: array for other, array in job.arrays.items() if other != name}
+            with pytest.raises(TypeError, match="None"):
+                Job(job.layout, given)
 
 
-@pytest.mark.parametrize("name", ["W", "b", "WT"])
-def test_an_address_of_a_boundary_cannot_be_set_as_a_number(name):
-    job = Job(Specification(SIZES), fields.TRAIN, 1)
-    with pytest.raises(TypeError, match="is an address"):
-        job.set_of(0, name, 12345)
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_a_job_does_not_depend_on_the_order_in_which_arrays_are_given(job):
+    integers = job.integers.tolist()
+    assert Job(job.layout, job.arrays).integers.tolist() == integers
+    assert Job(job.layout, dict(reversed(job.arrays.items()))).integers.tolist() == integers
 
 
-@pytest.mark.parametrize(("at", "size"), [(0, 26), (20, 6), (-1, 3), (26, 0), (3, -4), (30, -10)])
-def test_a_boundary_points_to_elements_that_there_are(at, size):
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_boundaries_point_into_the_arrays_that_are_there(job):
+    name = "theta"
+    other = aligned_zeros(job.arrays[name].size, job.arrays[name].dtype)
+    before, present = job.integers.copy(), job.arrays[name]
+    try:
+        job.replace(name, other)
+        moved = np.flatnonzero(job.integers != before)
+        assert len(moved) >= 1 + 2 * 2  # theta itself, and W and b of two layers
+        assert set(job.integers[moved] - before[moved]) == {other.ctypes.data - present.ctypes.data}
+    finally:
+        job.replace(name, present)
+    assert (job.integers == before).all()
+
+
+def test_a_boundary_points_to_elements_that_there_are():
     network = fastbp.Network(SIZES, bias="none")
-    job = Job(network.specification, fields.LOSS_ONLY, 1)
-    job.use_theta(network.theta)
-    assert network.theta.size == 25
-    job.point(0, "W", "theta", 10, 15)
-    with pytest.raises(TypeError, match="W of boundary 0 cannot point to elements"):
-        job.point(0, "W", "theta", at, size)
-    with pytest.raises(TypeError, match="row of boundary 0 cannot point"):
-        job.point(0, "row", "theta", 0, 1)
+    layout = make_layout(network.specification, JobOptions(fields.LOSS_ONLY))
+    for at, size in ((0, 26), (20, 6), (-1, 3), (26, 0), (3, -4), (30, -10)):
+        wrong = replace(layout.boundaries[0], W=Span("theta", at, size))
+        with pytest.raises(TypeError, match="W of boundary 0 cannot point to elements"):
+            Job(replace(layout, boundaries=(wrong, *layout.boundaries[1:])), {"theta": network.theta})
 
 
-def test_rates_and_items_are_counted_where_they_are_handed_over():
-    job = Job(Specification(SIZES), fields.TRAIN, 1)
-    job.set("rates", np.zeros(7))
-    job.set("items", np.zeros(6, np.int64))
-    assert (job["n_rates"], job["n_items"]) == (7, 2)
+def test_rates_are_counted_where_they_are_handed_over():
+    job = jobs()["gradient"]
+    job.set_rates(5, np.zeros(7))
+    assert (job["first_step"], job["n_rates"], job["rates"]) == (5, 7, job.arrays["rates"].ctypes.data)
+    with pytest.raises(TypeError, match="rates is"):
+        job.set_rates(5, np.zeros(0))
+
+
+def test_items_are_those_of_the_layout():
+    job = JOBS["gradient"]
+    assert job["n_items"] == len(job.layout.item_rows) == job.arrays["items"].size // len(fields.ITEM)
+    assert job.arrays["items"].reshape(-1, len(fields.ITEM)).tolist() == list(map(list, job.layout.item_rows))
+
+
+@pytest.mark.parametrize("value", [1.0, np.float64(1), None, "1", np.zeros(3), [1]], ids=str)
+def test_a_number_is_an_integer(value):
+    with pytest.raises(TypeError):
+        JOBS["gradient"].set("done_rows", value)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "X_row", "n_partial_sums", "theta"])
+def test_what_the_layout_and_the_arrays_fix_cannot_be_set(name):
+    with pytest.raises(TypeError, match=f"{name} is not for a run to set"):
+        JOBS["gradient"].set(name, 1)
 
 
 def test_there_is_a_work_area_for_every_thread():
     job = jobs()["gradient"]
-    job.set("n_threads", 1)
-    job.set("n_threads", 2)
+    for n_threads in (1, 2):
+        job.set("n_threads", n_threads)
+        assert job["n_threads"] == n_threads
+    for n_threads in (0, 3):
+        with pytest.raises(ValueError, match="there are 2 work areas"):
+            job.set("n_threads", n_threads)
     with pytest.raises(TypeError, match="work is"):
-        job.set("n_threads", 3)
+        job.replace("work", job.arrays["work"][: job["work_size"]])
+
+
+@pytest.mark.parametrize("name", ["X", "Y", "weights"])
+def test_data_of_the_same_form_are_taken_in_place_of_others(name):
+    job = jobs()["gradient"]
+    other, before = job.arrays[name].copy(), job.integers.copy()
+    job.replace(name, other)
+    changed = np.flatnonzero(job.integers != before)
+    assert changed.tolist() == [fields.place_in_job(name)]
+    assert job.integers[changed] == [other.ctypes.data]
+    assert job.arrays[name] is other
 
 
 @pytest.mark.parametrize(
@@ -235,16 +277,26 @@ def test_there_is_a_work_area_for_every_thread():
 def test_X_may_have_strides_but_no_other_type_or_shape(X):
     job = jobs()["loss"]
     for strided in (np.ones((12, 3))[::2], np.ones((3, 6)).T, np.ones((6, 9), np.uint8)[:, ::-3]):
-        job.set("X", strided)
+        job.replace("X", strided)
     with pytest.raises(TypeError, match=r"^X is .*, which no kernel can read"):
-        job.set("X", X)
+        job.replace("X", X)
+
+
+def test_X_that_is_read_in_place_has_the_type_of_the_network_and_unit_stride():
+    job = jobs()["gradient"]
+    assert job["X_in_place"]
+    for wrong in (np.ones((3, 6)).T, np.ones((6, 3), np.float32), np.ones((6, 6))[:, ::2]):
+        with pytest.raises(TypeError, match="X is"):
+            job.replace("X", wrong)
+    job.replace("X", np.ones((12, 4))[::2, :3])
+    assert (job["X_row"], job.integers[fields.place_in_job("row", 0)]) == (8, 8)
 
 
 def test_theta_must_have_room_for_whole_vectors():
     network = fastbp.Network(SIZES)
-    job = Job(network.specification, fields.LOSS_ONLY, 1)
+    theta = np.zeros(network.theta.size)
     with pytest.raises(TypeError, match="theta has no room after it"):
-        job.use_theta(np.zeros(network.theta.size))
+        Job(make_layout(network.specification, JobOptions(fields.LOSS_ONLY)), {"theta": theta})
 
 
 # --- the arrays of single predictions ------------------------------------------------------------------

@@ -12,7 +12,7 @@ import fastbp
 from fastbp import activations, losses, reference
 from fastbp.benchmark.cases import CASES
 from fastbp.checks import check_data
-from fastbp.engine import job
+from fastbp.engine import division
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun, OnlineRun
 from fastbp.errors import OptionError
@@ -178,25 +178,24 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
     assert runs[0].recorded.tobytes() == runs[1].recorded.tobytes()
 
 
-LAYOUTS = {
-    "one tile": {"TILE_BYTES": 2**30, "GROUP_BYTES": 0, "LARGE_TILE": 2**20},
-    "tiles that a team shares": {"TILE_BYTES": 0, "GROUP_BYTES": 0, "LARGE_TILE": 40},
-    "groups of tiles": {"TILE_BYTES": 0, "GROUP_BYTES": 2**30},
-    "items of few rows": {"TILE_BYTES": 2**30, "GROUP_BYTES": 0, "ITEM_ROWS": 16, "ITEM_BYTES": 0},
+DIVISIONS = {
+    "one tile": {"tile_bytes": 2**30, "group_bytes": 0, "large_tile": 2**20},
+    "tiles that a team shares": {"tile_bytes": 0, "group_bytes": 0, "large_tile": 40},
+    "groups of tiles": {"tile_bytes": 0, "group_bytes": 2**30},
+    "items of few rows": {"tile_bytes": 2**30, "group_bytes": 0, "item_rows": 16, "item_bytes": 0},
 }
 """How rows may be divided."""
 
 
 @pytest.mark.parametrize("options", [{}, {"gradient_clip_norm": 0.05, "l2": 0.1}], ids=str)
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_rows_add_up_however_they_are_divided(layout, options, monkeypatch):
+@pytest.mark.parametrize("sizes", DIVISIONS.values(), ids=DIVISIONS)
+def test_rows_add_up_however_they_are_divided(sizes, options, monkeypatch):
     task = Task(n_samples=1000, sizes=(3, 40, 2))
     steps = {"steps": 5, "batch_size": 700, "optimizer": fastbp.SGD(0.1)} | options
     usual = trained(task, **steps)
     network, (X, Y) = task.network(), task.samples()
     loss, gradient = network.loss(X, Y), network.gradient(X, Y)
-    for name, value in layout.items():
-        monkeypatch.setattr(job, name, value)
+    monkeypatch.setattr(division, "LIMITS", division.Limits(**sizes))
     divided = [trained(task, **steps, threads=threads) for threads in (1, 2, 3)]
     assert divided[0].tobytes() == divided[1].tobytes() == divided[2].tobytes()
     assert_allclose(divided[0], usual, rtol=1e-12, atol=1e-13)

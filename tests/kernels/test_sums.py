@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import reference
-from fastbp.engine import job
+from fastbp.engine import division
 
 # --- long batches ----------------------------------------------------------------------------------------
 
@@ -64,13 +64,12 @@ def test_errors_grow_with_the_logarithm_of_the_rows(sizes, kind):
 
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 @pytest.mark.parametrize(
-    "layout",
-    [{}, {"TILE_BYTES": 0, "GROUP_BYTES": 0, "LARGE_TILE": 40}, {"TILE_BYTES": 0, "GROUP_BYTES": 2**30}],
+    "sizes",
+    [{}, {"tile_bytes": 0, "group_bytes": 0, "large_tile": 40}, {"tile_bytes": 0, "group_bytes": 2**30}],
     ids=["as chosen", "shared tiles", "groups"],
 )
-def test_full_batches_in_float32_train_as_in_float64(layout, update, monkeypatch):
-    for name, value in layout.items():
-        monkeypatch.setattr(job, name, value)
+def test_full_batches_in_float32_train_as_in_float64(sizes, update, monkeypatch):
+    monkeypatch.setattr(division, "LIMITS", division.Limits(**sizes))
     X, Y = samples(AGREEING, 20_000, (3, 5, 2))
     thetas = []
     for dtype, threads in (("float64", 1), ("float32", 1), ("float32", 2), ("float32", 3)):
@@ -85,15 +84,14 @@ def test_full_batches_in_float32_train_as_in_float64(layout, update, monkeypatch
 
 @pytest.mark.parametrize("n_tiles", [*range(1, 20), 31, 32, 33])
 def test_any_number_of_tiles_adds_up(n_tiles, monkeypatch):
-    monkeypatch.setattr(job, "TILE_BYTES", 0)
-    monkeypatch.setattr(job, "LARGE_TILE", 32)
     n = 32 * n_tiles - 5
     generator = np.random.default_rng(n)
     X, Y = generator.normal(size=(n, 3)), generator.normal(size=(n, 2))
     network = fastbp.Network([3, 4, 2], output_activation="identity", seed=0)
     expected = sum(network.gradient(X[i : i + 1], Y[i : i + 1]) for i in range(n)) / n
     for group_bytes in (0, 2**30):
-        monkeypatch.setattr(job, "GROUP_BYTES", group_bytes)
+        limits = division.Limits(tile_bytes=0, large_tile=32, group_bytes=group_bytes)
+        monkeypatch.setattr(division, "LIMITS", limits)
         assert_allclose(network.gradient(X, Y), expected, rtol=1e-12, atol=1e-15)
 
 

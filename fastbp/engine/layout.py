@@ -1,0 +1,450 @@
+"""Where everything of a job is, and how a step is divided: decided before there is any array.
+
+`make_layout` is a pure function of the network's specification, the batch and the options. What it returns is
+frozen; its attributes have the names of the fields in `fastbp.kernels.fields`. Any number of jobs can be made
+of it, each with arrays of its own (`fastbp.engine.job`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp import activations, losses
+from fastbp.engine import division
+from fastbp.engine.division import cached_rows, divide_parameters, divide_rows
+from fastbp.engine.packed_vectors import Packing, up
+from fastbp.kernels import fields
+from fastbp.kernels.barrier import N_SHARED
+from fastbp.kernels.layered import ROWS_TOGETHER
+from fastbp.kernels.output import BLOCK_VECTORS
+from fastbp.kernels.product import padded
+from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
+from fastbp.memory import LINE, aligned_zeros
+from fastbp.simd import lanes
+from fastbp.specification import Specification
+
+NEED_Z = tuple(row.code for row in activations.TABLE if row.derivative_of == "z")
+FROM_Z = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY, losses.POISSON)
+"""Losses that are computed from the output layer's pre-activations."""
+
+
+BUFFERS = ("work", "shared", "counters", "totals", "row_losses")
+TRAINING_BUFFERS = (
+    *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses"
+)  # fmt: skip
+"""Arrays that a job makes itself if they are not given to it."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Elements of one of a job's arrays, to which an address of a boundary points."""
+
+    holder: str
+    at: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What `fields.BOUNDARY` describes."""
+
+    size: int
+    activation: int
+    row: int
+    a_at: int
+    z_at: int
+    delta_at: int
+    dropped_at: int
+    mask_at: int
+    W: Span | None = None
+    W_row: int = 0
+    W_at: int = 0
+    b: Span | None = None
+    b_at: int = 0
+    WT: Span | None = None
+    WT_row: int = 0
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a job is to do.
+
+    Attributes
+    ----------
+    mode : {TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT}
+        What the job is for; `batch_size` and what follows `transposed` is for the first two.
+    n_samples : int
+        Samples of the data; 0 if the kernel takes them as arguments.
+    n_threads : int
+        Threads that may run the job together: each has a work area. Rows are divided alike for any number.
+    X_in_place : bool
+        Whether rows are read where they are: see `is_read_in_place`. Each tile must be consecutive rows of X.
+    batch_size : int
+        Rows of a step.
+    transposed : bool
+        Whether W of all layers but the first are kept as W^T: for the online kernel.
+    shuffles, rule, trains_biases, sequential, clips, drops, n_steps, record_every
+        As `fields.JOB` describes them.
+    """
+
+    mode: int
+    n_samples: int = 0
+    n_threads: int = 1
+    X_in_place: bool = True
+    batch_size: int = 0
+    transposed: bool = False
+    shuffles: bool = False
+    rule: int = 0
+    trains_biases: bool = True
+    sequential: bool = False
+    clips: bool = False
+    drops: bool = False
+    n_steps: int = 1
+    record_every: int = 1
+
+    @property
+    def trains(self) -> bool:
+        """Whether the job computes gradients."""
+        return self.mode in (fields.TRAIN, fields.GRADIENT_ONLY)
+
+
+class Need(NamedTuple):
+    """What an array must be: of this dtype, with n numbers at least, or n for each sample."""
+
+    dtype: np.dtype
+    n: int
+    is_per_sample: bool
+    is_written: bool
+
+
+class Buffers(NamedTuple):
+    """Arrays as slices of one block of bytes, each from a cache line on, with another line after it.
+
+    The address of the block plus `offsets` goes to `places` among the job's integers.
+    """
+
+    size: int
+    slices: tuple[tuple[str, slice, np.dtype], ...]
+    places: np.ndarray
+    offsets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a job is, but for its arrays.
+
+    Attributes
+    ----------
+    specification : Specification
+    options : JobOptions
+    packing : Packing
+        Where the parameters are in `theta`.
+    boundaries : tuple of Boundary
+    item_rows : tuple of (int, int, int)
+        The items, as `fields.ITEM` describes them.
+
+    The other attributes are described in `fields.JOB`.
+    """
+
+    specification: Specification
+    options: JobOptions
+    packing: Packing
+    boundaries: tuple[Boundary, ...]
+    item_rows: tuple[tuple[int, int, int], ...]
+    tile_rows: int
+    n_groups: int
+    n_partial_sums: int
+    work_size: int
+    scratch_at: int
+    row_sums_at: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The network's dtype."""
+        return self.specification.dtype
+
+    # --- dimensions in the shapes of `fields.JOB`
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of the network."""
+        return len(self.boundaries) - 1
+
+    @property
+    def loss(self) -> int:
+        """Code of the loss."""
+        return losses.CODES[self.specification.loss_name]
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns of X."""
+        return self.specification.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of Y."""
+        return self.specification.n_outputs
+
+    @property
+    def n_ordered(self) -> int:
+        """Samples that are put in a random order."""
+        return self.options.n_samples if self.options.shuffles else 0
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers of theta."""
+        return self.packing.size
+
+    @property
+    def n_packed(self) -> int:
+        """Numbers of a packed vector."""
+        return self.packing.size if self.packing.is_padded else 0
+
+    @property
+    def n_gradients(self) -> int:
+        """Vectors that partial sums of the gradient take."""
+        return max(1, self.n_groups) * self.n_partial_sums
+
+    @property
+    def widest(self) -> int:
+        """Numbers of the longest row."""
+        return max(padded(n, self.dtype.itemsize) for n in self.specification.layer_sizes)
+
+    @property
+    def n_row_losses(self) -> int:
+        """Rows whose losses are kept until they are added up."""
+        return self.options.n_samples if self.options.mode == fields.LOSS_ONLY else self.options.batch_size
+
+    @property
+    def n_records(self) -> int:
+        """Losses that a run may record: one for every so many epochs, and the last one."""
+        if self.options.batch_size == 0:
+            return 0
+        steps = -(-self.options.n_samples // self.options.batch_size)
+        return max(1, -(-self.options.n_steps // max(1, steps * self.options.record_every)))
+
+    @property
+    def n_transposes(self) -> int:
+        """Numbers of all W^T that are not in theta."""
+        spans = [boundary.WT for boundary in self.boundaries]
+        return sum(span.size for span in spans if span and span.holder == "transposes")
+
+    @property
+    def n_items(self) -> int:
+        """Items that the parameters are divided into."""
+        return len(self.item_rows)
+
+    @property
+    def n_states(self) -> int:
+        """State vectors of the optimizer."""
+        return RULES[self.options.rule].n_states
+
+    n_generators = 2
+    n_rates = 1  # or more: they are counted where they are handed over
+    n_hyperparameters = N_HYPERPARAMETERS
+    n_step_constants = N_CONSTANTS
+    n_shared = N_SHARED
+
+    # --- what a job takes from here
+
+    def __getitem__(self, name: str) -> int:
+        """Return an integer of the layout, or of its options, by the name in `fields.JOB`."""
+        return int(getattr(self if hasattr(self, name) else self.options, name))
+
+    @cached_property
+    def needs(self) -> dict[str, "Need"]:
+        """What the arrays must be whose addresses are in `fields.JOB`."""
+        needs = {}
+        for name, field in fields.JOB.items():
+            if not field.is_address:
+                continue
+            n = len(fields.RECORDS.get(field.type, "1"))
+            for dimension in field.shape:
+                n *= 1 if dimension == "n_samples" else self[dimension]
+            kind = (
+                fields.element_type(field.type) if field.type in fields.RECORDS else field.type.split("*")[0]
+            )
+            dtype = self.dtype if kind == "own" else np.dtype(kind)
+            is_written = fields.KERNEL in field.written_by or self.options.mode in field.written_by
+            needs[name] = Need(dtype, n, "n_samples" in field.shape, is_written)
+        return needs
+
+    @cached_property
+    def buffers(self) -> "Buffers":
+        """The arrays that a job makes itself."""
+        slices, places, offsets, at = [], [], [], 0
+        for name in TRAINING_BUFFERS if self.options.trains else BUFFERS:
+            need = self.needs[name]
+            size = need.n * need.dtype.itemsize
+            slices.append((name, slice(at, at + size), need.dtype))
+            pointers = [(fields.place_in_job(name), 0), *self.pointers.get(name, [])]
+            places += [place for place, _ in pointers]
+            offsets += [at + element * need.dtype.itemsize for _, element in pointers]
+            at += up(size, LINE) + LINE
+        return Buffers(at, tuple(slices), np.array(places), np.array(offsets))
+
+    @cached_property
+    def pointers(self) -> dict[str, list[tuple[int, int]]]:
+        """Places among the integers that point into an array, and to which of its elements."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for number, boundary in enumerate(self.boundaries):
+            for name in ("W", "b", "WT"):
+                span = getattr(boundary, name)
+                if span is None:
+                    continue
+                size = self.needs[span.holder].n
+                if not 0 <= span.at <= span.at + span.size <= size:
+                    raise TypeError(
+                        f"{name} of boundary {number} cannot point to elements {span.at} to "
+                        f"{span.at + span.size} of {span.holder}, which has {size}"
+                    )
+                found.setdefault(span.holder, []).append((fields.place_in_job(name, number), span.at))
+        return found
+
+    @cached_property
+    def start(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """What a job begins with: its integers, most addresses 0, and arrays that nobody writes into.
+
+        Jobs share these arrays. They are one value with the integers, which hold their addresses: two threads
+        that come here at once must not get the arrays of one with the integers of the other.
+        """
+        common = {"zeros": aligned_zeros(self.widest, self.dtype)}
+        if self.options.trains:
+            common["items"] = np.array(self.item_rows, np.int64).reshape(-1)
+        first = {"n_threads": self.options.n_threads, "chunk_rows": self.options.batch_size, "n_rates": 1}
+        block = [
+            self[name] if fields.LAYOUT in field.written_by and not field.is_address else first.get(name, 0)
+            for name, field in fields.JOB.items()
+        ]
+        for boundary in self.boundaries:
+            block += [
+                0 if field.is_address else getattr(boundary, name) for name, field in fields.BOUNDARY.items()
+            ]
+        for name, array in common.items():
+            array.flags.writeable = False
+            block[fields.place_in_job(name)] = array.ctypes.data
+            for place, element in self.pointers.get(name, ()):
+                block[place] = array.ctypes.data + element * array.itemsize
+        return np.array(block, np.int64), common
+
+
+def is_read_in_place(X: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether a kernel can read rows of X where they are: of the network's dtype, with unit stride."""
+    return bool(X.dtype == dtype and (X.strides[1] == X.itemsize or X.shape[1] == 1))
+
+
+def make_layout(
+    specification: Specification, options: JobOptions, limits: division.Limits | None = None
+) -> Layout:
+    """Return the layout of a job: the same one for the same arguments, if it was wanted lately.
+
+    Parameters
+    ----------
+    specification : Specification
+    options : JobOptions
+    limits : Limits, optional
+        `division.LIMITS` by default.
+    """
+    return _make_layout(specification, options, limits or division.LIMITS)
+
+
+@lru_cache(maxsize=64)
+def _make_layout(specification: Specification, options: JobOptions, limits: division.Limits) -> Layout:
+    itemsize = specification.dtype.itemsize
+    if options.trains:
+        packing = Packing.padded(specification, transposed=options.transposed)
+        items = divide_parameters(packing, itemsize, options.trains_biases, limits)
+        fuses = options.mode == fields.TRAIN and not (options.sequential or options.clips)
+        tile, groups, sums = divide_rows(
+            specification, packing, options.batch_size, options.sequential, fuses, limits
+        )
+        largest = max(rows * packing.layers[layer].row for layer, _, rows in items)
+    else:
+        packing, items, largest = Packing.as_theta(specification), (), 0
+        tile, groups, sums = cached_rows(specification, limits), 0, 0
+    boundaries, area = _boundaries(specification, packing, tile, options)
+    n = lanes(itemsize)
+    row_sums_at = area.room(up(tile, ROWS_TOGETHER) + ROWS_TOGETHER)
+    scratch_at = area.room(max(largest, n * (2 * n + BLOCK_VECTORS)))
+    return Layout(
+        specification=specification,
+        options=options,
+        packing=packing,
+        boundaries=boundaries,
+        item_rows=items,
+        tile_rows=tile,
+        n_groups=groups,
+        n_partial_sums=sums,
+        work_size=area.size,
+        scratch_at=scratch_at,
+        row_sums_at=row_sums_at,
+    )
+
+
+class _Area:
+    """A work area that grows by whole vectors."""
+
+    def __init__(self, itemsize: int):
+        self._lanes, self.size = lanes(itemsize), 0
+
+    def room(self, n: int) -> int:
+        """Return where there is room for n numbers."""
+        start, self.size = self.size, self.size + up(n, self._lanes)
+        return start
+
+
+def _boundaries(
+    specification: Specification, packing: Packing, tile: int, options: JobOptions
+) -> tuple[tuple[Boundary, ...], _Area]:
+    """Return the boundaries, and a work area with what they hold of a tile."""
+    gathers, backward = not options.X_in_place, options.mode != fields.PREDICT
+    itemsize = specification.dtype.itemsize
+    area, rows, loss = _Area(itemsize), up(tile, ROWS_TOGETHER), losses.CODES[specification.loss_name]
+    names = (None, *specification.hidden_activations, specification.output_activation)
+    layers: list[dict[str, Any]] = [*_layers(packing, itemsize, options.trains), {}]
+    boundaries = []
+    for number, (size, name) in enumerate(zip(specification.layer_sizes, names, strict=True)):
+        row = padded(size, itemsize)
+        if name is None:
+            a_at = area.room(rows * row) if gathers else 0
+            boundaries.append(Boundary(size, 0, row if gathers else size, a_at, 0, 0, 0, 0, **layers[0]))
+            continue
+        code, is_last = activations.CODES[name], number == len(packing.layers)
+        a_at = area.room(rows * row)
+        keeps_z = backward and (code in NEED_Z or (is_last and loss in FROM_Z))
+        z_at = area.room(rows * row) if keeps_z else a_at
+        delta_at = area.room(rows * row) if backward else 0
+        dropped_at, mask_at = (
+            (area.room(rows * row), area.room(rows * row)) if options.drops and not is_last else (0, 0)
+        )
+        boundaries.append(
+            Boundary(size, code, row, a_at, z_at, delta_at, dropped_at, mask_at, **layers[number])
+        )
+    return tuple(boundaries), area
+
+
+def _layers(packing: Packing, itemsize: int, transposes: bool) -> list[dict[str, Any]]:
+    """Return what boundaries hold of the layers that begin there."""
+    found: list[dict[str, Any]] = []
+    at = 0
+    for number, layer in enumerate(packing.layers):
+        W = Span("theta", layer.W_at, layer.W_size)
+        b = Span("theta", layer.b_at, layer.b_size) if packing.has_bias else Span("zeros", 0, layer.n_out)
+        of_layer: dict[str, Any] = {
+            "W": W,
+            "W_row": layer.row,
+            "W_at": layer.W_at,
+            "b": b,
+            "b_at": layer.b_at,
+        }
+        if layer.is_transposed:
+            of_layer |= {"WT": W, "WT_row": layer.row}
+        elif transposes and number > 0:
+            row = padded(layer.n_in, itemsize)
+            size = up(layer.n_out, lanes(itemsize)) * row
+            of_layer |= {"WT": Span("transposes", at, size), "WT_row": row}
+            at += size
+        found.append(of_layer)
+    return found

@@ -1,0 +1,101 @@
+"""Packed vectors: parameters, and what goes with each of them, laid out as kernels read them."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.kernels.product import padded
+from fastbp.simd import lanes
+from fastbp.specification import Specification
+
+
+def up(n: int, multiple: int) -> int:
+    """Return n rounded up to a multiple.
+
+    Examples
+    --------
+    >>> up(9, 4), up(8, 4)
+    (12, 8)
+    """
+    return -(-n // multiple) * multiple
+
+
+class PackedLayer(NamedTuple):
+    """Where a layer's W, or W^T, and its b are in a packed vector; `row` is the distance between two rows."""
+
+    n_in: int
+    n_out: int
+    is_transposed: bool
+    row: int
+    W_at: int
+    W_size: int
+    b_at: int
+    b_size: int
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the parameters of every layer are in a vector.
+
+    Attributes
+    ----------
+    layers : tuple of PackedLayer
+    size : int
+        The length of such a vector.
+    has_bias : bool
+    is_padded : bool
+        Whether rows are whole vectors, with zeros up to a whole number of vectors of them. Else the vector is
+        laid out as `Network.theta`.
+    """
+
+    layers: tuple[PackedLayer, ...]
+    size: int
+    has_bias: bool
+    is_padded: bool
+
+    @classmethod
+    def padded(cls, specification: Specification, *, transposed: bool = False) -> "Packing":
+        """Return the packing for training: with `transposed`, all but the first layer are W^T."""
+        itemsize = specification.dtype.itemsize
+        layers, at = [], 0
+        for number, (n_in, n_out, _, _) in enumerate(specification.layers):
+            is_transposed = transposed and number > 0
+            n_rows, n_columns = (n_out, n_in) if is_transposed else (n_in, n_out)
+            row = padded(n_columns, itemsize)
+            W_size, b_size = up(n_rows, lanes(itemsize)) * row, padded(n_out, itemsize)
+            layers.append(PackedLayer(n_in, n_out, is_transposed, row, at, W_size, at + W_size, b_size))
+            at += W_size + b_size
+        return cls(tuple(layers), at, specification.has_bias, is_padded=True)
+
+    @classmethod
+    def as_theta(cls, specification: Specification) -> "Packing":
+        """Return the packing that `Network.theta` has."""
+        layers = tuple(
+            PackedLayer(n_in, n_out, False, n_out, w_at, n_in * n_out, b_at, n_out * specification.has_bias)
+            for n_in, n_out, w_at, b_at in specification.layers
+        )
+        return cls(layers, specification.n_parameters, specification.has_bias, is_padded=False)
+
+    def views(self, packed: np.ndarray) -> list[np.ndarray]:
+        """Return the parameters in a packed vector, array by array in the order of `Network.theta`."""
+        arrays = []
+        for n_in, n_out, is_transposed, row, W_at, _, b_at, _ in self.layers:
+            if is_transposed:
+                arrays.append(packed[W_at : W_at + n_out * row].reshape(n_out, row)[:, :n_in].T)
+            else:
+                arrays.append(packed[W_at : W_at + n_in * row].reshape(n_in, row)[:, :n_out])
+            if self.has_bias:
+                arrays.append(packed[b_at : b_at + n_out])
+        return arrays
+
+    def pack(self, theta: np.ndarray, packed: np.ndarray) -> None:
+        """Copy a vector laid out as `Network.theta` into a packed one."""
+        start = 0
+        for view in self.views(packed):
+            view[...] = theta[start : start + view.size].reshape(view.shape)
+            start += view.size
+
+    def unpack(self, packed: np.ndarray) -> np.ndarray:
+        """Return a packed vector as one laid out as `Network.theta`."""
+        return np.concatenate([view.ravel() for view in self.views(packed)])
