@@ -15,49 +15,62 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import fastbp
-from fastbp.engine import fused222_run, layered_run
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.training import lookout, loop
+from fastbp.training import make_run
 from fastbp.training.assembly import make_loop
 from fastbp.training.monitoring import MonitoringOptions
 
 ROUNDS = 11
 
 CASES = {
-    "2-2-2, batch 1, SGD": (fused222_run.Fused222Run, [2, 2, 2], 4, 1, fastbp.SGD(0.5), 80_000_000),
-    "2-2-2, batch 1, SGD, exact": (fused222_run.Fused222Run, [2, 2, 2], 4, 1, fastbp.SGD(0.5), 20_000_000),
-    "2-4-1, batch 1, SGD": (layered_run.OnlineRun, [2, 4, 1], 4, 1, fastbp.SGD(0.5), 20_000_000),
-    "64-128-10, batch 1, SGD": (layered_run.OnlineRun, [64, 128, 10], 1000, 1, fastbp.SGD(0.01), 2_000_000),
-    "20-64-64-2, batch 32, Adam": (layered_run.LayeredRun, [20, 64, 64, 2], 1000, 32, fastbp.Adam(), 128_000),
-    "784-512-512-10, batch 128, Adam": (
-        layered_run.LayeredRun,
-        [784, 512, 512, 10],
-        1000,
-        128,
-        fastbp.Adam(),
-        800,
-    ),
+    "2-2-2, batch 1, SGD": ("fused222", [2, 2, 2], 4, 1, fastbp.SGD(0.5), 80_000_000),
+    "2-2-2, batch 1, SGD, exact": ("fused222", [2, 2, 2], 4, 1, fastbp.SGD(0.5), 20_000_000),
+    "2-4-1, batch 1, SGD": ("online", [2, 4, 1], 4, 1, fastbp.SGD(0.5), 20_000_000),
+    "64-128-10, batch 1, SGD": ("online", [64, 128, 10], 1000, 1, fastbp.SGD(0.01), 2_000_000),
+    "20-64-64-2, batch 32, Adam": ("layered", [20, 64, 64, 2], 1000, 32, fastbp.Adam(), 128_000),
+    "784-512-512-10, batch 128, Adam": ("layered", [784, 512, 512, 10], 1000, 128, fastbp.Adam(), 800),
 }
-"""Run, layers, samples, batch, optimizer, steps: whole epochs, or the loop would add the loss at the end."""
+"""Kernel, layers, samples, batch, optimizer, steps: whole epochs, which leave no loss to be evaluated."""
 
 
 class Timed:
-    """A run that adds up the time of its kernel calls."""
+    """A run that adds up the time of its kernel calls, and of what looks out for divergence."""
 
     def __init__(self, run):
-        self._run, self.seconds = run, 0.0
+        self._run, self.kernel_seconds, self.lookout_seconds = run, 0.0, 0.0
+        self.began = self.ended = None
 
     def __getattr__(self, name):
         return getattr(self._run, name)
 
-    def advance(self, until, *is_stopped):
+    def advance(self, until, *arguments):
+        is_training = until > self._run.step
+        if is_training and self.began is None:
+            self.began = time.thread_time()
         started = time.perf_counter()
-        self._run.advance(until, *is_stopped)
-        self.seconds += time.perf_counter() - started
+        self._run.advance(until, *arguments)
+        if is_training:
+            self.kernel_seconds += time.perf_counter() - started
+            self.ended = time.thread_time()
+
+    def _looked(self, function, *arguments):
+        started = time.perf_counter()
+        found = function(*arguments)
+        self.lookout_seconds += time.perf_counter() - started
+        return found
+
+    def is_finite(self):
+        return self._looked(self._run.is_finite)
+
+    def loss(self, *arguments):
+        return self._looked(self._run.loss, *arguments)
+
+    def snapshot(self, *arguments):
+        return self._looked(self._run.snapshot, *arguments)
 
 
 def prepare(case):
-    kind, sizes, n_samples, batch_size, optimizer, steps = CASES[case]
+    kernel, sizes, n_samples, batch_size, optimizer, steps = CASES[case]
     generator = np.random.default_rng(0)
     network = fastbp.Network(sizes, seed=0)
     X = generator.uniform(-1, 1, (n_samples, sizes[0]))
@@ -66,46 +79,20 @@ def prepare(case):
     options = KernelOptions(
         n_samples, steps=steps, batch_size=batch_size, optimizer=optimizer, seed=0, math=math
     )
-    monitoring = MonitoringOptions(progress=False)
     pristine = copy.deepcopy(network)  # the loop writes into the network
     return (
-        lambda: kind(pristine, X, Y, options),
-        lambda run: make_loop(run, network, (X, Y), options, monitoring),
+        lambda: make_run(kernel, pristine, X, Y, options),
+        lambda run: make_loop(run, network, (X, Y), options, MonitoringOptions(progress=False)),
         steps,
     )
 
 
 @pytest.mark.benchmark(group="the loop's share")
 @pytest.mark.parametrize("case", CASES)
-def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
+def test_share_of_the_loop(benchmark, case, record_property):
     """The loop with all that it does, with the look-out for divergence, and the kernel alone."""
     new_run, new_loop, steps = prepare(case)
     ratios, outside, lookouts, besides = [], [], [], []
-    spent, looping = [0.0], [0.0]
-    advance_to_end = loop.Loop._advance_to_end
-
-    def timed_loop(self, *arguments):
-        started = time.thread_time()
-        reason = advance_to_end(self, *arguments)
-        looping[0] = time.thread_time() - started
-        return reason
-
-    monkeypatch.setattr(loop.Loop, "_advance_to_end", timed_loop)
-
-    def timed(function):
-        def call(*arguments):
-            started = time.perf_counter()
-            found = function(*arguments)
-            spent[0] += time.perf_counter() - started
-            return found
-
-        return call
-
-    monkeypatch.setattr(lookout.Lookout, "look", timed(lookout.Lookout.look))
-    monkeypatch.setattr(loop.Loop, "_loss_at_end", timed(loop.Loop._loss_at_end))
-    kind = CASES[case][0]
-    monkeypatch.setattr(kind, "is_finite", timed(kind.is_finite))
-
     initial = new_run()
     last = [initial.snapshot()]
 
@@ -114,16 +101,16 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
         last[0] = initial.snapshot(last[0])
         run = Timed(last[0])
         run.advance(0)
-        run.seconds = spent[0] = 0.0
         started = time.thread_time()
-        if watched:
-            result = new_loop(run).train()
-            besides.append(time.thread_time() - started - looping[0])
-            outside.append(1 - run.seconds / result.seconds)
-            lookouts.append(spent[0] / result.seconds)
-            return looping[0], run.theta.tobytes()
-        run.advance(steps)
-        return time.thread_time() - started, run.theta.tobytes()
+        if not watched:
+            run.advance(steps)
+            return time.thread_time() - started, run.theta.tobytes()
+        result = new_loop(run).train()
+        looping = run.ended - run.began
+        besides.append((time.thread_time() - started) / looping - 1)
+        outside.append(1 - run.kernel_seconds / result.seconds)
+        lookouts.append(run.lookout_seconds / result.seconds)
+        return looping, run.theta.tobytes()
 
     def both():
         found = {watched: one(watched) for watched in ((False, True) if len(ratios) % 2 else (True, False))}
@@ -136,7 +123,7 @@ def test_share_of_the_loop(benchmark, case, record_property, monkeypatch):
         "the loop against one kernel call": statistics.median(ratios) - 1,
         "outside the kernel": statistics.median(outside),
         "looking out for divergence": statistics.median(lookouts),
-        "a call's copies of the network, before and after": statistics.median(besides) / looping[0],
+        "a call's work before and after, copies of the network included": statistics.median(besides),
     }
     benchmark.extra_info |= shares
     record_property("shares", shares)
