@@ -23,7 +23,10 @@ LAYERS = (
     ("simd, _jit", "vectors in registers; compiler options and the cache", ORANGE),
     ("processor", "vector width, fused multiply-add, caches", ORANGE),
 )
-LEAVES = "leaves, which\nall may import:\n\nspecification\nchecks, errors\nactivations\nlosses\noptimizers\nschedules\ninitializers"
+LEAVES = (
+    "leaves, which\nall may import:\n\nspecification\nchecks, errors\nactivations\nlosses\noptimizers\n"
+    "schedules\ninitializers"
+)
 
 WAY = (
     ("X, Y", "the user's arrays, any layout", PALE),
