@@ -159,6 +159,7 @@ def supports(specification: Specification, plan: KernelOptions) -> bool:
     """Whether this kernel can do what is planned."""
     return (
         plan.one_sample_sgd
+        and plan.order is None
         and specification.layer_sizes == (2, 2, 2)
         and specification.hidden_activations == ("sigmoid",)
         and specification.output_activation == "sigmoid"

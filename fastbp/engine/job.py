@@ -63,7 +63,7 @@ class Job:
                 self.replace(name, array)
         for name in (
             "theta",
-            *("order",) * layout.options.shuffles,
+            *("order",) * bool(layout.options.ordering),
             *("X", "Y") * bool(layout.options.n_samples),
         ):
             if name not in self.arrays and not (name == "Y" and "labels" in self.arrays):

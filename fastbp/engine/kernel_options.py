@@ -1,8 +1,10 @@
 """What a run is to do, checked and settled before it starts."""
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.checks import check_threads, check_weights
 from fastbp.errors import (
@@ -38,6 +40,11 @@ class KernelOptions:
 
     Attributes
     ----------
+    order : function, optional
+        Takes the number of an epoch, from 0, and returns the samples of that epoch in their order: as many
+        integers as there are samples, from 0 on. They may repeat, as in a bootstrap. It is asked once an
+        epoch, and in a run that is resumed again, so it must depend on the number alone. `shuffle` does not
+        count then. This is not an option of `train`; it is for estimators and populations.
     n_steps : int
         The steps of the whole run, from `epochs` or `steps`.
     batch_size : int
@@ -65,6 +72,7 @@ class KernelOptions:
     gradient_clip_norm: float = option(None, decides_result=True)
     threads: int | None = option(None, decides_result=False)
     math: str = option("fast", decides_result=True)
+    order: Callable[[int], ArrayLike] | None = None
     n_steps: int = field(init=False)
     schedule: Schedule = field(init=False)
     generator_state: int = field(init=False)

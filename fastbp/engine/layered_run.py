@@ -13,6 +13,7 @@ from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
 from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
 from fastbp.engine.packed_vectors import up
 from fastbp.engine.team import Pace, Team, threads_for
+from fastbp.errors import OptionError, shown
 from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.online import online
@@ -70,7 +71,7 @@ class LayeredRun:
         epochs = -(-plan.n_steps // self.steps_per_epoch)
         self._record_every = -(-epochs // MAX_RECORDS)
         self._specification, self._data, self._plan = specification, (X, Y), plan
-        self._shuffles = plan.shuffle and plan.batch_size < n_samples  # a full batch has no order
+        self._ordering = _ordering(plan, n_samples)
 
         work = 3 * plan.batch_size * specification.n_multiplications
         self._team = Team(1 if plan.update == "sequential" else threads_for(work, plan.threads))
@@ -79,8 +80,8 @@ class LayeredRun:
             n_samples,
             batch_size=plan.batch_size,
             n_threads=self._team.n_threads,
-            X_in_place=is_read_in_place(X, dtype) and (self._one_sample or not self._shuffles),
-            shuffles=self._shuffles,
+            X_in_place=is_read_in_place(X, dtype) and (self._one_sample or not self._ordering),
+            ordering=self._ordering,
             transposed=self._one_sample,
             rule=CODES[plan.optimizer.rule],
             trains_biases=specification.bias == "trainable",
@@ -97,7 +98,7 @@ class LayeredRun:
         initial = plan.optimizer.initial_state(self._packing.size, dtype)
         self.optimizer_state = aligned_zeros(initial.size, dtype).reshape(initial.shape)
         self.optimizer_state[:] = initial
-        self.order = np.arange(n_samples if self._shuffles else 0)
+        self.order = np.arange(n_samples if self._ordering else 0)
         self.generator = np.array([plan.generator_state] * 2, np.uint64)
         self.losses = np.zeros(1 + epochs // self._record_every)
         self.totals = np.zeros(len(fields.TOTALS))
@@ -168,30 +169,53 @@ class LayeredRun:
         due = step // (steps * self._record_every)
         drawn = (row - 1) % n_samples if step else -1
         begun = min(row + batch, n_samples) - 1  # a step that was left in the middle has drawn its rows
-        positions = (drawn,) if self._one_sample else (drawn, begun) if self._shuffles else (-1,)
+        drawn_ahead = (drawn, begun) if self._ordering == fields.DRAWN else (-1,)
+        positions = (drawn,) if self._one_sample else drawn_ahead
         return bool(
             0 <= step <= self._plan.n_steps
             and (epoch, row) == (step // steps, step % steps * batch)
             and position in positions
             and due <= recorded <= due + (step == self._plan.n_steps)
-            and (np.sort(self.order) == np.arange(self.order.size)).all()
+            and self._is_order(self.order)
         )
 
     def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
         if self._job is None:
             self._job = self._make_job()
-        schedule = self.schedule
+        schedule, until = self.schedule, min(until, self._plan.n_steps)
         rate = schedule.initial if isinstance(schedule, Constant) else None
         stop = -1
         while stop < until:
             first = self.step
             stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
+            if self._ordering == fields.GIVEN:
+                stop = min(stop, self._order_epoch())
             rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
             self._job.set_rates(first, rates)
             self._run(self._job, stop, is_stopped)
             if self.step < stop:
                 return
+
+    def _order_epoch(self) -> int:
+        """Write the order of an epoch that is about to begin; return the step at which this epoch ends."""
+        epoch, step = divmod(self.step, self.steps_per_epoch)
+        if step == 0:
+            assert self._plan.order is not None
+            order = np.asarray(self._plan.order(epoch))
+            if order.shape != self.order.shape or order.dtype.kind not in "iu" or not self._is_order(order):
+                raise OptionError(
+                    f"order({epoch}) is {shown(order)}, and must be {self.order.size} integers from 0 to "
+                    f"{self.order.size - 1}"
+                )
+            self.order[:] = order
+        return (epoch + 1) * self.steps_per_epoch
+
+    def _is_order(self, order: np.ndarray) -> bool:
+        """Whether samples may be visited in this order: a drawn one has all, a given one may repeat some."""
+        if self._ordering == fields.GIVEN:
+            return bool(order.min() >= 0 and order.max() < order.size)
+        return bool((np.sort(order) == np.arange(order.size)).all())
 
     @property
     def job(self) -> Job:
@@ -259,6 +283,13 @@ class LayeredRun:
             "numbers": numbers,
         }
         return Job(self._layout, arrays)
+
+
+def _ordering(plan: KernelOptions, n_samples: int) -> int:
+    """Return how the samples are ordered: for a full batch, a random order would change nothing."""
+    if plan.order is not None:
+        return fields.GIVEN
+    return fields.DRAWN if plan.shuffle and plan.batch_size < n_samples else fields.IN_ORDER
 
 
 class OnlineRun(LayeredRun):

@@ -85,7 +85,7 @@ class JobOptions:
         Rows of a step.
     transposed : bool
         Whether W of all layers but the first are kept as W^T: for the online kernel.
-    shuffles, rule, trains_biases, sequential, clips, drops, n_steps, record_every
+    ordering, rule, trains_biases, sequential, clips, drops, n_steps, record_every
         As `fields.JOB` describes them.
     """
 
@@ -95,7 +95,7 @@ class JobOptions:
     X_in_place: bool = True
     batch_size: int = 0
     transposed: bool = False
-    shuffles: bool = False
+    ordering: int = fields.IN_ORDER
     rule: int = 0
     trains_biases: bool = True
     sequential: bool = False
@@ -190,7 +190,7 @@ class Layout:
     @property
     def n_ordered(self) -> int:
         """Samples that are put in a random order."""
-        return self.options.n_samples if self.options.shuffles else 0
+        return self.options.n_samples if self.options.ordering else 0
 
     @property
     def n_parameters(self) -> int:

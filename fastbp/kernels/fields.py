@@ -27,6 +27,9 @@ TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT = MODES = range(4)
 X_OWN, X_FLOAT32, X_FLOAT64, X_UINT8 = range(4)
 """What the elements of X may be: of the network's own dtype, or another one that the gathering converts."""
 
+IN_ORDER, DRAWN, GIVEN = range(3)
+"""How samples are ordered: as they are, randomly by the kernel, or as Python writes to `order` each epoch."""
+
 
 class Field(NamedTuple):
     """What a field of a record holds.
@@ -75,7 +78,7 @@ JOB = {
     "labels": Field("int64*", ("n_samples",), (DATA,), "class labels, instead of targets"),
     "weights": Field("float64*", ("n_samples",), (DATA,), "weights of the samples; 0 if they are all 1"),
     # --- the order of the samples
-    "shuffles": _integer("whether samples are visited in a random order"),
+    "ordering": _integer("IN_ORDER, DRAWN or GIVEN"),
     "order": Field("int64*", ("n_ordered",), (KERNEL,), "the samples in the order of this epoch"),
     "generator": Field("uint64*", ("n_generators",), (KERNEL,), "states: of the shuffle, and of the dropout"),
     # --- parameters

@@ -19,6 +19,7 @@ from fastbp.kernels.elementwise import (
     tanh,
     tanh_slope,
 )
+from fastbp.kernels.fields import DRAWN, IN_ORDER
 from fastbp.kernels.output import gives_delta, gradient_of
 from fastbp.kernels.records import get, has, of, outputs_of, own, typed, work_area, write
 from fastbp.kernels.rows import gather
@@ -121,7 +122,8 @@ def narrow(job, until):
     """
     counters, totals = get(job, "counters"), get(job, "totals")
     order, generator = get(job, "order"), get(job, "generator")
-    n_samples, shuffles = get(job, "n_samples"), get(job, "shuffles") != 0
+    n_samples, ordering = get(job, "n_samples"), get(job, "ordering")
+    draws, is_ordered = ordering == DRAWN, ordering != IN_ORDER
     rates, last_rate, first_step = get(job, "rates"), get(job, "n_rates") - 1, get(job, "first_step")
     X_at, X_row, T_at = typed(job, "X", "own*"), get(job, "X_row"), get(job, "Y")
     direct, area = get(job, "X_in_place") != 0, work_area(job, 0)
@@ -154,8 +156,8 @@ def narrow(job, until):
         stop = min(until, step + n_samples - get(counters, "row"))
         total = get(totals, "loss_sum")  # added to step by step, so that chunks change no bit
         for now in range(step, stop):
-            position = next_position(position, order, n_samples, generator, shuffles)
-            sample = element(order, position) if shuffles else position
+            position = next_position(position, order, n_samples, generator, draws)
+            sample = element(order, position) if is_ordered else position
             if direct:
                 x = shifted(X_at, sample * X_row)
             else:

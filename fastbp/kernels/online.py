@@ -15,6 +15,7 @@ from fastbp.kernels.elementwise import (
     activate,
     apply_slope,
 )
+from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.narrow import is_narrow, narrow
 from fastbp.kernels.output import losses_and_deltas, sample_at, softmax, weight_of
@@ -169,9 +170,9 @@ def any_network(job, until):
     """Train a network of any layers."""
     counters, totals = get(job, "counters"), get(job, "totals")
     order, generator = get(job, "order"), get(job, "generator")
-    n_samples, shuffles, direct = (
+    n_samples, draws, direct = (
         get(job, "n_samples"),
-        get(job, "shuffles") != 0,
+        get(job, "ordering") == DRAWN,
         get(job, "X_in_place") != 0,
     )
     rates, last_rate, first_step = get(job, "rates"), get(job, "n_rates") - 1, get(job, "first_step")
@@ -180,7 +181,7 @@ def any_network(job, until):
     gathered = outputs_of(job, area, "a_at", 0, 0)
     position = get(counters, "position")
     for step in range(get(counters, "step"), until):
-        position = next_position(position, order, n_samples, generator, shuffles)
+        position = next_position(position, order, n_samples, generator, draws)
         write(counters, "position", position)
         sample = sample_at(job, position)
         if direct:

@@ -15,6 +15,7 @@ from fastbp.kernels.elementwise import (
     log1p_exp_minus_abs,
     minus,
 )
+from fastbp.kernels.fields import IN_ORDER
 from fastbp.kernels.records import get, has, of, outputs_of, own
 from fastbp.losses import (
     BINARY_CROSS_ENTROPY,
@@ -176,7 +177,7 @@ def poisson_row(y, t, z, columns, scale, delta):
 @helper
 def sample_at(job, i):
     """Return the sample at position i of the epoch."""
-    return element(get(job, "order"), i) if get(job, "shuffles") != 0 else i
+    return element(get(job, "order"), i) if get(job, "ordering") != IN_ORDER else i
 
 
 @helper

@@ -4,6 +4,7 @@ import numpy as np
 
 from fastbp._jit import helper, routine
 from fastbp.kernels.barrier import NEXT, atomic_add
+from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.output import sample_at, weight_of
 from fastbp.kernels.records import (
     get,
@@ -38,7 +39,7 @@ def prepare_step(job):
     rows = min(get(job, "batch_size"), n_samples - first)
     position = get(counters, "position")
     # A run that was stopped in the middle of this step, and resumed, has drawn them already.
-    if get(job, "shuffles") != 0 and position != first + rows - 1:
+    if get(job, "ordering") == DRAWN and position != first + rows - 1:
         order, generator = get(job, "order"), get(job, "generator")
         for _ in range(rows):
             position = next_position(position, order, n_samples, generator, True)

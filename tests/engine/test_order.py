@@ -1,0 +1,85 @@
+"""An order of samples that is given for each epoch: the kernel visits them so, however the run is cut."""
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import SGD, Adam
+from fastbp.checks import check_data
+from fastbp.engine import fused222_run
+from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.layered_run import LayeredRun, OnlineRun
+from fastbp.errors import OptionError
+
+N, EPOCHS = 24, 4
+GENERATOR = np.random.default_rng(6)
+X, Y = GENERATOR.uniform(-1, 1, (N, 3)), GENERATOR.uniform(0.1, 0.9, (N, 2))
+
+
+def permutation(epoch):
+    return np.random.default_rng(epoch).permutation(N)
+
+
+def bootstrap(epoch):
+    return np.random.default_rng(epoch).integers(0, N, N, np.int32)
+
+
+CASES = {
+    "layered": (LayeredRun, (3, 9, 2), {"batch_size": 8, "optimizer": Adam(0.01)}),
+    "full batch": (LayeredRun, (3, 9, 2), {"batch_size": N, "optimizer": Adam(0.01)}),
+    "online": (OnlineRun, (3, 40, 2), {"batch_size": 1, "optimizer": SGD(0.1)}),
+    "narrow": (OnlineRun, (3, 4, 2), {"batch_size": 1, "optimizer": SGD(0.1)}),
+}
+
+
+def run_of(case, order, inputs=X, targets=Y, epochs=EPOCHS, **more):
+    kind, sizes, options = CASES[case]
+    network = fastbp.Network(sizes, hidden_activation="tanh", seed=1)
+    checked = check_data(network.specification, inputs, targets)
+    options = KernelOptions(len(inputs), epochs=epochs, shuffle=False, order=order, **options, **more)
+    return kind(network.specification, network.theta, *checked, options)
+
+
+@pytest.mark.parametrize("order", [permutation, bootstrap])
+@pytest.mark.parametrize("case", CASES)
+def test_a_given_order_is_that_of_samples_laid_out_so(case, order):
+    visited = np.concatenate([order(epoch) for epoch in range(EPOCHS)])
+    laid_out = run_of(case, None, X[visited], Y[visited], epochs=1)
+    assert laid_out.steps_per_epoch == EPOCHS * run_of(case, order).steps_per_epoch
+    laid_out.advance(laid_out.steps_per_epoch)
+    given = run_of(case, order)
+    given.advance(laid_out.step)
+    assert given.theta.tobytes() == laid_out.theta.tobytes()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_chunks_and_resuming_change_no_bit(case):
+    whole = run_of(case, permutation)
+    whole.advance(whole.steps_per_epoch * EPOCHS)
+    cut = run_of(case, permutation)
+    for step in range(1, whole.step + 1):
+        cut.advance(step)
+        resumed = run_of(case, permutation)
+        resumed.restore(cut.state())
+        assert resumed.is_possible()
+        cut = resumed
+    assert cut.theta.tobytes() == whole.theta.tobytes()
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.arange(N - 1), np.arange(N) + 1, np.arange(N) - 1, np.arange(N) / 1.0, "abc"], ids=str
+)
+def test_what_is_no_order_is_refused_before_it_is_used(wrong):
+    run = run_of("layered", lambda epoch: wrong)
+    before = run.theta
+    with pytest.raises(OptionError, match=r"(?s)order\(0\) is .*must be 24 integers from 0 to 23"):
+        run.advance(1)
+    assert run.step == 0
+    assert run.theta.tobytes() == before.tobytes()
+
+
+def test_the_fused_kernel_takes_none():
+    network = fastbp.Network([2, 2, 2])
+    options = {"epochs": 1, "batch_size": 1, "optimizer": SGD(0.1)}
+    assert fused222_run.supports(network.specification, KernelOptions(4, **options))
+    assert not fused222_run.supports(network.specification, KernelOptions(4, order=permutation, **options))
