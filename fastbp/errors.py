@@ -71,10 +71,10 @@ class DivergenceError(FastbpError, ArithmeticError):
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`, and otherwise say what it may be."""
     choices = tuple(choices)
+    if isinstance(value, str) and value in choices:
+        return value
     listed = ", ".join(repr(choice) for choice in choices)
     if isinstance(value, str):
-        if value in choices:
-            return value
         near = difflib.get_close_matches(value, choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"{argument} is {value!r}, and may be {listed}{hint}")
@@ -83,6 +83,8 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
 
 def check_integer(argument: str, value: object, least: int, most: int = LARGEST_COUNT) -> int:
     """Return `value` as an int if it is an integer from `least` to `most`, and otherwise say so."""
+    if type(value) is int and least <= value <= most:
+        return value
     try:
         # Older versions of NumPy take their bool for an index, with a warning.
         integer = least - 1 if is_flag(value) else int(operator.index(value))  # type: ignore[arg-type]
@@ -97,6 +99,8 @@ def check_integer(argument: str, value: object, least: int, most: int = LARGEST_
 
 def check_sequence(argument: str, value: object, such_as: str) -> tuple[Any, ...]:
     """Return the items of a sequence that is no string, and otherwise say what it must be."""
+    if type(value) is tuple:
+        return value
     try:
         items = iter(() if isinstance(value, str) else value)  # type: ignore[call-overload]
     except TypeError:  # an array of no dimensions, too, though it calls itself iterable
@@ -158,7 +162,7 @@ def check_number(
     ...
     fastbp.errors.OptionError: momentum is 1, and must be a finite number of at least 0 and below 1
     """
-    number = as_float(value)
+    number = value if type(value) is float else as_float(value)
     if (
         number is not None
         and math.isfinite(number)

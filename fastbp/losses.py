@@ -152,6 +152,11 @@ def check_output(loss: str, output_activation: str, n_outputs: int) -> None:
         )
 
 
+LOWEST_TARGETS = {"binary_cross_entropy": 0.0, "categorical_cross_entropy": 0.0, "poisson": 0.0}
+HIGHEST_TARGETS = {"binary_cross_entropy": 1.0}
+"""What targets may be at least and at most, with losses that do not take any finite number."""
+
+
 def check_targets(loss: str, Y: np.ndarray, n_outputs: int) -> np.ndarray:
     """Return the targets in the form that kernels take, or say which of them the loss does not allow.
 
@@ -189,8 +194,7 @@ def check_targets(loss: str, Y: np.ndarray, n_outputs: int) -> np.ndarray:
         return _check_labels(Y, n_outputs)
     if Y.ndim != 2 or Y.shape[1] != n_outputs:
         raise ShapeError(f"Y has shape {Y.shape}, and with loss={loss!r} must be (n_samples, {n_outputs})")
-    lowest = -np.inf if loss not in ("binary_cross_entropy", "categorical_cross_entropy", "poisson") else 0.0
-    highest = 1.0 if loss == "binary_cross_entropy" else np.inf
+    lowest, highest = LOWEST_TARGETS.get(loss, -np.inf), HIGHEST_TARGETS.get(loss, np.inf)
     if not (Y.min() >= lowest and Y.max() <= highest):
         row, column = np.argwhere(~((lowest <= Y) & (highest >= Y)))[0]
         _refuse(loss, f"Y[{row}, {column}] is {Y[row, column]}")

@@ -65,7 +65,7 @@ class Optimizer:
     def schedule(self) -> Schedule | Adaptive:
         """The learning rate as a schedule; a number is `Constant`."""
         rate = self.learning_rate
-        return rate if isinstance(rate, Schedule | Adaptive) else Constant(rate)
+        return Constant(rate) if isinstance(rate, float) else rate
 
     def _check_learning_rate(self) -> None:
         if not isinstance(self.learning_rate, Schedule | Adaptive):

@@ -81,8 +81,14 @@ class Constant(Schedule):
         check_integer("first", step, 0)
         return self.initial
 
+    def at(self, steps: np.ndarray) -> np.ndarray:
+        """Return the learning rates of any steps."""
+        return self._formula(np.asarray(steps))
+
     def _formula(self, step: np.ndarray) -> np.ndarray:
-        return np.full(step.shape, self.initial)
+        rates = np.empty(step.shape)
+        rates.fill(self.initial)
+        return rates
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """A training run on the fused 2-2-2 kernel: its arrays, and the calls that advance them."""
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Self
 
 import numpy as np
 
+from fastbp.checks import all_finite
 from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
@@ -22,6 +24,9 @@ Nanoseconds a step, random samples, learning rate 0.5: guessing takes 15 in orde
 1000, and shuffled 45 for both; finding the rows takes 33 for all. 1024 slots are 256 kB, a quarter of
 an L2 cache.
 """
+
+WEIGHTS = np.array([0, 1, 2, 3, 6, 7, 8, 9])
+"""Which of the parameters are in the theta of a network without biases."""
 
 BESIDE_PARAMETERS = ("counters", "losses", "order", "generator", "carry")
 """The arrays that training changes. The slots only save time: what is in them changes no bit."""
@@ -48,13 +53,14 @@ class Fused222Run:
         self.schedule = plan.schedule
         self.has_bias = specification.has_bias
         self.parameters = np.zeros(12, dtype)
-        self._in_theta = np.array([0, 1, 2, 3, 6, 7, 8, 9]) if not self.has_bias else np.arange(12)
+        self._in_theta = slice(None) if self.has_bias else WEIGHTS
         self.parameters[self._in_theta] = theta
         self.counters = np.array([0, -1, 0, plan.n_steps])
         self._n_steps, self._record_every = plan.n_steps, _record_every(plan.n_steps, n_samples)
         self.losses = np.zeros(1 + -(-plan.n_steps // self._record_every))
         self.order = np.arange(n_samples)
-        self.generator = np.array([plan.generator_state], np.uint64)
+        shuffles = plan.shuffle and n_samples > 1
+        self.generator = np.array([plan.generator_state if shuffles else 0], np.uint64)
         self.carry = np.zeros(kernels.CARRY, dtype)
 
         self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
@@ -63,20 +69,21 @@ class Fused222Run:
         self._options = (
             specification.bias == "trainable",
             plan.update == "sequential",
-            plan.shuffle and n_samples > 1,
+            shuffles,
             self._record_every,
         )
         self._kernel = kernels.fused222_fast if plan.math == "fast" else kernels.fused222_exact
         self._fast_only: tuple[np.ndarray, ...] = ()
         if plan.math == "fast":
             guess = n_samples <= (GUESSED_SHUFFLED if plan.shuffle else GUESSED_IN_ORDER)
-            slots = np.full(n_samples * kernels.SLOT if guess else 0, np.nan, dtype)
+            slots = np.empty(n_samples * kernels.SLOT if guess else 0, dtype)
+            slots.fill(np.nan)
             self._fast_only = (self.carry, slots, guess_table(dtype), lookup_table(dtype))
 
     @property
     def step(self) -> int:
         """Steps taken."""
-        return int(self.counters[kernels.STEP])
+        return self.counters.item(kernels.STEP)
 
     @property
     def recorded(self) -> np.ndarray:
@@ -86,12 +93,15 @@ class Fused222Run:
     @property
     def recorded_steps(self) -> np.ndarray:
         """The steps after which these losses were taken."""
-        return np.minimum(np.arange(len(self.recorded)) * self._record_every, self._n_steps)
+        steps = np.arange(self.counters.item(kernels.RECORDED)) * self._record_every
+        if steps.size and steps[-1] > self._n_steps:
+            steps[-1] = self._n_steps  # the rest of an epoch
+        return steps
 
     @property
     def theta(self) -> np.ndarray:
-        """The parameters, laid out as `Network.theta`."""
-        return self.parameters[self._in_theta]
+        """A copy of the parameters, laid out as `Network.theta`."""
+        return np.array(self.parameters[self._in_theta])
 
     @property
     def epoch_loss(self) -> float:
@@ -110,7 +120,7 @@ class Fused222Run:
 
     def is_finite(self) -> bool:
         """Whether no parameter and no recorded loss is infinite or NaN: a parameter that was stays so."""
-        return bool(np.isfinite(self.parameters).all() and np.isfinite(self.recorded).all())
+        return all_finite(self.parameters) and all_finite(self.recorded)
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state."""
@@ -179,13 +189,13 @@ def _record_every(n_steps: int, n_samples: int) -> int:
 
 def _learning_rate(given: float, dtype: np.dtype) -> np.floating:
     rate = dtype.type(given)
-    if not np.isfinite(rate):
+    if not math.isfinite(rate):
         raise OptionError(f"learning_rate is {given:g}, and is too large for {dtype}")
     return rate
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
     """Return a flat view that cannot be written: one type for the kernel, whatever the user's flags."""
-    view = array.reshape(-1).view()
-    view.flags.writeable = False
+    view = array.reshape(-1)
+    view.setflags(write=False)
     return view

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, InitVar, dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +18,6 @@ from fastbp.errors import (
     check_integer,
     check_number,
     check_seed,
-    settle,
 )
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.options import option
@@ -53,8 +54,6 @@ class KernelOptions:
         None is settled as 0.
     schedule : Schedule
         The learning rates that the run starts with. If the optimizer's are `Adaptive`, the loop changes them.
-    generator_state : int
-        Where the kernel's generator starts, from `seed`.
     """
 
     n_samples: InitVar[int]
@@ -75,41 +74,35 @@ class KernelOptions:
     order: Callable[[int], ArrayLike] | None = None
     n_steps: int = field(init=False)
     schedule: Schedule = field(init=False)
-    generator_state: int = field(init=False)
 
     def __post_init__(self, n_samples: int) -> None:
-        def put(name: str, value: object) -> None:
-            object.__setattr__(self, name, value)
-
-        put("seed", check_seed(self.seed))
+        settled: dict[str, Any] = vars(self)  # a frozen dataclass may write what it settles here
+        if self.seed is not None:
+            settled["seed"] = check_seed(self.seed)
         if (self.epochs is None) == (self.steps is None):
             raise OptionError(
                 f"give exactly one of epochs and steps; epochs is {self.epochs!r} and steps is {self.steps!r}"
             )
-        put("batch_size", min(n_samples, _batch_size(self.batch_size, n_samples)))
+        settled["batch_size"] = min(n_samples, _batch_size(self.batch_size, n_samples))
         if not isinstance(self.optimizer, Optimizer):
             raise OptionError(
                 f"optimizer is {self.optimizer!r}, and must be one of fastbp's, such as fastbp.Adam()"
             )
         schedule = self.optimizer.schedule
-        put("schedule", Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule)
+        settled["schedule"] = Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule
         if self.gradient_clip_norm is not None and self.update == "sequential":
             raise OptionError(
                 "gradient_clip_norm needs all gradients at once; update='sequential' never has them"
             )
-        put("n_steps", self._count_steps(n_samples))
+        settled["n_steps"] = self._count_steps(n_samples)
         check_choice("update", self.update, UPDATES)
-        settle(self, check_flag, "shuffle")
+        settled["shuffle"] = check_flag("shuffle", self.shuffle)
         check_choice("math", self.math, MATHS)
-        put("sample_weight", check_weights(self.sample_weight, n_samples))
-        settle(self, check_number, "l2")
-        settle(self, check_number, "dropout", high=1.0, below=True)
-        if self.gradient_clip_norm is None:
-            put("gradient_clip_norm", 0.0)
-        else:
-            settle(self, check_number, "gradient_clip_norm", above=True)
-        put("threads", check_threads(self.threads))
-        put("generator_state", int(np.random.SeedSequence(self.seed).generate_state(1, np.uint64)[0]))
+        settled["sample_weight"] = check_weights(self.sample_weight, n_samples)
+        settled["l2"] = check_number("l2", self.l2)
+        settled["dropout"] = check_number("dropout", self.dropout, high=1.0, below=True)
+        settled["gradient_clip_norm"] = _clip_norm(self.gradient_clip_norm)
+        settled["threads"] = check_threads(self.threads)
 
     def _count_steps(self, n_samples: int) -> int:
         if self.steps is None:
@@ -121,14 +114,21 @@ class KernelOptions:
             raise OptionError(f"the run would take {n_steps} steps, and may take at most {LARGEST_COUNT}")
         return n_steps
 
+    @cached_property
+    def generator_state(self) -> int:
+        """Where the kernel's generator starts, from `seed`."""
+        return int(np.random.SeedSequence(self.seed).generate_state(1, np.uint64)[0])
+
     @property
     def one_sample_sgd(self) -> bool:
         """Whether a step takes one sample at a rate that does not depend on the step, and nothing else."""
-        rate = self.optimizer.learning_rate
+        optimizer = self.optimizer
         return (
             self.batch_size == 1
-            and isinstance(rate, float | Adaptive)
-            and self.optimizer == SGD(rate)
+            and type(optimizer) is SGD
+            and isinstance(optimizer.learning_rate, (float, Adaptive))
+            and not optimizer.nesterov
+            and optimizer.momentum == optimizer.weight_decay == 0
             and self.sample_weight is None
             and self.l2 == self.dropout == self.gradient_clip_norm == 0
         )
@@ -136,3 +136,7 @@ class KernelOptions:
 
 def _batch_size(batch_size: object, n_samples: int) -> int:
     return n_samples if batch_size is None else check_integer("batch_size", batch_size, 1)
+
+
+def _clip_norm(norm: object) -> float:
+    return 0.0 if norm is None else check_number("gradient_clip_norm", norm, above=True)

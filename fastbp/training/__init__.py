@@ -215,8 +215,11 @@ def train(
         progress=progress,
     )
     X, Y = apart(X, network.theta), apart(Y, network.theta)
-    run = make_run(kernel, network, X, Y, kernel_options)
-    return make_loop(run, network, (X, Y), kernel_options, monitoring_options).train()
+
+    def begin() -> Run:
+        return make_run(kernel, network, X, Y, kernel_options)
+
+    return make_loop(begin(), network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
 
 
 RUNS: dict[str, Callable[[Specification, np.ndarray, np.ndarray, np.ndarray, KernelOptions], Run]] = {

@@ -1,5 +1,7 @@
 """Puts a loop together from the options of `fastbp.train`."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fastbp.engine.kernel_options import KernelOptions
@@ -25,18 +27,21 @@ def make_loop(
     kernel_options: KernelOptions,
     monitoring_options: MonitoringOptions,
     *,
+    begin_again: Callable[[], Run] | None = None,
     pacing: Pacing = Pacing(),
     interrupts: Interrupts | None = None,
     progress: ProgressBar | None = None,
     folder: CheckpointFolder | None = None,
 ) -> Loop:
-    """Return the loop that trains `network` by advancing `run`.
+    """Return the loop that trains `network` by advancing `run`, which `begin_again` makes once more.
 
-    Tests give what comes after the options, to see or to change what is inside.
+    Tests give what comes after that, to see or to change what is inside.
     """
     options, learning_rate = monitoring_options, kernel_options.optimizer.learning_rate
     interrupts = interrupts or Interrupts()
     evaluation = callbacks = keeper = None
+    if options.metrics or options.callbacks:
+        interrupts.keep_settings()
     if options.validation_data is not None or options.metrics:
         evaluation = Evaluation(
             network.specification,
@@ -76,4 +81,6 @@ def make_loop(
         max_seconds=options.max_seconds,
         interrupts=interrupts,
         pacing=pacing,
+        # Callbacks write into the network, and a run that is resumed begins elsewhere.
+        begin_again=begin_again if callbacks is None and keeper is None else None,
     )

@@ -1,7 +1,7 @@
 """What happens when an epoch ends: evaluation, the history, the adaptive rate, early stopping, callbacks."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,14 +16,20 @@ COLUMNS = ("loss", "learning_rate")
 """The first columns of every history, after the epoch and the step."""
 
 
+NOT_BEGUN = EarlyStoppingState()
+
+
 @dataclass(frozen=True, eq=False)
 class EpochRecord:
     """What is known of the epochs that ended. It is replaced as a whole, so no exception can tear it."""
 
     n_epochs: int = 0
-    early_stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
+    early_stopping: EarlyStoppingState = NOT_BEGUN
     best_theta: np.ndarray | None = None
     adaptive: AdaptiveState | None = None
+
+
+NO_EPOCH = EpochRecord()
 
 
 class Epochs:
@@ -57,8 +63,8 @@ class Epochs:
         self._early_stopping, self._monitored, self._callbacks = early_stopping, monitored, callbacks
         self.wanted = bool(evaluation or adaptive or early_stopping or callbacks)
         self.columns = COLUMNS + (evaluation.columns if evaluation else ())
-        self.rows = np.empty((16, len(self.columns)))
-        self.record = EpochRecord(adaptive=adaptive.start() if adaptive else None)
+        self.rows = np.empty((0, len(self.columns)))
+        self.record = EpochRecord(adaptive=adaptive.start()) if adaptive else NO_EPOCH
 
     def prepare(self) -> None:
         """Compile what evaluates, and set the learning rate, before the first step."""
@@ -99,7 +105,7 @@ class Epochs:
         rows = np.full((passed - known, len(self.columns)), np.nan)
         last_steps = np.arange(known + 1, passed + 1) * length - 1
         rows[:, self.columns.index("learning_rate")] = self._run.schedule.at(last_steps)
-        self.rows = np.concatenate([self.rows[:known], rows, np.empty((16, len(self.columns)))])
+        self.rows = np.concatenate([self.rows[:known], rows])
         self.record = replace(self.record, n_epochs=passed)
 
     def end(self) -> StopReason | None:
@@ -121,7 +127,8 @@ class Epochs:
         if self._evaluation is not None:
             row |= self._evaluation.evaluate(theta)
         if len(self.rows) == record.n_epochs:
-            self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
+            more = np.empty((max(16, record.n_epochs), len(self.columns)))
+            self.rows = np.concatenate([self.rows, more])
         self.rows[record.n_epochs] = list(row.values())
 
         new = replace(record, n_epochs=epoch)

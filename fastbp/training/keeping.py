@@ -158,7 +158,7 @@ class CheckpointKeeper:
             adaptive = AdaptiveState(float(rate), float(best_loss), int(n_stalled), bool(exhausted))
         if not all(0 <= count <= n_epochs for count in counts):
             raise ModelFileError("the checkpoint is damaged: it counts more epochs than there were")
-        epochs.rows = np.concatenate([tensors["history"], np.empty((16, len(epochs.columns)))])
+        epochs.rows = tensors["history"]
         epochs.record = EpochRecord(
             n_epochs,
             EarlyStoppingState(float(best_value), int(best_epoch), int(stalled)),

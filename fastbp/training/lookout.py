@@ -26,6 +26,9 @@ class Lookout:
     run : Run
     schedule_from : function
         Takes a step; returns the learning rates from there on, and the step of their next change.
+    begin_again : function or None
+        Returns the run as it was before its first step, as long as nobody wrote into the network. With it,
+        nothing is copied before the first snapshot is due.
     """
 
     def __init__(
@@ -35,24 +38,30 @@ class Lookout:
         interrupts: Interrupts,
         limits: Limits,
         pacing: Pacing,
+        begin_again: Callable[[], Run] | None = None,
     ):
         self._run, self._schedule_from, self._pacing = run, schedule_from, pacing
-        self._interrupts, self._limits = interrupts, limits
+        self._interrupts, self._limits, self._begin_again = interrupts, limits, begin_again
+        self._newest: Run | None = None
+        self._proven: Run | None = None
         self._spare: Run | None = None
         self._proof_seconds = 0.0
 
     def start(self) -> None:
-        """Take the first snapshot, before the first step."""
-        clock = self._pacing.clock
-        started = clock()
+        """Begin to look out, before the first step."""
+        started = self._pacing.clock()
         self._first_step = self._run.step
-        self._newest = self._proven = self._run.snapshot()
-        self._proven_at = clock()
+        if self._begin_again is None:
+            self._newest = self._proven = self._run.snapshot()
         self._set_due(started)
+        self._proven_at = self._due - self._pacing.snapshot_seconds
 
-    @property
     def newest(self) -> Run:
-        """The newest snapshot."""
+        """Return the newest snapshot."""
+        if self._newest is None:
+            assert self._begin_again is not None
+            self._newest = self._proven = self._begin_again()
+            self._newest.advance(self._first_step)  # records the initial loss
         return self._newest
 
     def is_due(self, now: float) -> bool:
@@ -66,7 +75,7 @@ class Lookout:
         """
         clock = self._pacing.clock
         started = clock()
-        room = self._spare if self._newest is self._proven else self._newest
+        room = self._spare if self.newest() is self._proven else self._newest
         self._newest = self._run.snapshot(room)
         self._set_due(started)
         taken_at = clock()
@@ -99,7 +108,8 @@ class Lookout:
             The run as it was before that step, and the step; or the run and its own step, if it was bad
             already where it began.
         """
-        good, bad_step = self._newest, self._run.step
+        good, bad_step = self.newest(), self._run.step
+        assert self._proven is not None
         if not self._is_sound(good):
             good = self._proven
             if good.step == self._first_step and not self._is_sound(good):

@@ -1,6 +1,7 @@
 """The loop around every kernel: it advances a run chunk by chunk, and stops it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
@@ -43,6 +44,8 @@ class Loop:
     max_seconds : float or None
     interrupts : Interrupts
     pacing : Pacing
+    begin_again : function or None
+        See `Lookout`.
     """
 
     def __init__(
@@ -58,14 +61,16 @@ class Loop:
         max_seconds: float | None = None,
         interrupts: Interrupts,
         pacing: Pacing,
+        begin_again: Callable[[], Run] | None = None,
     ):
         self._run, self._theta, self._n_steps = run, theta, n_steps
         self._epochs, self._keeper, self._resume, self._progress = epochs, keeper, resume, progress
+        self._is_plain = begin_again is not None and keeper is None and not epochs.wanted
         self._max_seconds = max_seconds or math.inf
         self._interrupts, self._clock = interrupts, pacing.clock
         self._limits = Limits(interrupts, pacing.clock)
         self._chunk = ChunkLength(pacing.first_chunk, pacing.chunk_seconds / run.haste)
-        self._lookout = Lookout(run, epochs.schedule_from, interrupts, self._limits, pacing)
+        self._lookout = Lookout(run, epochs.schedule_from, interrupts, self._limits, pacing, begin_again)
 
     @np.errstate(all="ignore")
     def train(self) -> TrainingResult:
@@ -75,7 +80,8 @@ class Loop:
             keeper.resume(self._resume)
         run.advance(run.step)  # compiles, or loads the compiled kernel; records the initial loss
         epochs.prepare()
-        if not run.is_finite():
+        # A run of one chunk is looked at once: at its end. The search then finds that it was bad before.
+        if not ((self._is_plain and self._n_steps <= self._chunk.steps) or run.is_finite()):
             raise diverged_before(0)
         self._lookout.start()
         if self._progress is not None:
@@ -119,7 +125,7 @@ class Loop:
             diverged = True
         finally:
             sound = not diverged and run.is_finite()
-            self._theta[:] = (run if sound else self._lookout.newest).theta
+            self._theta[:] = (run if sound else self._lookout.newest()).theta
             if self._progress is not None:
                 self._progress.close()
         return (stop_reason, seconds, last_loss) if sound else (None, 0.0, None)
@@ -180,15 +186,21 @@ class Loop:
     def _result(self, stop_reason: StopReason, seconds: float, last_loss: float | None) -> TrainingResult:
         run, epochs = self._run, self._epochs
         losses, steps = run.recorded.copy(), run.recorded_steps
-        if not self._is_recorded():
+        if not len(steps) or steps[-1] != run.step:
             losses = np.append(losses, math.nan if last_loss is None else last_loss)
             steps = np.append(steps, run.step)
         if epochs.wanted:
             history = epochs.history()
         else:
-            rates = run.schedule.at(np.maximum(steps - 1, 0))
-            epoch = steps // run.steps_per_epoch
-            history = {"epoch": epoch, "step": steps, "loss": losses, "learning_rate": rates}
+            before = steps - 1
+            if len(steps) and not steps[0]:
+                before[0] = 0  # the first step's, for the loss from before it
+            history = {
+                "epoch": steps // run.steps_per_epoch,
+                "step": steps,
+                "loss": losses,
+                "learning_rate": run.schedule.at(before),
+            }
         best_epoch = epochs.record.early_stopping.best_epoch or None
         return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name, history, best_epoch)
 
@@ -205,7 +217,7 @@ class Loop:
         """
         run = self._run
         short = run.step < EPOCHS_WORTH_A_LOOK * run.steps_per_epoch
-        if self._is_recorded() and (short or not run.records_means):
+        if (short or not run.records_means) and self._is_recorded():
             return None
         if stop_reason == StopReason.INTERRUPTED and 3 * self._loss_seconds() >= ANSWER_SECONDS:
             return None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.checks import check_data
-from fastbp.errors import FastbpError, OptionError, check_flag, check_number, settle
+from fastbp.errors import FastbpError, OptionError, check_flag, check_number
 from fastbp.network import Network
 from fastbp.options import option
 from fastbp.training.callbacks import check_callbacks
@@ -41,24 +41,25 @@ class MonitoringOptions:
     monitored: MonitoredColumn | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        settled: dict[str, Any] = vars(self)  # a frozen dataclass may write what it settles here
         metrics, stopping = check_metrics(self.metrics), self.early_stopping
         if stopping is not None:
             if not isinstance(stopping, EarlyStopping):
                 raise OptionError(f"early_stopping is {stopping!r}, and must be a fastbp.EarlyStopping")
             validates = self.validation_data is not None
-            monitored, metrics = find_monitored_column(stopping, metrics, validates)
-            object.__setattr__(self, "monitored", monitored)
-        object.__setattr__(self, "metrics", metrics)
+            settled["monitored"], metrics = find_monitored_column(stopping, metrics, validates)
+        settled["metrics"] = metrics
         if self.max_seconds is not None:
-            settle(self, check_number, "max_seconds", above=True)
+            settled["max_seconds"] = check_number("max_seconds", self.max_seconds, above=True)
         if self.checkpoint is not None and not isinstance(self.checkpoint, Checkpoint):
             raise OptionError(f"checkpoint is {self.checkpoint!r}, and must be a fastbp.Checkpoint")
-        settle(self, _check_auto, "resume", "progress")
+        settled["resume"] = _check_auto("resume", self.resume)
+        settled["progress"] = _check_auto("progress", self.progress)
         if self.resume is True and self.checkpoint is None:
             raise OptionError(
                 "resume is True, and there is no checkpoint to resume from; give checkpoint, too"
             )
-        object.__setattr__(self, "callbacks", check_callbacks(self.callbacks))
+        settled["callbacks"] = check_callbacks(self.callbacks)
 
 
 def _check_auto(argument: str, value: bool | str) -> bool | str:

@@ -48,13 +48,18 @@ def train(
         validation_data=check_validation_data(network, validation_data),
         **{name: value for name, value in options.items() if name not in of_kernel},
     )
-    run = seams.watch(make_run(kernel, network, X, Y, kernel_options))
+
+    def begin():
+        return make_run(kernel, network, X, Y, kernel_options)
+
+    run = seams.watch(begin())
     return make_loop(
         run,
         network,
         (X, Y),
         kernel_options,
         monitoring_options,
+        begin_again=lambda: run.again(begin()) if isinstance(run, WatchedRun) else begin(),
         pacing=seams.pacing,
         interrupts=seams.interrupts,
         progress=seams.progress,
@@ -95,8 +100,11 @@ class WatchedRun:
         self._after(call, self.run, until)
 
     def snapshot(self, instead_of=None):
-        copied = self.run.snapshot(instead_of and instead_of.run)
-        return type(self)(copied, self._before, self._after, self._calls)
+        return self.again(self.run.snapshot(instead_of and instead_of.run))
+
+    def again(self, run):
+        """Watch another run, with the same count of calls."""
+        return type(self)(run, self._before, self._after, self._calls)
 
 
 def watching(before=lambda *_: None, after=lambda *_: None):

@@ -352,7 +352,7 @@ def test_no_leap_of_the_search_is_longer_than_a_chunk():
     with pytest.raises(DivergenceError):
         train(grows(), 10**6, **GROWS, kernel="layered", seams=Seams(Pacing(chunk_seconds=1e-9), watch))
     assert leaps[-1] == 1
-    assert set(leaps[5:]) == {1}
+    assert max(leaps[5:]) == 1
 
 
 def test_ctrl_c_ends_the_search():
