@@ -1,12 +1,14 @@
-"""Activation functions: their names, the codes that kernels know them by, and their formulas.
+"""Activation functions: their names, codes, and formulas.
 
 ``z`` is a pre-activation, ``a`` the activation, ``s`` the sigmoid, ``Phi`` and ``phi`` the standard normal
-distribution function and density. Where it can be, a derivative is a function of the *output* ``a``, which
-the forward pass has already computed and stored; that saves storing ``z``, and most often an ``exp``. Two
-need ``z`` itself: gelu and silu are not monotonic, so that ``a`` does not determine the slope.
+distribution function and density. `TABLE` has one row for each function.
 
-At a kink the derivative is that of the side below, as in PyTorch: relu'(0) = 0. `TABLE` has one row for
-each function; `fastbp.reference` computes them in plain Python.
+Where possible, a derivative is computed from the *output* ``a``, which the forward pass has already stored.
+Then ``z`` need not be stored, and mostly no ``exp`` is needed. gelu and silu need ``z`` itself: they are not
+monotonic, so ``a`` does not determine the slope.
+
+At a kink the derivative is the one from the left, as in PyTorch: relu'(0) = 0. `fastbp.reference` computes
+all functions in plain Python.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from fastbp.errors import check_choice
 
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, SOFTMAX = range(10)
-"""The codes. Compiled code compares with these names, never with a number."""
+"""The codes of the activations. Kernels compare with these names, never with a number."""
 
 LEAKY_RELU_SLOPE = 0.01
 ELU_ALPHA = 1.0
@@ -28,17 +30,17 @@ class Activation:
     ----------
     name : str
     code : int
-        What kernels take for the name.
+        What kernels know the activation by.
     formula : str
         a as a function of z.
     derivative : str
         da/dz.
     derivative_of : {"a", "z"}
-        What the backward pass must have kept: the output, or the pre-activation.
+        What the derivative is computed from: the output, or the pre-activation.
     source : str
         Who proposed it; empty for the classical functions.
     output_only : bool
-        Whether it is for the output layer alone.
+        Whether only the output layer may have it.
     """
 
     name: str
@@ -113,9 +115,9 @@ def check_activation(argument: str, name: object) -> str:
     Parameters
     ----------
     argument : {"hidden_activation", "output_activation"}
-        What the user wrote it for; softmax is for the output layer alone.
+        The argument that the user gave it for. Only the output layer may have softmax.
     name : object
-        What the user wrote.
+        What the user gave.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Initial weights. Biases always start at zero.
 
-A draw has mean 0 and variance ``gain / fan``; uniform draws lie in +-sqrt(3 gain / fan).
+Weights have mean 0 and variance ``gain / fan``. Uniform ones lie between -sqrt(3 gain / fan) and
+sqrt(3 gain / fan).
 
 ==================  ====  =====================  ==========================================
 name                gain  fan                    source
@@ -45,9 +46,9 @@ def initial_weights(name: str, n_in: int, n_out: int, generator: np.random.Gener
     name : str
         One of the names in the module's table.
     n_in, n_out : int
-        The layer's width on either side.
+        The number of the layer's inputs and outputs.
     generator : numpy.random.Generator
-        Where the numbers come from; it advances.
+        Draws the numbers, and is advanced.
 
     Returns
     -------

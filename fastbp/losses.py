@@ -1,13 +1,14 @@
-"""Loss functions: their names, codes, and definitions, each with its reduction and its factor, once.
+"""Loss functions: their names, codes, and definitions.
 
 ``a`` is an output of the network, ``t`` its target, ``z`` the output's pre-activation, ``K`` the number of
-outputs. A definition is that of *one sample*; the loss of many is their mean, weighted if there are
-sample weights: ``sum_i w_i L_i / sum_i w_i``. So is the gradient.
+outputs. `TABLE` has one row for each loss and defines it for *one sample*. The loss of many samples is the
+mean of their losses, or with sample weights the weighted mean ``sum_i w_i L_i / sum_i w_i``. The gradient is
+averaged in the same way.
 
-What half_squared_error sums over the outputs, the others average over them, as PyTorch and Keras do:
-mean_squared_error is 2 / K times half_squared_error. The two cross-entropies and poisson are computed from
-``z`` together with their activation. That is stable for every ``z``, where 1 / a may be infinite.
-`TABLE` has one row for each loss; `fastbp.reference` computes them in plain Python.
+half_squared_error is a sum over the outputs, and so is categorical_cross_entropy. The other losses are means
+over the outputs, as in PyTorch and Keras: mean_squared_error is 2 / K times half_squared_error. The two
+cross-entropies and poisson are computed from ``z``, together with their activation. That is stable for every
+``z``, where 1 / a may be infinite. `fastbp.reference` computes all losses in plain Python.
 """
 
 from dataclasses import dataclass
@@ -25,12 +26,12 @@ from fastbp.errors import DataError, OptionError, ShapeError, check_choice
     CATEGORICAL_CROSS_ENTROPY,
     POISSON,
 ) = range(7)
-"""The codes. Compiled code compares with these names, never with a number."""
+"""The codes of the losses. Kernels compare with these names, never with a number."""
 
 HUBER_DELTA = 1.0
 
 SUM_TOLERANCE = 1e-5
-"""How far from 1 the sum of a row of probabilities may be: rounding in float32 stays well below."""
+"""How far the sum of a row of probabilities may be from 1. Rounding in float32 stays well below."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Loss:
     ----------
     name : str
     code : int
-        What kernels take for the name.
+        What kernels know the loss by.
     formula : str
         The loss of one sample.
     gradient : str
@@ -49,7 +50,7 @@ class Loss:
     targets : str
         What a target may be.
     outputs : tuple of str
-        The output activations that it goes with; empty for all.
+        The output activations that it may be combined with; empty if it may be combined with all.
     source : str
     """
 
@@ -129,8 +130,8 @@ def check_loss(name: object) -> str:
 def check_output(loss: str, output_activation: str, n_outputs: int) -> None:
     """Raise `OptionError` unless the loss and the output layer go together.
 
-    The cross-entropies take the logarithm of a probability, so each goes with the activation that makes
-    one; poisson takes the logarithm of a mean, so it goes with outputs that are positive. The squared and
+    The cross-entropies take the logarithm of a probability, so they need an activation that returns
+    probabilities. poisson takes the logarithm of a mean, so it needs positive outputs. The squared and
     absolute errors and huber go with every activation.
 
     Examples
@@ -158,7 +159,7 @@ HIGHEST_TARGETS = {"binary_cross_entropy": 1.0}
 
 
 def check_targets(loss: str, Y: np.ndarray, n_outputs: int) -> np.ndarray:
-    """Return the targets in the form that kernels take, or say which of them the loss does not allow.
+    """Return the targets in the form that kernels take, or name the first that the loss does not allow.
 
     Parameters
     ----------
@@ -172,14 +173,14 @@ def check_targets(loss: str, Y: np.ndarray, n_outputs: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        Class labels as C-contiguous, aligned int64, shape (n_samples,); everything else as it came.
+        Class labels as C-contiguous, aligned int64, shape (n_samples,). Other targets are returned unchanged.
 
     Raises
     ------
     DataError
-        If a target is out of range: it names the first by its row and column.
+        If a target is out of range. The message names the first one by its row and column.
     ShapeError
-        If class labels come with a loss that takes none.
+        If Y has the wrong shape, as class labels have for every loss but categorical_cross_entropy.
 
     Examples
     --------

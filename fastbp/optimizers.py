@@ -1,13 +1,13 @@
 """Optimizers: small frozen dataclasses that say how a step changes the parameters.
 
-In the equations, for each parameter by itself: ``theta`` is the parameter and ``g`` its gradient dL/dtheta,
-``r`` the learning rate of the step, ``k`` the number of the step, counted from 1; what carries over
-from step to step starts at 0 if nothing else is said. The defaults and the order of operations are
-PyTorch's. `fastbp.reference` has every update in plain Python.
+The equations are those of a single parameter ``theta``. ``g`` is its gradient dL/dtheta, ``r`` the learning
+rate of the step, and ``k`` the number of the step, counted from 1. The other letters are the state that a
+step hands to the next one; it starts at 0 unless the text says otherwise. The defaults and the order of
+operations are PyTorch's. `fastbp.reference` has every update in plain Python.
 
-A learning rate is a number, or a schedule from `fastbp.schedules`. A number may be of any type that Python
-and NumPy have for real numbers, and is kept as a float. ``weight_decay`` pulls every trained parameter
-towards 0, biases too, as in PyTorch; the option ``l2`` of `fastbp.train` is for the weights only.
+A learning rate is a number, or a schedule from `fastbp.schedules`. Numbers may have every type of real number
+of Python and NumPy, and become floats. ``weight_decay`` pulls every trained parameter towards 0, biases too,
+as in PyTorch; the option ``l2`` of `fastbp.train` applies to the weights only.
 
 Kernels get the hyper-parameters as float64 numbers, and state vectors as long as theta. What depends on
 hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 networks, too.
@@ -24,7 +24,7 @@ from fastbp.schedules import Adaptive, Constant, Schedule
 
 
 class Optimizer:
-    """Base of all optimizers: what the training loop asks of them."""
+    """Base of all optimizers: what a run needs to know of one."""
 
     learning_rate: float | Schedule | Adaptive
 
@@ -35,12 +35,12 @@ class Optimizer:
 
     @property
     def state(self) -> tuple[str, ...]:
-        """What the rule remembers of each parameter, in the letters of the equations."""
+        """The names of the state vectors, as in the equations. A state vector has a number per parameter."""
         raise NotImplementedError
 
     @classmethod
     def hyperparameter_names(cls) -> tuple[str, ...]:
-        """Return the names of all parameters but the learning rate, in their order."""
+        """Return the names of the hyper-parameters in their order; the learning rate is none of them."""
         return tuple(field.name for field in fields(cls) if field.name != "learning_rate")  # type: ignore[arg-type]
 
     def hyperparameters(self) -> np.ndarray:
@@ -49,7 +49,7 @@ class Optimizer:
 
     @property
     def n_state_vectors(self) -> int:
-        """How many numbers the update remembers for each parameter."""
+        """How many numbers the optimizer keeps for each parameter."""
         return len(self.state)
 
     def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
@@ -63,7 +63,7 @@ class Optimizer:
 
     @property
     def schedule(self) -> Schedule | Adaptive:
-        """The learning rate as a schedule; a number is `Constant`."""
+        """The learning rate as a schedule. A number becomes a `Constant`."""
         rate = self.learning_rate
         return Constant(rate) if isinstance(rate, float) else rate
 
@@ -74,7 +74,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for.
+    """Stochastic gradient descent, with or without momentum.
 
     ::
 
@@ -157,10 +157,10 @@ class RMSprop(Optimizer):
     learning_rate : float or schedule, default 0.01
         Finite and at least 0.
     alpha : float, default 0.99
-        The mean square's memory, from 0 to below 1.
+        From 0 to below 1: how much of the mean square a step keeps.
     epsilon : float, default 1e-8
-        Above 0: keeps the division finite. It counts as the smallest normal number of the network's type
-        (1.2e-38 in float32) if it is below that.
+        Above 0. It keeps the quotient finite. If it is below the smallest normal number of the network's type
+        (1.2e-38 in float32), that number is used.
     momentum : float, default 0.0
         From 0 to below 1.
     weight_decay : float, default 0.0
@@ -198,7 +198,7 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adaptive moments: momentum divided by a running root mean square, both corrected for their start at 0.
+    """Momentum divided by a running root mean square; both are corrected for their start at 0.
 
     ::
 
@@ -215,12 +215,12 @@ class Adam(Optimizer):
     learning_rate : float or schedule, default 0.001
         Finite and at least 0.
     beta1, beta2 : float, default 0.9 and 0.999
-        The memories of the two moments, from 0 to below 1.
+        From 0 to below 1: how much of the two moments a step keeps.
     epsilon : float, default 1e-8
-        Above 0: keeps the division finite. It counts as the smallest normal number of the network's type
-        (1.2e-38 in float32) if it is below that.
+        Above 0. It keeps the quotient finite. If it is below the smallest normal number of the network's type
+        (1.2e-38 in float32), that number is used.
     weight_decay : float, default 0.0
-        At least 0. It joins the gradient, and so is divided as the gradient is: see `AdamW`.
+        At least 0. Its term joins the gradient, and is divided with it; `AdamW` differs in this.
 
     Raises
     ------
@@ -247,7 +247,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with the weight decay decoupled from the gradient.
+    """Adam with a weight decay that is separate from the gradient.
 
     ::
 
@@ -264,10 +264,10 @@ class AdamW(Adam):
     learning_rate : float or schedule, default 0.001
         Finite and at least 0.
     beta1, beta2 : float, default 0.9 and 0.999
-        The memories of the two moments, from 0 to below 1.
+        From 0 to below 1: how much of the two moments a step keeps.
     epsilon : float, default 1e-8
-        Above 0: keeps the division finite. It counts as the smallest normal number of the network's type
-        (1.2e-38 in float32) if it is below that.
+        Above 0. It keeps the quotient finite. If it is below the smallest normal number of the network's type
+        (1.2e-38 in float32), that number is used.
     weight_decay : float, default 0.01
         At least 0.
 
@@ -284,7 +284,7 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class RPROP(Optimizer):
-    """Resilient backpropagation: only the signs of the gradient count. For full batches.
+    """Resilient backpropagation: it uses only the sign of the gradient. It is for full batches.
 
     ::
 
@@ -294,12 +294,12 @@ class RPROP(Optimizer):
         theta <- theta - sign(g) d
         g_previous <- g
 
-    `d` is a step size for each parameter, at first the learning rate; there is no schedule for it. (Every
-    step clips d to both bounds, so an initial one outside them is brought in.)
+    Every parameter has a step size `d`. It starts at the learning rate, which cannot be a schedule. Every
+    step clips it to both bounds, so it may start outside them.
 
     Riedmiller & Braun (1993), "A direct adaptive method for faster backpropagation learning: the RPROP
-    algorithm", https://doi.org/10.1109/ICNN.1993.298623; in the variant without weight backtracking,
-    iRprop-, of Igel & Hüsken (2003), https://doi.org/10.1016/S0925-2312(01)00700-7, which PyTorch has.
+    algorithm", https://doi.org/10.1109/ICNN.1993.298623. This is PyTorch's variant, iRprop-, which has no
+    weight backtracking: Igel & Hüsken (2003), https://doi.org/10.1016/S0925-2312(01)00700-7.
 
     Parameters
     ----------
@@ -310,7 +310,7 @@ class RPROP(Optimizer):
     eta_plus : float, default 1.2
         Above 1.
     smallest_step, largest_step : float, default 1e-6 and 50.0
-        The bounds of a step size: the first above 0 and not above the second.
+        The bounds of a step size: the first is above 0, and at most the second.
 
     Raises
     ------

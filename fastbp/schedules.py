@@ -1,8 +1,8 @@
 """Learning-rate schedules: small frozen dataclasses that give the learning rate of every step.
 
-Steps are counted from 0, and a step is one update: for a schedule in epochs, multiply by the steps of an
-epoch, ``ceil(n_samples / batch_size)``. All but `Adaptive` are functions of the step alone, so that a run
-that stops and resumes, in whatever chunks, has the same rates.
+Steps are counted from 0, and a step is one update. For a schedule in epochs, multiply by the steps of an
+epoch, ``ceil(n_samples / batch_size)``. All schedules but `Adaptive` are functions of the step alone. So a
+run has the same rates if it is divided into other chunks, or stopped and resumed.
 
 >>> schedule = LinearWarmup(CosineDecay(0.1, steps=1000), steps=3)
 >>> [round(schedule.rate(step), 6) for step in (0, 1, 2, 3, 503, 1003)]
@@ -17,10 +17,10 @@ import numpy as np
 from fastbp.errors import check_integer, check_number, settle
 
 BLOCK = 1024
-"""Rates are computed this many at a time, from a multiple of it on.
+"""Rates are computed in blocks of this many steps; a block begins at a multiple of it.
 
-NumPy's vector loops may round the last elements of an array differently from the others; whole blocks put
-every step at the same place whichever range is asked for, so that its rate always has the same bits.
+NumPy's vector loops may round the last elements of an array differently from the others. In whole blocks
+every step has the same place, whatever range was asked for. So its rate always has the same bits.
 """
 
 
@@ -31,11 +31,11 @@ class Schedule:
         """Return the learning rate of a step; the first is step 0."""
         return float(self.rates(step, 1)[0])
 
-    @np.errstate(all="ignore")  # what leaves a float's range becomes 0 or infinite, as it should
+    @np.errstate(all="ignore")  # beyond a float's range, 0 or infinity is the right result
     def rates(self, first: int, count: int) -> np.ndarray:
         """Return the learning rates of `count` steps from step `first` on.
 
-        A rate has the same bits whatever the range that it is asked for in.
+        The rate of a step has the same bits for every `first` and `count`.
 
         Returns
         -------
@@ -63,7 +63,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same learning rate for every step: what a plain number for a learning rate means.
+    """The same learning rate for every step. A plain number as a learning rate means this.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ class Constant(Schedule):
 class InverseScaling(Schedule):
     """``initial / (1 + k / decay_steps)^power``, where k is the step, rounded down to a multiple of `every`.
 
-    Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586: gradient descent with noisy gradients
-    converges if the rates have an infinite sum and a finite sum of squares, so for a power above 1/2 and
-    up to 1.
+    Gradient descent with noisy gradients converges if the rates have an infinite sum and a finite sum of
+    squares: Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586. That is so for a power above
+    1/2 and up to 1.
 
-    scikit-learn's ``learning_rate="invscaling"`` counts samples, and holds the rate for an epoch: with
+    scikit-learn's ``learning_rate="invscaling"`` counts samples, and changes the rate once an epoch. For
     epochs of S steps and N samples, it is ``every=S, decay_steps=S / N``.
 
     Parameters
@@ -111,7 +111,7 @@ class InverseScaling(Schedule):
     decay_steps : float, default 1.0
         After this many steps the rate has fallen by a factor of 2^power.
     every : int, default 1
-        How many steps a rate is held.
+        Steps that have the same rate, before it changes.
 
     Examples
     --------
@@ -140,7 +140,7 @@ class InverseScaling(Schedule):
 class StepDecay(Schedule):
     """``initial * factor^floor(k / every)``, where k is the step.
 
-    PyTorch's ``StepLR``, there usually counted in epochs.
+    This is PyTorch's ``StepLR``, which usually counts epochs.
 
     Parameters
     ----------
@@ -175,14 +175,14 @@ class StepDecay(Schedule):
 class ExponentialDecay(Schedule):
     """``initial * factor^(k / decay_steps)``, where k is the step.
 
-    PyTorch's ``ExponentialLR`` with ``gamma=factor`` for the default of one decay step.
+    With the default ``decay_steps=1`` it is PyTorch's ``ExponentialLR`` with ``gamma=factor``.
 
     Parameters
     ----------
     initial : float
         Finite and at least 0.
     factor : float
-        Above 0 and at most 1: what the rate is multiplied by in `decay_steps` steps.
+        Above 0 and at most 1. In `decay_steps` steps the rate is multiplied by it once.
     decay_steps : float, default 1.0
         Above 0.
 
@@ -211,14 +211,14 @@ class CosineDecay(Schedule):
     """``final + (initial - final) (1 + cos(pi k / steps)) / 2`` for step k up to `steps`; then `final`.
 
     Loshchilov & Hutter (2017), "SGDR: stochastic gradient descent with warm restarts", eq. 5, without the
-    restarts, https://arxiv.org/abs/1608.03983. PyTorch's ``CosineAnnealingLR``.
+    restarts, https://arxiv.org/abs/1608.03983. It is PyTorch's ``CosineAnnealingLR``.
 
     Parameters
     ----------
     initial : float
         Finite and at least 0.
     steps : int
-        Steps from `initial` to `final`: usually those of the run.
+        Steps from `initial` to `final`; usually all steps of the run.
     final : float, default 0.0
         Finite and at least 0.
 
@@ -248,15 +248,15 @@ class LinearWarmup(Schedule):
     """``schedule(0) * (k + 1) / (steps + 1)`` for step k below `steps`, then ``schedule(k - steps)``.
 
     Goyal et al. (2017), "Accurate, large minibatch SGD", section 2.2, https://arxiv.org/abs/1706.02677.
-    The first step's rate is not 0, which would waste it, and the last one's is below the full rate,
-    which step `steps` then has.
+    The rate of step 0 is above 0, since a step at rate 0 would be wasted. Step `steps` is the first one at
+    the full rate.
 
     Parameters
     ----------
     schedule : float or schedule
-        What to warm up to: a learning rate, or any schedule but `Adaptive`; it starts at step `steps`.
+        The learning rate after the warm-up, or its schedule: any but `Adaptive`. It starts at step `steps`.
     steps : int
-        Steps of warming up.
+        Steps of the warm-up.
 
     Examples
     --------
@@ -281,15 +281,16 @@ class LinearWarmup(Schedule):
 
 @dataclass(frozen=True)
 class Adaptive:
-    """`initial`, divided by `factor` each time that the loss has stalled for more than `patience` epochs.
+    """A rate that is divided by `factor` whenever the loss has stalled for more than `patience` epochs.
 
     An epoch stalls if its loss is above ``best - tolerance``, where `best` is the lowest loss of the epochs
-    before it. This is scikit-learn's ``learning_rate="adaptive"``, whose ``n_iter_no_change`` is the
-    patience and ``tol`` the tolerance; when the loss stalls at a rate of at most `minimum`, there is
-    nothing left to divide, and the run ends, as scikit-learn's does, with
+    before it. If the loss stalls while the rate is at most `minimum`, the run ends with
     ``stop_reason="learning_rate_exhausted"``.
 
-    It is not a function of the step: the loop starts with ``state = schedule.start()``, trains an epoch
+    This is scikit-learn's ``learning_rate="adaptive"``. The patience is its ``n_iter_no_change``, and the
+    tolerance its ``tol``.
+
+    It is not a function of the step. The loop starts with ``state = schedule.start()``, trains an epoch
     at ``state.rate``, and calls ``state = schedule.after_epoch(state, loss)``.
 
     Parameters
@@ -346,7 +347,7 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class AdaptiveState:
-    """What `Adaptive` knows between epochs.
+    """The state of `Adaptive` between two epochs.
 
     Attributes
     ----------
@@ -355,9 +356,9 @@ class AdaptiveState:
     best_loss : float
         The lowest loss of an epoch so far.
     stalled : int
-        Epochs in a row, up to now, that stalled.
+        How many epochs have stalled since the last one that did not.
     exhausted : bool
-        Whether the loss stalled at a rate that is not divided any more.
+        Whether the loss has stalled at a rate of at most `minimum`.
     """
 
     rate: float
