@@ -140,14 +140,15 @@ class Loop:
         run, epochs, keeper, lookout = self._run, self._epochs, self._keeper, self._lookout
         self._limits.deadline = started + self._max_seconds
         while True:
+            step = run.step
             if self._interrupts.pressed:
                 return StopReason.INTERRUPTED
-            if epochs.wanted and run.step == epochs.next_end:
+            if epochs.wanted and step == epochs.next_end:
                 if stop_reason := epochs.end():
                     return stop_reason
                 if self._interrupts.pressed:
                     return StopReason.INTERRUPTED
-            if run.step == self._n_steps:
+            if step == self._n_steps:
                 return StopReason.COMPLETED
             now = self._clock()
             if now >= self._limits.deadline:
@@ -159,18 +160,19 @@ class Loop:
                 lookout.look(self._loss_seconds())
             if keeper is not None and keeps:
                 keeper.write()
-            self._advance_a_chunk(self._next_stop())
+            self._advance_a_chunk(step, self._next_stop())
             if self._progress is not None:
                 self._progress.update(run.step, self._last_loss())
 
     def _next_stop(self) -> int:
         """Return the step at which the loop has something to do at the latest."""
-        next_end = self._epochs.next_end if self._epochs.wanted else math.inf
-        next_checkpoint = math.inf if self._keeper is None else self._keeper.next_step
-        return int(min(self._n_steps, next_end, next_checkpoint))
+        stop = self._n_steps
+        if self._epochs.wanted:
+            stop = min(stop, self._epochs.next_end)
+        return stop if self._keeper is None else int(min(stop, self._keeper.next_step))
 
-    def _advance_a_chunk(self, limit: int) -> None:
-        before, started = self._run.step, self._clock()
+    def _advance_a_chunk(self, before: int, limit: int) -> None:
+        started = self._clock()
         self._run.advance(min(before + self._chunk.steps, limit), self._limits.is_over)
         self._chunk.record(self._run.step - before, self._clock() - started)
 
@@ -185,10 +187,10 @@ class Loop:
 
     def _result(self, stop_reason: StopReason, seconds: float, last_loss: float | None) -> TrainingResult:
         run, epochs = self._run, self._epochs
-        losses, steps = run.recorded.copy(), run.recorded_steps
-        if not len(steps) or steps[-1] != run.step:
+        losses, steps, n_steps = run.recorded.copy(), run.recorded_steps, run.step
+        if not len(steps) or steps[-1] != n_steps:
             losses = np.append(losses, math.nan if last_loss is None else last_loss)
-            steps = np.append(steps, run.step)
+            steps = np.append(steps, n_steps)
         if epochs.wanted:
             history = epochs.history()
         else:
@@ -202,7 +204,7 @@ class Loop:
                 "learning_rate": run.schedule.at(before),
             }
         best_epoch = epochs.record.early_stopping.best_epoch or None
-        return TrainingResult(losses, steps, run.step, seconds, stop_reason, run.name, history, best_epoch)
+        return TrainingResult(losses, steps, n_steps, seconds, stop_reason, run.name, history, best_epoch)
 
     def _is_recorded(self) -> bool:
         """Whether there is a loss of the present step."""

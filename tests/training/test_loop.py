@@ -285,23 +285,25 @@ def test_a_loss_that_is_not_finite_is_divergence_though_the_parameters_are_finit
 
 @pytest.mark.parametrize("math", ["fast", "exact"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_found_before_training(bad, math):
+@pytest.mark.parametrize("steps", [1, 10])
+def test_weights_that_are_not_finite_are_found_before_training(steps, bad, math):
     network = Network([2, 2, 2], seed=0)
     network.weights[1][0, 1] = bad
     before = network.theta.tobytes()
     with pytest.raises(DivergenceError, match=r"^before training, .* check the initial weights") as caught:
-        train(network, 10, math=math)
+        train(network, steps, math=math)
     assert caught.value.step == 0
     assert network.theta.tobytes() == before
 
 
 @pytest.mark.parametrize("math", ["fast", "exact"])
 @pytest.mark.parametrize(("dtype", "huge"), [("float64", 1e300), ("float32", 1e30)])
-def test_targets_whose_loss_overflows_are_found_before_training(dtype, huge, math):
+@pytest.mark.parametrize("steps", [1, 10])
+def test_targets_whose_loss_overflows_are_found_before_training(steps, dtype, huge, math):
     network = Network([2, 2, 2], dtype=dtype, seed=0)
     before = network.theta.tobytes()
     with pytest.raises(DivergenceError, match="size of the inputs and targets") as caught:
-        train(network, 10, Y=Y * huge, math=math)
+        train(network, steps, Y=Y * huge, math=math)
     assert caught.value.step == 0
     assert network.theta.tobytes() == before
 

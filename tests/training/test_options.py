@@ -20,7 +20,7 @@ OPTIONS = {
     option.name: option
     for kind in (KernelOptions, MonitoringOptions)
     for option in fields(kind)
-    if option.init
+    if "decides_result" in option.metadata
 }
 
 
