@@ -138,10 +138,7 @@ class Network:
         return {name: value for name, value in self.__dict__.items() if name != "_predictors"}
 
     def __repr__(self) -> str:
-        hidden = ", ".join(dict.fromkeys(self.hidden_activations))
-        parts = [str(list(self.layer_sizes)), hidden, self.output_activation, self.loss_name]
-        described = ", ".join(part for part in parts if part)
-        return f"Network({described}, bias={self.bias!r}, dtype={self.dtype.name!r})"
+        return f"Network({self.specification.summary})"
 
     @property
     def theta(self) -> np.ndarray:

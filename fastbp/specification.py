@@ -29,7 +29,7 @@ class LayerShape(NamedTuple):
     b_at: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Specification:
     """Everything that defines a network but its parameters. It checks itself.
 
@@ -84,6 +84,18 @@ class Specification:
             raise OptionError(
                 f"layer_sizes is {shown(list(sizes))}: {self.n_parameters} parameters fit in no memory"
             )
+
+    def __repr__(self) -> str:
+        return f"Specification({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """What the specification and its network show of themselves."""
+        document = self.as_document()
+        hidden = ", ".join(dict.fromkeys(document["hidden_activations"]))
+        words = (str(document["layer_sizes"]), hidden, document["output_activation"], document["loss"])
+        listed = ", ".join(word for word in words if word)
+        return f"{listed}, bias={document['bias']!r}, dtype={document['dtype']!r}"
 
     @property
     def n_inputs(self) -> int:
