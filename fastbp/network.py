@@ -246,16 +246,16 @@ class Network:
     @np.errstate(all="ignore")
     def _first_prediction(self, X: np.ndarray, out: np.ndarray) -> tuple[Any, bool]:
         """Return what predicts few rows, prepared and compiled, and whether these rows are finite."""
-        from fastbp.engine.layered_run import Predictor
+        from fastbp.engine.evaluation import Predictor
 
         predictor = Predictor(self.specification, self._theta)
         return predictor, predictor(X, out)
 
     @np.errstate(all="ignore")
     def _predict(self, X: ArrayLike, threads: int | None) -> np.ndarray:
-        from fastbp.engine import layered_run
+        from fastbp.engine import evaluation
 
-        return layered_run.predict(
+        return evaluation.predict(
             self.specification, self._theta, check_X(self.specification, X), threads=check_threads(threads)
         )
 
@@ -279,13 +279,11 @@ class Network:
         threads : int, optional
             As for `predict`.
         """
-        from fastbp.engine import layered_run
+        from fastbp.engine import evaluation
 
         X, Y = check_data(self.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
-        return layered_run.loss(
-            self.specification, self._theta, X, Y, weights, threads=check_threads(threads)
-        )
+        return evaluation.loss(self.specification, self._theta, X, Y, weights, threads=check_threads(threads))
 
     @np.errstate(all="ignore")
     def gradient(
@@ -313,11 +311,11 @@ class Network:
         -------
         ndarray, shape (n_parameters,)
         """
-        from fastbp.engine import layered_run
+        from fastbp.engine import evaluation
 
         X, Y = check_data(self.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
-        return layered_run.gradient(
+        return evaluation.gradient(
             self.specification, self._theta, X, Y, weights, threads=check_threads(threads)
         )
 

@@ -4,8 +4,9 @@ import time
 
 import numpy as np
 
+from fastbp.engine.job_run import EPOCH_LOSS, RATES_AT_ONCE, STEP
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.layered_run import EPOCH_LOSS, RATES_AT_ONCE, STEP, LayeredRun
+from fastbp.engine.layered_run import LayeredRun
 from fastbp.kernels import fields
 from fastbp.kernels.batches import take_labels, take_targets
 from fastbp.kernels.layered import layered

@@ -1,14 +1,13 @@
 """A training run on the fused 2-2-2 kernel: its arrays, and the calls that advance them."""
 
-import copy
 import math
 from collections.abc import Callable
-from typing import Self
 
 import numpy as np
 
 from fastbp.checks import all_finite
 from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
+from fastbp.engine.run import Run
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
@@ -28,16 +27,16 @@ an L2 cache.
 WEIGHTS = np.array([0, 1, 2, 3, 6, 7, 8, 9])
 """Which of the parameters are in the theta of a network without biases."""
 
-BESIDE_PARAMETERS = ("counters", "losses", "order", "generator", "carry")
-"""The arrays that training changes. The slots only save time: what is in them changes no bit."""
 
-
-class Fused222Run:
+class Fused222Run(Run):
     """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
 
     name = "fused222"
-    haste = 1.0
+    trains = "the 2-2-2 sigmoid network, half the squared error and plain SGD, one sample a step"
+    maths = ("fast", "exact")
     records_means = False
+    kept_alike = ("counters", "losses", "order", "generator", "carry")
+    packed = ("parameters",)
 
     def __init__(
         self,
@@ -45,37 +44,37 @@ class Fused222Run:
         theta: np.ndarray,
         X: np.ndarray,
         Y: np.ndarray,
-        plan: KernelOptions,
+        options: KernelOptions,
     ):
         dtype = specification.dtype
         n_samples = len(X)
         self.steps_per_epoch = n_samples
-        self.schedule = plan.schedule
+        self.schedule = options.schedule
         self.has_bias = specification.has_bias
         self.parameters = np.zeros(12, dtype)
         self._in_theta = slice(None) if self.has_bias else WEIGHTS
         self.parameters[self._in_theta] = theta
-        self.counters = np.array([0, -1, 0, plan.n_steps])
-        self._n_steps, self._record_every = plan.n_steps, _record_every(plan.n_steps, n_samples)
-        self.losses = np.zeros(1 + -(-plan.n_steps // self._record_every))
+        self.counters = np.array([0, -1, 0, options.n_steps])
+        self._n_steps, self._record_every = options.n_steps, _record_every(options.n_steps, n_samples)
+        self.losses = np.zeros(1 + -(-options.n_steps // self._record_every))
         self.order = np.arange(n_samples)
-        shuffles = plan.shuffle and n_samples > 1
-        self.generator = np.array([plan.generator_state if shuffles else 0], np.uint64)
+        shuffles = options.shuffle and n_samples > 1
+        self.generator = np.array([options.generator_state if shuffles else 0], np.uint64)
         self.carry = np.zeros(kernels.CARRY, dtype)
 
         self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
         self._dtype = dtype
-        _learning_rate(plan.schedule.rate(0), dtype)
+        _learning_rate(options.schedule.rate(0), dtype)
         self._options = (
             specification.bias == "trainable",
-            plan.update == "sequential",
+            options.update == "sequential",
             shuffles,
             self._record_every,
         )
-        self._kernel = kernels.fused222_fast if plan.math == "fast" else kernels.fused222_exact
+        self._kernel = kernels.fused222_fast if options.math == "fast" else kernels.fused222_exact
         self._fast_only: tuple[np.ndarray, ...] = ()
-        if plan.math == "fast":
-            guess = n_samples <= (GUESSED_SHUFFLED if plan.shuffle else GUESSED_IN_ORDER)
+        if options.math == "fast":
+            guess = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
             slots = np.empty(n_samples * kernels.SLOT if guess else 0, dtype)
             slots.fill(np.nan)
             self._fast_only = (self.carry, slots, guess_table(dtype), lookup_table(dtype))
@@ -108,14 +107,10 @@ class Fused222Run:
         """The loss over all samples at the present parameters: this kernel keeps no other."""
         return self.loss()
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Return all that training changes; the parameters laid out as theta."""
-        return {"theta": self.theta} | {name: getattr(self, name).copy() for name in BESIDE_PARAMETERS}
-
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go to a state."""
         self.parameters[self._in_theta] = state["theta"]
-        for name in BESIDE_PARAMETERS:
+        for name in self.kept_alike:
             getattr(self, name)[...] = state[name]
 
     def is_finite(self) -> bool:
@@ -155,26 +150,24 @@ class Fused222Run:
         twin.advance(self.step)
         return float(twin.losses[0])
 
-    def snapshot(self, instead_of: Self | None = None) -> Self:
-        """Return a copy that can be advanced on its own, with the same slots: its arrays are small."""
-        twin = copy.copy(self)
-        for name in ("parameters", *BESIDE_PARAMETERS):
-            setattr(twin, name, getattr(self, name).copy())
+    def was_copied(self) -> None:
+        """Keep the tables, and the slots: what is in them changes no bit."""
         if self._fast_only:
-            twin._fast_only = (twin.carry, *self._fast_only[1:])
-        return twin
+            self._fast_only = (self.carry, *self._fast_only[1:])
 
-
-def supports(specification: Specification, plan: KernelOptions) -> bool:
-    """Whether this kernel can do what is planned."""
-    return (
-        plan.one_sample_sgd
-        and plan.order is None
-        and specification.layer_sizes == (2, 2, 2)
-        and specification.hidden_activations == ("sigmoid",)
-        and specification.output_activation == "sigmoid"
-        and specification.loss_name == "half_squared_error"
-    )
+    @staticmethod
+    def refusal(specification: Specification, options: KernelOptions) -> str | None:
+        """Return why the kernel cannot do what is asked for; None if it can."""
+        if (
+            options.one_sample_sgd
+            and options.order is None
+            and specification.layer_sizes == (2, 2, 2)
+            and specification.hidden_activations == ("sigmoid",)
+            and specification.output_activation == "sigmoid"
+            and specification.loss_name == "half_squared_error"
+        ):
+            return None
+        return "that trains 2-2-2 sigmoid networks on half_squared_error by plain SGD, one sample a step"
 
 
 def _record_every(n_steps: int, n_samples: int) -> int:

@@ -6,12 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from fastbp.engine import evaluation
 from fastbp.engine.job import Job
-from fastbp.engine.layered_run import loss as loss_in_parts
-from fastbp.engine.layered_run import next_piece
-from fastbp.engine.layered_run import predict as predict_in_parts
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
-from fastbp.engine.team import Team, threads_for
+from fastbp.engine.team import Team, next_chunk_rows, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.jacobian import jacobian
 from fastbp.kernels.layered import layered
@@ -85,7 +83,7 @@ class Objective:
         """
         self._theta[:] = theta
         if not self._is_quick:
-            return loss_in_parts(
+            return evaluation.loss(
                 self.specification, self._theta, self._X, self._Y, self._weights, threads=self._threads
             )
         job = self._value_job
@@ -124,7 +122,7 @@ class Objective:
     def predict(self, theta: np.ndarray) -> np.ndarray:
         """Return the network's outputs for X, of shape (n_samples, n_outputs)."""
         self._theta[:] = theta
-        return predict_in_parts(self.specification, self._theta, self._X, threads=self._threads)
+        return evaluation.predict(self.specification, self._theta, self._X, threads=self._threads)
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
         """Return outputs minus targets, of shape (n_samples, n_outputs); labels count as 0 and 1."""
@@ -172,7 +170,7 @@ class Objective:
             started = time.perf_counter()
             job.set_chunk(rows)
             self._team.run(job, 1)
-            rows = next_piece(rows, time.perf_counter() - started)
+            rows = next_chunk_rows(rows, time.perf_counter() - started)
         unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)
 
     @cached_property

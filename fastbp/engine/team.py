@@ -21,6 +21,18 @@ WORTH_A_TEAM = 1e6
 """Multiplications, before the next barrier, from which on a second thread pays."""
 
 
+CHUNK_SECONDS = 0.03
+"""What one call of the kernel takes of a step that takes long; between two calls a run can be stopped."""
+
+FASTEST_GROWTH = 16.0
+"""How many times as long a chunk may be as the one before it: the first is a tile, as its pace is unknown."""
+
+
+def next_chunk_rows(rows: float, seconds: float) -> float:
+    """Return how many rows of a long step the next call is to take, after one that took so many."""
+    return rows * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))
+
+
 def available_cores() -> int:
     """Return how many cores this process may use: by affinity, control groups, and Python's own limit."""
     if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; it knows PYTHON_CPU_COUNT

@@ -1,18 +1,18 @@
 """Training: `train` checks its arguments, chooses a kernel, and runs the loop around it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.checks import check_data
-from fastbp.engine import fused222_run, layered_run
+from fastbp.engine.kernel_choice import NAMES, choose_kernel
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.errors import NotSupportedError, OptionError, check_choice
+from fastbp.engine.run import Run
+from fastbp.errors import OptionError, check_choice
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
-from fastbp.specification import Specification
 from fastbp.training.assembly import make_loop
 from fastbp.training.callbacks import EpochState
 from fastbp.training.checkpoint import Checkpoint
@@ -20,7 +20,6 @@ from fastbp.training.early_stopping import EarlyStopping
 from fastbp.training.metrics import Metric
 from fastbp.training.monitoring import MonitoringOptions, apart, check_validation_data
 from fastbp.training.result import TrainingResult
-from fastbp.training.run import Run
 from fastbp.training.stopping import StopReason
 from fastbp.training.trainer import Trainer
 
@@ -33,8 +32,6 @@ __all__ = [
     "TrainingResult",
     "train",
 ]
-
-KERNELS = ("auto", "fused222", "online", "layered")
 
 
 def train(
@@ -186,7 +183,7 @@ def train(
         raise OptionError(
             "network.theta is read-only, and training writes to it; set network.theta.flags.writeable = True"
         )
-    check_choice("kernel", kernel, KERNELS)
+    check_choice("kernel", kernel, NAMES)
     X, Y = check_data(network.specification, X, Y)
     kernel_options = KernelOptions(
         len(X),
@@ -222,54 +219,8 @@ def train(
     return make_loop(begin(), network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
 
 
-RUNS: dict[str, Callable[[Specification, np.ndarray, np.ndarray, np.ndarray, KernelOptions], Run]] = {
-    "fused222": fused222_run.Fused222Run,
-    "online": layered_run.OnlineRun,
-    "layered": layered_run.LayeredRun,
-}
-
-
 def make_run(kernel: str, network: Network, X: np.ndarray, Y: np.ndarray, options: KernelOptions) -> Run:
     """Return the run of the kernel that is asked for, or of the fastest that can do what the options say."""
-    chosen = _choose_kernel(kernel, network, options)
+    chosen = choose_kernel(kernel, network.specification, options)
     with np.errstate(all="ignore"):
-        return RUNS[chosen](network.specification, network.theta, X, Y, options)
-
-
-def _choose_kernel(kernel: str, network: Network, options: KernelOptions) -> str:
-    """Return the kernel to run: the one asked for, or the fastest that can do what the options say.
-
-    There is no crossover. Microseconds a step of one sample, float32, on one core of a Zen 5 at 4.15 GHz:
-
-    =================  ========  ======  =======
-    network            fused222  online  layered
-    =================  ========  ======  =======
-    2-2-2 sigmoid         0.013   0.034     0.16
-    2-4-1                     -   0.035     0.16
-    4-10-3                    -   0.047     0.17
-    20-64-64-2                -    0.35      1.1
-    64-128-10                 -    0.42      1.4
-    784-128-10                -     7.1       11
-    784-512-512-10            -      59      127
-    1024-1024-1024-10         -     180      476
-    =================  ========  ======  =======
-    """
-    can = {
-        "fused222": fused222_run.supports(network.specification, options),
-        "online": layered_run.online_supports(options) and options.math == "fast",
-        "layered": options.math == "fast",
-    }
-    if kernel == "fused222" and not can[kernel]:
-        raise OptionError(
-            "kernel is 'fused222', and that trains 2-2-2 sigmoid networks on half_squared_error by plain "
-            f"SGD, one sample a step; not {network!r} with batch_size={options.batch_size} and "
-            f"{options.optimizer!r}"
-        )
-    if options.math == "exact" and (kernel in ("online", "layered") or not can["fused222"]):
-        raise NotSupportedError("math='exact' is for the kernel 'fused222' alone; take math='fast'")
-    if kernel == "online" and not can[kernel]:
-        raise OptionError(
-            "kernel is 'online', and that takes one sample a step by SGD, no momentum, dropout or clipping; "
-            f"not batch_size={options.batch_size} with {options.optimizer!r}"
-        )
-    return kernel if kernel != "auto" else next(name for name, fits in can.items() if fits)
+        return chosen(network.specification, network.theta, X, Y, options)

@@ -5,19 +5,19 @@ from collections.abc import Callable
 import numpy as np
 
 from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.run import Run
 from fastbp.network import Network
 from fastbp.schedules import Adaptive
 from fastbp.training.callbacks import Callbacks
 from fastbp.training.checkpoint import CheckpointFolder
 from fastbp.training.epochs import Epochs
-from fastbp.training.evaluation import Evaluation
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import CheckpointKeeper, describe
 from fastbp.training.loop import Loop
 from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar, shows_progress
-from fastbp.training.run import Run
+from fastbp.training.validation import Evaluation
 
 
 def make_loop(

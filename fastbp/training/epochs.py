@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastbp.engine.run import Run
 from fastbp.schedules import Adaptive, AdaptiveState, Constant, Schedule
 from fastbp.training.callbacks import Callbacks
 from fastbp.training.early_stopping import EarlyStopping, EarlyStoppingState, MonitoredColumn
-from fastbp.training.evaluation import Evaluation
-from fastbp.training.run import Run
 from fastbp.training.stopping import Diverged, StopReason
+from fastbp.training.validation import Evaluation
 
 COLUMNS = ("loss", "learning_rate")
 """The first columns of every history, after the epoch and the step."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.run import Run
 from fastbp.errors import CheckpointError, CheckpointWarning, ModelFileError
 from fastbp.options import deciding
 from fastbp.schedules import AdaptiveState
@@ -16,7 +17,6 @@ from fastbp.training.checkpoint import Checkpoint, CheckpointFolder, data_digest
 from fastbp.training.early_stopping import EarlyStoppingState
 from fastbp.training.epochs import EpochRecord, Epochs
 from fastbp.training.monitoring import MonitoringOptions
-from fastbp.training.run import Run
 from fastbp.training.stopping import StopReason
 
 

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 
+from fastbp.engine.run import Run
 from fastbp.errors import DivergenceError
 from fastbp.schedules import Schedule
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.pace import Pacing
-from fastbp.training.run import Run
 from fastbp.training.stopping import Limits, Stopped
 
 

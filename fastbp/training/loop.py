@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from fastbp.engine.run import Run
 from fastbp.training.epochs import Epochs
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import CheckpointKeeper
@@ -14,7 +15,6 @@ from fastbp.training.lookout import Lookout, diverged_before
 from fastbp.training.pace import ChunkLength, Pacing
 from fastbp.training.progress import ProgressBar
 from fastbp.training.result import TrainingResult
-from fastbp.training.run import Run
 from fastbp.training.stopping import Diverged, Limits, Stopped, StopReason
 
 ANSWER_SECONDS = 0.05
@@ -69,7 +69,7 @@ class Loop:
         self._max_seconds = max_seconds or math.inf
         self._interrupts, self._clock = interrupts, pacing.clock
         self._limits = Limits(interrupts, pacing.clock)
-        self._chunk = ChunkLength(pacing.first_chunk, pacing.chunk_seconds / run.haste)
+        self._chunk = ChunkLength(pacing.first_chunk, pacing.chunk_seconds)
         self._lookout = Lookout(run, epochs.schedule_from, interrupts, self._limits, pacing, begin_again)
 
     @np.errstate(all="ignore")

@@ -9,10 +9,12 @@ import pytest
 from numba import TypingError, njit
 
 import fastbp
+from fastbp.engine.evaluation import Predictor
 from fastbp.engine.job import Job
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.layered_run import LayeredRun, OnlineRun, Predictor
+from fastbp.engine.layered_run import LayeredRun
 from fastbp.engine.layout import JobOptions, Span, make_layout
+from fastbp.engine.online_run import OnlineRun
 from fastbp.kernels import fields
 from fastbp.memory import aligned_zeros
 from fastbp.optimizers import Adam
@@ -41,7 +43,7 @@ def jobs() -> dict[str, Job]:
                 gradient_clip_norm=1.0 if batch_size > 1 else None,
             )  # fmt: skip
             run = kind(of.specification, of.theta, X, targets, plan)
-            made[f"{kind.name} of {of.loss_name}{name}"] = run._make_job()
+            made[f"{kind.name} of {of.loss_name}{name}"] = run.make_job()
         specification = network.specification
         layout = make_layout(specification, JobOptions(fields.GRADIENT_ONLY, 6, n_threads=2, batch_size=6))
         packed = aligned_zeros(layout.packing.size, dtype)

@@ -6,9 +6,10 @@ import pytest
 import fastbp
 from fastbp import SGD, Adam
 from fastbp.checks import check_data
-from fastbp.engine import fused222_run
+from fastbp.engine.fused222_run import Fused222Run
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.layered_run import LayeredRun, OnlineRun
+from fastbp.engine.layered_run import LayeredRun
+from fastbp.engine.online_run import OnlineRun
 from fastbp.errors import OptionError
 
 N, EPOCHS = 24, 4
@@ -81,5 +82,5 @@ def test_what_is_no_order_is_refused_before_it_is_used(wrong):
 def test_the_fused_kernel_takes_none():
     network = fastbp.Network([2, 2, 2])
     options = {"epochs": 1, "batch_size": 1, "optimizer": SGD(0.1)}
-    assert fused222_run.supports(network.specification, KernelOptions(4, **options))
-    assert not fused222_run.supports(network.specification, KernelOptions(4, order=permutation, **options))
+    assert Fused222Run.refusal(network.specification, KernelOptions(4, **options)) is None
+    assert Fused222Run.refusal(network.specification, KernelOptions(4, order=permutation, **options))

@@ -11,7 +11,8 @@ from fastbp import reference
 from fastbp._jit import kernel
 from fastbp.checks import check_data
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.layered_run import LayeredRun, OnlineRun
+from fastbp.engine.layered_run import LayeredRun
+from fastbp.engine.online_run import OnlineRun
 from fastbp.kernels import floating_point
 from fastbp.kernels.floating_point import (
     FLUSHING,

@@ -14,7 +14,8 @@ from fastbp.benchmark.cases import CASES
 from fastbp.checks import check_data
 from fastbp.engine import division
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.layered_run import LayeredRun, OnlineRun
+from fastbp.engine.layered_run import LayeredRun
+from fastbp.engine.online_run import OnlineRun
 from fastbp.errors import OptionError
 from tests import data
 from tests.conftest import train

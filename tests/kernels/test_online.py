@@ -12,7 +12,7 @@ import fastbp
 from fastbp import activations, losses
 from fastbp.checks import check_data
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.layered_run import OnlineRun
+from fastbp.engine.online_run import OnlineRun
 from fastbp.kernels.narrow import NARROW_HIDDEN
 from tests.kernels.tasks import Task, assert_same_training, trained
 

@@ -8,6 +8,7 @@ from typing import Any
 import fastbp
 from fastbp.checks import check_data
 from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.run import Run
 from fastbp.training import make_run
 from fastbp.training.assembly import make_loop
 from fastbp.training.checkpoint import CheckpointFolder
@@ -15,7 +16,6 @@ from fastbp.training.interrupts import Interrupts
 from fastbp.training.monitoring import MonitoringOptions, apart, check_validation_data
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar
-from fastbp.training.run import Run
 
 
 @dataclass(frozen=True)

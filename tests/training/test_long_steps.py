@@ -7,7 +7,8 @@ import pytest
 
 import fastbp
 from fastbp import RPROP, SGD, Adam, Checkpoint, DivergenceError
-from fastbp.engine import layered_run
+from fastbp.engine import team
+from fastbp.kernels import fields
 from tests.training.tasks import Task
 
 STEPS = 5
@@ -39,16 +40,17 @@ class Calls(list):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Make pieces of a tile each, and list what the calls of the kernel come to."""
-    monkeypatch.setattr(layered_run, "PIECE_SECONDS", 0.0)
-    listed, run = Calls(), layered_run.LayeredRun._run_piece
+    """Make chunks of a tile each, and list what the calls of the kernel come to."""
+    monkeypatch.setattr(team, "CHUNK_SECONDS", 0.0)
+    listed, run = Calls(), team.Team.run
 
-    def watched(self, *arguments):
-        run(self, *arguments)
-        listed.append(self.step)
-        listed.then(len(listed))
+    def watched(self, job, *arguments):
+        run(self, job, *arguments)
+        if job["mode"] == fields.TRAIN:
+            listed.append(int(job.arrays["counters"][fields.place("counters", "step")]))
+            listed.then(len(listed))
 
-    monkeypatch.setattr(layered_run.LayeredRun, "_run_piece", watched)
+    monkeypatch.setattr(team.Team, "run", watched)
     return listed
 
 
@@ -58,13 +60,13 @@ def outcome(network, result):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_no_bit_depends_on_the_pieces(task, calls, monkeypatch):
-    in_pieces = outcome(*task.train(STEPS))
+def test_no_bit_depends_on_the_chunks(task, calls, monkeypatch):
+    in_chunks = outcome(*task.train(STEPS))
     assert len(calls) > 2 * STEPS
     assert calls == sorted(calls)
     assert calls[-1] == STEPS
     monkeypatch.undo()
-    assert outcome(*task.train(STEPS)) == in_pieces
+    assert outcome(*task.train(STEPS)) == in_chunks
 
 
 @pytest.mark.parametrize("n_calls", [2, 3, 5, 6, 8])

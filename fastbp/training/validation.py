@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastbp.engine import layered_run
+from fastbp.engine import evaluation
 from fastbp.engine.division import row_work
-from fastbp.engine.layered_run import with_room
+from fastbp.engine.evaluation import with_room
 from fastbp.specification import Specification
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.metrics import Metric, check_value
@@ -51,8 +51,8 @@ class Evaluation:
 
     def prepare(self) -> None:
         """Compile what evaluates, or load it."""
-        layered_run.loss(self._specification, self._theta, self._X[:1], self._Y[:1])
-        layered_run.predict(self._specification, self._theta, self._X[:1])
+        evaluation.loss(self._specification, self._theta, self._X[:1], self._Y[:1])
+        evaluation.predict(self._specification, self._theta, self._X[:1])
 
     def evaluate(self, theta: np.ndarray) -> dict[str, float]:
         """Return the columns' values; raise KeyboardInterrupt if Ctrl-C is pressed."""
@@ -67,13 +67,13 @@ class Evaluation:
     def _loss(self) -> float:
         X, Y, total = self._X, self._Y, 0.0
         for rows in self._slices():
-            total += layered_run.loss(self._specification, self._theta, X[rows], Y[rows]) * len(X[rows])
+            total += evaluation.loss(self._specification, self._theta, X[rows], Y[rows]) * len(X[rows])
         return total / len(X)
 
     def _metric_values(self) -> list[float]:
         predicted = np.empty((len(self._X), self._specification.n_outputs), self._specification.dtype)
         for rows in self._slices():
-            predicted[rows] = layered_run.predict(self._specification, self._theta, self._X[rows])
+            predicted[rows] = evaluation.predict(self._specification, self._theta, self._X[rows])
         predicted.flags.writeable = False
         targets = self._Y.view()
         targets.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Predictions, losses and gradients of many rows: in parts, between which Ctrl-C is answered."""
+"""Predictions, losses and gradients of many rows: in chunks, between which Ctrl-C is answered."""
 
 import signal
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastbp import Network
-from fastbp.engine import layered_run
+from fastbp.engine import evaluation, team
 from fastbp.engine.team import Team
 
 EVALUATIONS = {
@@ -29,9 +29,9 @@ def network():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Make parts as small as they can be, and list the calls of the kernel."""
-    monkeypatch.setattr(layered_run, "PART_WORK", 0.0)
-    monkeypatch.setattr(layered_run, "PIECE_SECONDS", 0.0)
+    """Make chunks as small as they can be, and list the calls of the kernel."""
+    monkeypatch.setattr(evaluation, "CHUNK_WORK", 0.0)
+    monkeypatch.setattr(team, "CHUNK_SECONDS", 0.0)
     listed, run = [], Team.run
 
     def watched(self, *arguments):
@@ -47,7 +47,7 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_parts_change_no_bit(dtype, threads, samples, monkeypatch):
+def test_chunks_change_no_bit(dtype, threads, samples, monkeypatch):
     X, Y = samples
     network = Network([7, 33, 3], hidden_activation="tanh", output_activation="identity", dtype=dtype, seed=0)
 
@@ -62,13 +62,13 @@ def test_parts_change_no_bit(dtype, threads, samples, monkeypatch):
 
     whole = evaluated()
     for work, seconds in ((0.0, 0.0), (1e5, 1e-5)):
-        monkeypatch.setattr(layered_run, "PART_WORK", work)
-        monkeypatch.setattr(layered_run, "PIECE_SECONDS", seconds)
+        monkeypatch.setattr(evaluation, "CHUNK_WORK", work)
+        monkeypatch.setattr(team, "CHUNK_SECONDS", seconds)
         assert evaluated() == whole
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_ctrl_c_is_answered_between_two_parts(name, samples, network, calls):
+def test_ctrl_c_is_answered_between_two_chunks(name, samples, network, calls):
     listed, press_at = calls
     EVALUATIONS[name](network, *samples)
     assert len(listed) >= 4

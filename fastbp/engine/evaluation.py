@@ -1,0 +1,126 @@
+"""Predictions, losses and gradients on the layered kernel, chunk by chunk, so that Ctrl-C is answered."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from fastbp.engine.division import row_work
+from fastbp.engine.job import Job
+from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
+from fastbp.engine.packed_vectors import up
+from fastbp.engine.team import Team, next_chunk_rows, threads_for
+from fastbp.kernels import fields
+from fastbp.kernels import layered as kernels
+from fastbp.memory import LINE, aligned_zeros
+from fastbp.specification import Specification
+
+STEP = fields.place("counters", "step")
+
+CHUNK_WORK = 1e8
+"""Multiplications of a chunk of an evaluation, at most some 0.05 s: between chunks Ctrl-C is answered."""
+
+
+def _chunks(specification: Specification, n_samples: int) -> Iterator[slice]:
+    """Yield the rows that one call of the kernel evaluates."""
+    n = up(int(CHUNK_WORK / row_work(specification)) + 1, LINE)
+    for first in range(0, n_samples, n):
+        yield slice(first, min(n_samples, first + n))
+
+
+def _forward_layout(specification: Specification, mode: int, X: np.ndarray, team: Team) -> Layout:
+    in_place = is_read_in_place(X, specification.dtype)
+    return make_layout(specification, JobOptions(mode, len(X), team.n_threads, in_place))
+
+
+def loss(
+    specification: Specification,
+    theta: np.ndarray,
+    X: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    threads: int | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> float:
+    """Return the loss over checked samples; theta has room after it.
+
+    `check` is called between parts of some milliseconds; what it raises comes out.
+    """
+    losses = aligned_zeros(len(X), np.float64)
+    team = Team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
+    for rows in _chunks(specification, len(X)):
+        if rows.start:
+            check()
+        arrays = {
+            "theta": theta,
+            "X": X[rows],
+            "labels" if Y.ndim == 1 else "Y": Y[rows],
+            "weights": None if weights is None else weights[rows],
+            "row_losses": losses[rows],
+        }
+        team.run(Job(_forward_layout(specification, fields.LOSS_ONLY, X[rows], team), arrays))
+    return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
+
+
+def gradient(
+    specification: Specification,
+    theta: np.ndarray,
+    X: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Return the gradient of the loss over checked samples, laid out as `Network.theta`."""
+    team = Team(threads_for(3 * len(X) * specification.n_multiplications, threads))
+    options = JobOptions(
+        fields.GRADIENT_ONLY,
+        len(X),
+        team.n_threads,
+        X_in_place=is_read_in_place(X, specification.dtype),
+        batch_size=len(X),
+        trains_biases=specification.has_bias,
+    )
+    layout = make_layout(specification, options)
+    packing = layout.packing
+    packed = aligned_zeros(packing.size, specification.dtype)
+    packing.pack(theta, packed)
+    job = Job(layout, {"theta": packed, "X": X, "labels" if Y.ndim == 1 else "Y": Y, "weights": weights})
+    counters, n = job.arrays["counters"], 1.0
+    while counters[STEP] < 1:  # chunk by chunk, so that Ctrl-C is answered
+        started = time.perf_counter()
+        job.set_chunk(n)
+        team.run(job, 1)
+        n = next_chunk_rows(n, time.perf_counter() - started)
+    return packing.unpack(job.arrays["gradient"][: packing.size])
+
+
+def with_room(theta: np.ndarray) -> np.ndarray:
+    """Return a copy of which the last row may be loaded in whole vectors."""
+    copied = aligned_zeros(theta.size, theta.dtype)
+    copied[:] = theta
+    return copied
+
+
+class Predictor:
+    """Predicts repeatedly with buffers that are prepared once; keeps no reference to the network."""
+
+    def __init__(self, specification: Specification, theta: np.ndarray):
+        self._job = Job(make_layout(specification, JobOptions(fields.PREDICT)), {"theta": theta})
+
+    def __call__(self, X: np.ndarray, out: np.ndarray) -> bool:
+        """Write the outputs for C-contiguous inputs of the network's type; return whether all are finite."""
+        return kernels.layered(self._job.address, 0, 0, X, out)
+
+
+def predict(
+    specification: Specification, theta: np.ndarray, X: np.ndarray, *, threads: int | None = None
+) -> np.ndarray:
+    """Return the outputs for inputs as `fastbp.checks.check_X` returns them; theta has room after it."""
+    team = Team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
+    out = np.empty((len(X), specification.n_outputs), specification.dtype)
+    for rows in _chunks(specification, len(X)):
+        arrays = {"theta": theta, "X": X[rows], "Y": out[rows]}
+        team.run(Job(_forward_layout(specification, fields.PREDICT, X[rows], team), arrays))
+    return out

@@ -1,0 +1,253 @@
+"""What the runs on kernels that take a job have in common: packed parameters, the job, and learning rates."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+
+from fastbp.engine import evaluation
+from fastbp.engine.job import Job
+from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
+from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
+from fastbp.engine.run import Run
+from fastbp.errors import OptionError, shown
+from fastbp.kernels import fields
+from fastbp.kernels.update_rules import CODES, N_HYPERPARAMETERS
+from fastbp.memory import aligned_zeros
+from fastbp.schedules import Constant
+from fastbp.specification import Specification
+
+RATES_AT_ONCE = 2**14
+"""Learning rates that one call of the kernel takes: 128 kB, which stay in the cache. Those of a whole chunk
+of 2-4-1, a million steps, took 30 MB and 6 % of the time, even for a constant rate: now one number."""
+
+STEP, POSITION, RECORDED = (fields.place("counters", name) for name in ("step", "position", "recorded"))
+EPOCH_LOSS = fields.place("totals", "epoch_loss")
+L2, CLIP_NORM, KEEP_PROBABILITY = (
+    fields.place("numbers", name) for name in ("l2", "clip_norm", "keep_probability")
+)
+"""Where these are in a run's arrays."""
+
+
+class JobRun(Run):
+    """A run on a kernel that takes a job."""
+
+    records_means = True
+    kept_alike = ("order", "generator", "counters", "totals", "losses")
+    packed = ("parameters", "optimizer_state")
+
+    def __init__(
+        self,
+        specification: Specification,
+        theta: np.ndarray,
+        X: np.ndarray,
+        Y: np.ndarray,
+        options: KernelOptions,
+        *,
+        one_sample: bool = False,
+        n_threads: int = 1,
+    ):
+        n_samples, dtype = len(X), specification.dtype
+        self.schedule = options.schedule
+        self.steps_per_epoch = -(-n_samples // options.batch_size)
+        epochs = -(-options.n_steps // self.steps_per_epoch)
+        self._record_every = -(-epochs // MAX_RECORDS)
+        self._specification, self._data, self._options = specification, (X, Y), options
+        self._ordering = _ordering(options, n_samples)
+
+        job_options = JobOptions(
+            fields.TRAIN,
+            n_samples,
+            batch_size=options.batch_size,
+            n_threads=n_threads,
+            X_in_place=is_read_in_place(X, dtype) and (one_sample or not self._ordering),
+            ordering=self._ordering,
+            transposed=one_sample,
+            rule=CODES[options.optimizer.rule],
+            trains_biases=specification.bias == "trainable",
+            sequential=options.update == "sequential",
+            clips=options.gradient_clip_norm > 0,
+            drops=options.dropout > 0,
+            n_steps=options.n_steps,
+            record_every=self._record_every,
+        )
+        self._layout = make_layout(specification, job_options)
+        self._packing = self._layout.packing
+        self.parameters = aligned_zeros(self._packing.size, dtype)
+        self._packing.pack(theta, self.parameters)
+        initial = options.optimizer.initial_state(self._packing.size, dtype)
+        self.optimizer_state = aligned_zeros(initial.size, dtype).reshape(initial.shape)
+        self.optimizer_state[:] = initial
+        self.order = np.arange(n_samples if self._ordering else 0)
+        self.generator = np.array([options.generator_state] * 2, np.uint64)
+        self.losses = np.zeros(1 + epochs // self._record_every)
+        self.totals = np.zeros(len(fields.TOTALS))
+        self.counters = np.zeros(len(fields.COUNTERS), np.int64)
+        self.counters[POSITION] = -1
+
+        self._job: Job | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self.counters[STEP])
+
+    @property
+    def recorded(self) -> np.ndarray:
+        """The mean losses of the epochs recorded so far."""
+        return self.losses[: self.counters[RECORDED]]
+
+    @property
+    def recorded_steps(self) -> np.ndarray:
+        """The steps at which those epochs ended."""
+        ends = np.arange(1, len(self.recorded) + 1) * self._record_every * self.steps_per_epoch
+        return np.minimum(ends, self._options.n_steps)
+
+    @property
+    def epoch_loss(self) -> float:
+        """The mean loss of the last epoch that ended."""
+        return float(self.totals[EPOCH_LOSS])
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters, laid out as `Network.theta`."""
+        return self._packing.unpack(self.parameters)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that training changes; parameters, and what goes with each, laid out as theta."""
+        state = super().state()
+        vectors = np.empty((len(self.optimizer_state), state["theta"].size), state["theta"].dtype)
+        for vector, packed in zip(vectors, self.optimizer_state, strict=True):
+            vector[:] = self._packing.unpack(packed)
+        return state | {"optimizer_state": vectors}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go to a state; what lies between the arrays in packed vectors stays as it was at first."""
+        self._packing.pack(state["theta"], self.parameters)
+        for vector, packed in zip(state["optimizer_state"], self.optimizer_state, strict=True):
+            self._packing.pack(vector, packed)
+        for name in self.kept_alike:
+            getattr(self, name)[...] = state[name]
+
+    def is_finite(self) -> bool:
+        """Whether no parameter is infinite or NaN, and no batch's loss has been: once one was, this is False.
+
+        The sum of an epoch's losses keeps what one step did to it, and the kernel keeps what an epoch's was.
+        """
+        return bool(np.isfinite(self.totals).all() and np.isfinite(self.parameters).all())
+
+    def is_possible(self) -> bool:
+        """Whether a run could have come to this state."""
+        step, row, epoch, position, recorded = self.counters.tolist()
+        steps, n_samples, batch = self.steps_per_epoch, len(self._data[0]), self._options.batch_size
+        due = step // (steps * self._record_every)
+        drawn = (row - 1) % n_samples if step else -1
+        begun = min(row + batch, n_samples) - 1  # a step that was left in the middle has drawn its rows
+        positions = self.possible_positions(drawn, begun)
+        return bool(
+            0 <= step <= self._options.n_steps
+            and (epoch, row) == (step // steps, step % steps * batch)
+            and position in positions
+            and due <= recorded <= due + (step == self._options.n_steps)
+            and self._is_order(self.order)
+        )
+
+    def possible_positions(self, drawn: int, begun: int) -> tuple[int, ...]:
+        """Return where a kernel may be in the order, by the samples drawn for this step, and for the next."""
+        return (drawn, begun) if self._ordering == fields.DRAWN else (-1,)
+
+    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
+        if self._job is None:
+            self._job = self.make_job()
+        schedule, until = self.schedule, min(until, self._options.n_steps)
+        rate = schedule.initial if isinstance(schedule, Constant) else None
+        stop = -1
+        while stop < until:
+            first = self.step
+            stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
+            if self._ordering == fields.GIVEN:
+                stop = min(stop, self._order_epoch())
+            rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
+            self._job.set_rates(first, rates)
+            self.call_kernel(self._job, stop, is_stopped)
+            if self.step < stop:
+                return
+
+    def _order_epoch(self) -> int:
+        """Write the order of an epoch that is about to begin; return the step at which this epoch ends."""
+        epoch, step = divmod(self.step, self.steps_per_epoch)
+        if step == 0:
+            assert self._options.order is not None
+            order = np.asarray(self._options.order(epoch))
+            if order.shape != self.order.shape or order.dtype.kind not in "iu" or not self._is_order(order):
+                raise OptionError(
+                    f"order({epoch}) is {shown(order)}, and must be {self.order.size} integers from 0 to "
+                    f"{self.order.size - 1}"
+                )
+            self.order[:] = order
+        return (epoch + 1) * self.steps_per_epoch
+
+    def _is_order(self, order: np.ndarray) -> bool:
+        """Whether samples may be visited in this order: a drawn one has all, a given one may repeat some."""
+        if self._ordering == fields.GIVEN:
+            return bool(order.min() >= 0 and order.max() < order.size)
+        return bool((np.sort(order) == np.arange(order.size)).all())
+
+    @abstractmethod
+    def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
+        """Let the kernel train to step `until`, or less far if `is_stopped` says so."""
+
+    @property
+    def job(self) -> Job:
+        """The job that the kernel gets, once the run was first advanced."""
+        assert self._job is not None
+        return self._job
+
+    def loss(self, check: Callable[[], object] = lambda: None) -> float:
+        """Return the loss over all samples, at the present parameters; what `check` raises comes out."""
+        options = self._options
+        return evaluation.loss(
+            self._specification,
+            evaluation.with_room(self.theta),
+            *self._data,
+            options.sample_weight,
+            threads=options.threads,
+            check=check,
+        )
+
+    @staticmethod
+    def room_like(array: np.ndarray) -> np.ndarray:
+        """Return an array for a copy that vectors can be loaded from."""
+        return aligned_zeros(array.size, array.dtype).reshape(array.shape)
+
+    def was_copied(self) -> None:
+        """Make a job of its own when it is needed."""
+        self._job = None
+
+    def make_job(self) -> Job:
+        """Return a job on the arrays of this run."""
+        X, Y = self._data
+        numbers = np.zeros(len(fields.NUMBERS))
+        numbers[L2], numbers[CLIP_NORM] = self._options.l2, self._options.gradient_clip_norm
+        numbers[KEEP_PROBABILITY] = 1 - self._options.dropout
+        hyper = np.zeros(N_HYPERPARAMETERS)
+        given = self._options.optimizer.hyperparameters()
+        hyper[: given.size] = given
+        arrays = {name: getattr(self, name) for name in self.kept_alike} | {
+            "X": X,
+            "labels" if Y.ndim == 1 else "Y": Y,
+            "weights": self._options.sample_weight,
+            "theta": self.parameters,
+            "state": self.optimizer_state,
+            "hyper": hyper,
+            "numbers": numbers,
+        }
+        return Job(self._layout, arrays)
+
+
+def _ordering(options: KernelOptions, n_samples: int) -> int:
+    """Return how the samples are ordered: for a full batch, a random order would change nothing."""
+    if options.order is not None:
+        return fields.GIVEN
+    return fields.DRAWN if options.shuffle and options.batch_size < n_samples else fields.IN_ORDER
