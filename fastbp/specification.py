@@ -98,20 +98,6 @@ class Specification:
         return f"{listed}, bias={document['bias']!r}, dtype={document['dtype']!r}"
 
     @property
-    def summary(self) -> str:
-        """What `repr` of a network shows of it.
-
-        Examples
-        --------
-        >>> Specification([2, 3, 1]).summary
-        "[2, 3, 1], sigmoid, sigmoid, half_squared_error, bias='trainable', dtype='float64'"
-        """
-        hidden = ", ".join(dict.fromkeys(self.hidden_activations))
-        names = [str(list(self.layer_sizes)), hidden, self.output_activation, self.loss_name]
-        described = ", ".join(name for name in names if name)
-        return f"{described}, bias={self.bias!r}, dtype={self.dtype.name!r}"
-
-    @property
     def n_inputs(self) -> int:
         """Number of input features."""
         return self.layer_sizes[0]
