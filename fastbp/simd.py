@@ -1,15 +1,15 @@
 """Explicit SIMD vectors as a Numba type.
 
-LLVM's vectoriser decides by itself what becomes a vector; a kernel whose speed depends on that decision
-says so here instead. A `Vec` is an LLVM vector held in registers: ``load`` and ``store`` move it, ``+ - *``
-work lane by lane, and nothing is ever contracted unless the code says `fma`.
+LLVM's vectoriser decides by itself what becomes a vector. A kernel whose speed depends on that decision uses
+these vectors instead. A `Vec` is an LLVM vector, held in registers. ``load`` and ``store`` move it, and
+``+ - * /`` work lane by lane. A multiplication and an addition become one operation only where the code says
+`fma`.
 
-Memory is reached through the address of a flat array; offsets count elements and are not checked. An
-address, unlike an array, can be handed to a helper in a hot loop without a reference being
-counted there: those counts are calls, and a call spills every vector register to the stack.
+Memory is reached through the address of a flat array. Offsets count elements, and are not checked. A hot
+loop may hand an address to a helper, but not an array: Numba counts references to arrays, each count is a
+call, and a call spills all vector registers to the stack.
 
-Longer than 500 lines, because it is one vocabulary of some sixty words, each a few lines: who writes a kernel
-looks for them in one place.
+Longer than 500 lines, because it is the one vocabulary of kernels: some sixty operations of a few lines each.
 """
 
 import operator
@@ -77,9 +77,9 @@ def emit_llvm(builder, name, vec, arguments):
 
 
 def emit_fma(builder, kind, a, b, c):
-    """Compute a b + c, of numbers or vectors: rounded once if the processor can do that.
+    """Compute a b + c of numbers or vectors, with one rounding if the processor has such an instruction.
 
-    LLVM would call a function of the C library for every lane where it cannot.
+    Without one, LLVM would call a function of the C library for every lane; so there are two roundings.
     """
     if HAS_FMA:
         return emit_llvm(builder, "fma", kind, [a, b, c])
@@ -87,10 +87,11 @@ def emit_fma(builder, kind, a, b, c):
 
 
 def _emit_product_rest(builder, a, b, product):
-    """Compute a b - product, where that is the rounded product: exactly, from halves of the digits.
+    """Compute a b - product exactly, where `product` is the rounded product of a and b.
 
-    Dekker (1971), "A floating-point technique for extending the available precision",
-    https://doi.org/10.1007/BF01397083. Nothing may be near the end of the range.
+    Both factors are split into halves of their digits: Dekker (1971), "A floating-point technique for
+    extending the available precision", https://doi.org/10.1007/BF01397083. No number may be near overflow or
+    underflow.
     """
 
     def halves(x):
@@ -108,7 +109,7 @@ def _emit_product_rest(builder, a, b, product):
 
 
 def emit_shuffle(builder, value, lanes, other=None):
-    """Return the lanes with these numbers, of one vector, or of two that stand side by side."""
+    """Return the lanes with these numbers: of one vector, or of two, one behind the other."""
     n = value.type.count if other is None else 2 * value.type.count
     if max(lanes) >= n:
         raise IndexError(f"a vector of {n} lanes has none with the number {max(lanes)}")
@@ -133,7 +134,7 @@ def vector_pointer(context, builder, vec, address, offset):
 
 
 def element_bytes(vec):
-    """Return how many bytes a number takes, or an element of a vector, of a Numba type."""
+    """Return how many bytes a number of a Numba type has, or an element of a vector type."""
     return (vec.element if isinstance(vec, Vec) else vec).bitwidth // 8
 
 
@@ -145,7 +146,7 @@ _lane_by_lane(operator.truediv, "fdiv", None)
 
 @intrinsic
 def cast(typing, value, like):
-    """Return the number `value` in the type of the number or vector element `like`."""
+    """Return a number, converted to the type of `like`: a number, or a vector with such elements."""
     target = like.element if isinstance(like, Vec) else like
 
     def generate(context, builder, signature, arguments):
@@ -168,7 +169,7 @@ def address(typing, array):
 
 @intrinsic
 def same_type(typing, address, other):
-    """Return the address; it does not compile unless the elements at both are of one type."""
+    """Return the first address. If the elements at the two have different types, this does not compile."""
     if address != other:
         raise TypingError(f"{address} is not {other}")
     return address(address, other), lambda context, builder, signature, arguments: arguments[0]
@@ -222,7 +223,7 @@ def store(typing, address, offset, value):
 
 @intrinsic
 def wide(typing, address):
-    """Return how many numbers of the type at an address fit into one of the processor's vectors."""
+    """Return how many numbers, of the type at an address, one of the processor's vectors has."""
     n = lanes(element_bytes(address.dtype))
 
     def generate(context, builder, signature, arguments):
@@ -256,7 +257,7 @@ def wide_splat(typing, value, address):
 
 @intrinsic
 def wide_splat_4(typing, value, address):
-    """Return what `wide_splat` returns, but with 4 lanes if the processor's vectors have fewer."""
+    """Return what `wide_splat` returns, with 4 lanes if the processor's vectors have fewer."""
     vec = Vec(address.dtype, max(4, lanes(element_bytes(address.dtype))))
 
     def generate(context, builder, signature, arguments):
@@ -278,7 +279,7 @@ def load_like(typing, address, offset, like):
 
 @intrinsic
 def masked_load(typing, address, offset, n, other):
-    """Return `other` with the first n lanes from address[offset : offset + n]; nothing beyond is touched."""
+    """Return `other`, with its first n lanes from address[offset : offset + n]. It reads nothing beyond."""
     vec = other
 
     def generate(context, builder, signature, arguments):
@@ -294,7 +295,7 @@ def masked_load(typing, address, offset, n, other):
 
 
 def _first_lanes(builder, vec, n):
-    """Return a mask of the lanes below n, from integers as wide as the lanes: one comparison."""
+    """Return a mask of the lanes below n: one comparison, of integers as wide as the lanes."""
     integer = ir.IntType(vec.element.bitwidth)
     numbers = ir.Constant(ir.VectorType(integer, vec.lanes), list(range(vec.lanes)))
     n = n if integer == _INT64 else builder.trunc(n, integer)
@@ -303,7 +304,7 @@ def _first_lanes(builder, vec, n):
 
 @intrinsic
 def first_lanes(typing, n, vec, other):
-    """Return the first n lanes of `vec`, and the others of `other`."""
+    """Return a vector with the first n lanes of `vec`, and the other lanes of `other`."""
 
     def generate(context, builder, signature, arguments):
         n, value, other = arguments
@@ -314,7 +315,7 @@ def first_lanes(typing, n, vec, other):
 
 @intrinsic
 def splat(typing, value, like):
-    """Return a vector of the type of `like` with `value` in every lane; or a number, if `like` is one."""
+    """Return a vector of the type of `like` with `value` in every lane. If `like` is a number, return one."""
 
     def generate(context, builder, signature, arguments):
         if not isinstance(like, Vec):
@@ -362,11 +363,11 @@ def lane_sums(typing, a, b, c, d):
 
 
 def emit_lane_sums(builder, parts):
-    """Reduce vectors to one that has the sum of each in a lane; their number is a power of 2.
+    """Return a vector that has the sum of each vector in a lane; the number of vectors is a power of 2.
 
-    A vector holds groups of lanes, the partial sums of one each. Two vectors become one, with groups half as
-    wide; when one is left, its groups become narrower, and so it becomes shorter. If groups are single lanes
-    and several vectors are left, these are put one behind the other.
+    A vector consists of sections of lanes, each with partial sums of one of the given vectors. Two vectors
+    become one, with sections half as wide. When one vector is left, halving its sections makes it shorter. If
+    sections are single lanes and several vectors are left, these are put one behind the other.
     """
     group = parts[0].type.count
     while group > 1:
@@ -412,7 +413,7 @@ def spread(typing, vec, index):
 
 @intrinsic
 def fma(typing, a, b, c):
-    """Return a * b + c, of numbers or vectors: rounded once if the processor can do that."""
+    """Return a * b + c of numbers or vectors, with one rounding if the processor has such an instruction."""
 
     def generate(context, builder, signature, arguments):
         return emit_fma(builder, a, *arguments)
@@ -422,7 +423,7 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def fma_exact(typing, a, b, c):
-    """Return a * b + c where c is about -a * b: what that leaves over is right on every processor."""
+    """Return a * b + c where c is about -a * b. The small difference is right on every processor."""
 
     def generate(context, builder, signature, arguments):
         if HAS_FMA:
@@ -436,7 +437,7 @@ def fma_exact(typing, a, b, c):
 
 @intrinsic
 def root(typing, a):
-    """Return the square root: of a number or a vector."""
+    """Return the square root of a number or a vector."""
 
     def generate(context, builder, signature, arguments):
         return emit_llvm(builder, "sqrt", a, arguments)
@@ -446,7 +447,7 @@ def root(typing, a):
 
 @intrinsic
 def magnitude(typing, a):
-    """Return |a|: of a number or a vector."""
+    """Return |a| for a number or a vector."""
 
     def generate(context, builder, signature, arguments):
         return emit_llvm(builder, "fabs", a, arguments)
@@ -456,7 +457,7 @@ def magnitude(typing, a):
 
 @intrinsic
 def with_sign(typing, a, b):
-    """Return |a| with the sign of b: numbers or vectors."""
+    """Return |a| with the sign of b, for numbers or vectors."""
 
     def generate(context, builder, signature, arguments):
         return emit_llvm(builder, "copysign", a, arguments)
@@ -465,7 +466,7 @@ def with_sign(typing, a, b):
 
 
 def _comparison(name: str, sign: str, meaning: str) -> Any:
-    """Return an intrinsic ``name(a, b, yes, no)`` that selects, lane by lane."""
+    """Return an intrinsic ``name(a, b, yes, no)`` that selects `yes` or `no`, lane by lane."""
 
     def select(typing, a, b, yes, no):
         def generate(context, builder, signature, arguments):
@@ -484,7 +485,7 @@ where_equal = _comparison("where_equal", "==", "a == b")
 
 
 def _reduction(name: str, combine: Callable[..., Any], meaning: str) -> Any:
-    """Return an intrinsic that combines halves until one number is left: always in the same order."""
+    """Return an intrinsic that combines halves of a vector, always in the same order, down to one number."""
 
     def reduce(typing, vec):
         def generate(context, builder, signature, arguments):
@@ -543,9 +544,10 @@ def polynomial(float32: tuple[float, ...], float64: tuple[float, ...]) -> Any:
 
 @intrinsic
 def transpose_block(typing, source, at, row, target, target_at, target_row):
-    """Write the transpose of a square block, as wide as a vector, that begins at source[at], to target.
+    """Write the transpose of a square block to target[target_at]. The block begins at source[at].
 
-    `row` and `target_row` are the distances between rows. Halves of rows are exchanged, then halves of those.
+    A row of the block is a vector. `row` and `target_row` are the distances between rows. Halves of rows are
+    exchanged, then halves of these halves, and so on.
     """
     vec = Vec(source.dtype, lanes(element_bytes(source.dtype)))
 
@@ -577,16 +579,6 @@ def transpose_block(typing, source, at, row, target, target_at, target_row):
 
 
 @intrinsic
-def zero_of(typing, address):
-    """Return 0 in the type of what stands at an address."""
-
-    def generate(context, builder, signature, arguments):
-        return context.get_constant(address.dtype, 0.0)
-
-    return address.dtype(address), generate
-
-
-@intrinsic
 def number_of(typing, address):
     """Return an address as an integer."""
 
@@ -598,7 +590,7 @@ def number_of(typing, address):
 
 @intrinsic
 def all_within(typing, vec, bound):
-    """Return whether |vec| < bound in every lane; a NaN is not."""
+    """Return whether |vec| < bound in every lane; it is not where there is a NaN."""
 
     def generate(context, builder, signature, arguments):
         magnitude = emit_llvm(builder, "fabs", vec, arguments[:1])
@@ -638,8 +630,8 @@ def bits(typing, number):
 def rounder(typing, like):
     """Return 1.5 * 2^52 (float64) or 1.5 * 2^23 (float32).
 
-    Added to a number below 2^21, it leaves no room for a fraction: the sum is rounded to an integer, which
-    its low bits hold. Subtracting it again gives the rounded number.
+    Added to a number below 2^21, it leaves no bits for a fraction. So the sum is rounded to an integer, which
+    is in its low bits. Subtracting the constant again gives the rounded number.
     """
     digits = {types.float64: 52, types.float32: 23}[like]
 
@@ -647,16 +639,6 @@ def rounder(typing, like):
         return context.get_constant(like, 1.5 * 2**digits)
 
     return like(like), generate
-
-
-@intrinsic
-def at_address(typing, number, like):
-    """Return the address that an integer holds, of elements of the type of the number `like`."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(like)))
-
-    return types.CPointer(like)(types.intp, like), generate
 
 
 @intrinsic
@@ -687,7 +669,7 @@ def exponent(typing, vec):
 
 @intrinsic
 def scaled(typing, vec, n):
-    """Return vec * 2^n, rounded once: n are whole numbers below 2^11 (float64) or 2^8 (float32)."""
+    """Return vec * 2^n with one rounding; n are whole numbers below 2^11 (float64) or 2^8 (float32)."""
 
     def generate(context, builder, signature, arguments):
         lower = _scale_at_once if "avx512f" in FEATURES else _scale_in_two_steps
@@ -700,7 +682,7 @@ _DIGITS = {types.float32: 23, types.float64: 52}
 
 
 def _scale_at_once(builder, vec, value, n):
-    """Use AVX-512's vscalef, which works on whole registers: the vector is cut into, or padded to, such."""
+    """Use AVX-512's vscalef. It takes whole registers, so the vector is cut into these, or padded to one."""
     width = 64 // element_bytes(vec)
     whole = ir.VectorType(value.type.element, width)
     letter, mask = ("s", ir.IntType(16)) if vec.element == types.float32 else ("d", ir.IntType(8))
@@ -719,7 +701,7 @@ def _scale_at_once(builder, vec, value, n):
 
 
 def _scale_in_two_steps(builder, vec, value, n):
-    """Multiply by two powers of two, the first of which is exact: one alone may be out of range."""
+    """Multiply by two powers of two, since one alone may be out of range. The first product is exact."""
     digits, t = _DIGITS[vec.element], value.type
     integers = ir.VectorType(ir.IntType(8 * element_bytes(vec)), vec.lanes)
     magic, bias = _constant(t, 1.5 * 2**digits), _constant(integers, 1023 if digits == 52 else 127)

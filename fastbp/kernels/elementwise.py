@@ -1,14 +1,14 @@
 """exp, log, the activation functions and their slopes, on SIMD vectors of float32 or float64.
 
-Legend: z a pre-activation, a its activation; ``n``, ``r``, ``s`` the parts of a reduced argument
-x = n ln 2 + r + s; a name with ``rest`` is what a rounded number lacks of the true one.
+Legend: z is a pre-activation, a its activation. ``n``, ``r`` and ``s`` make up a reduced argument
+x = n ln 2 + r + s. A name with ``rest`` is the exact value minus the rounded one.
 
-Everything rests on one reduction and one polynomial for e^x, and on the processor's division, whose quotient
-is corrected by its remainder: the error that is left is that of e^x and of the last rounding.
-docs/accuracy.md lists what was measured.
+All functions use one reduction and one polynomial for e^x, and the processor's division. The remainder of a
+division corrects its quotient, so the only errors are those of e^x and of the last rounding. docs/accuracy.md
+has the measured errors.
 
-Nothing branches on a number; special values come out right because limits and selections let NaN pass.
-Results below the smallest normal number are rounded once, not flushed to zero.
+No code branches on a number. Limits and selections let NaN pass, so that special values are right.
+Results below the smallest normal number are rounded once, and not flushed to zero.
 
 Longer than 500 lines, because all functions share that reduction and its rests; 80 lines are coefficients.
 """
@@ -51,7 +51,7 @@ from fastbp.simd import (
 )
 
 EXP_CODE, LOG_CODE, ERF_CODE, LOG1P_EXP_MINUS_ABS_CODE = range(SOFTMAX + 1, SOFTMAX + 5)
-"""What `elementwise_apply` knows more than activations by."""
+"""The codes of the other functions that `elementwise_apply` takes."""
 
 # --- constants and polynomials: coefficients by mpmath.chebyfit, as the test of their accuracy shows ------
 
@@ -62,7 +62,7 @@ def constant(float32, float64):
 
 
 def without_first(coefficients):
-    """Return the coefficients from the second on."""
+    """Return all coefficients but the first."""
     return {dtype: terms[1:] for dtype, terms in coefficients.items()}
 
 
@@ -154,13 +154,13 @@ def minus(x):
 
 @helper
 def at_most(x, limit):
-    """Return x, and `limit` where x is larger; NaN stays."""
+    """Return x, or `limit` where x is larger. NaN stays NaN."""
     return where_less(limit, x, limit, x)
 
 
 @helper
 def at_least(x, limit):
-    """Return x, and `limit` where x is smaller; NaN stays."""
+    """Return x, or `limit` where x is smaller. NaN stays NaN."""
     return where_less(x, limit, limit, x)
 
 
@@ -192,7 +192,7 @@ def power(r, s):
 def quotient(a, a_rest, d, d_rest):
     """Return q, rest and y: (a + a_rest) / (d + d_rest) = q + rest y.
 
-    For d from 5/6 to 2, where the line y is 1/d to within 15 %, and from 1 on to within 6 %.
+    d is from 5/6 to 2. The line y approximates 1/d to within 15 %, and to within 6 % for d >= 1.
     """
     q = a / d
     y = fma(splat(-8 / 17, d), d, splat(24 / 17, d))
@@ -334,7 +334,7 @@ def elu(z):
 
 @helper
 def silu(z):
-    """Return z s(z), with s as in `sigmoid`; the power of two comes last, since s may be too small for it."""
+    """Return z s(z), with s as in `sigmoid`. The power of two comes last: s alone may underflow."""
     x = at_least(minus(magnitude(z)), LOWEST_SIGMOID(z))
     n, r, s = reduced(x)
     p, p_rest = power(r, s)
@@ -364,7 +364,7 @@ def gelu(z):
 
 @helper
 def erf(x):
-    """Return the error function: 1 - 2 Phi(-sqrt(2) x) from 1/2 on."""
+    """Return the error function: for x >= 1/2 it is 1 - 2 Phi(-sqrt(2) x)."""
     z = at_most(magnitude(x), splat(10.0, x))
     p, _, n = bell(z, splat(-1.0, x))
     u = z * splat(math.sqrt(2.0), x)
@@ -439,7 +439,7 @@ def gelu_slope(a, z):
 
 @helper
 def each(function, z, a, n):
-    """Write function(z) to a, two vectors at a time: their chains of operations overlap, 10 % faster."""
+    """Write function(z) to a, two vectors at a time: their operations overlap, which is 10 % faster."""
     two = 2 * wide(z)
     done = n - n % two
     for i in range(0, done, two):
@@ -450,7 +450,7 @@ def each(function, z, a, n):
 
 @helper
 def each_slope(function, a, z, delta, n):
-    """Multiply delta by function(a, z), likewise."""
+    """Multiply delta by function(a, z), two vectors at a time."""
     two = 2 * wide(a)
     done = n - n % two
     for i in range(0, done, two):
@@ -468,9 +468,9 @@ def activate(code, z, a, n):
     Parameters
     ----------
     code : int
-        f, by its code in `fastbp.activations`; not softmax, which is for whole rows.
+        The code of f in `fastbp.activations`. It is not softmax, which needs whole rows.
     z, a : addresses
-        They may be the same.
+        They may be equal.
     n : int
         A multiple of `wide(z)`.
     """
@@ -502,9 +502,9 @@ def apply_slope(code, a, z, delta, n):
     Parameters
     ----------
     code : int
-        f, by its code in `fastbp.activations`; not softmax, which is for whole rows.
+        The code of f in `fastbp.activations`. It is not softmax, which needs whole rows.
     a, z, delta : addresses
-        a = f(z). Only gelu and silu look at z; for the others it may be any n numbers.
+        a = f(z). Only gelu and silu use z; for the others it may be any n numbers.
     n : int
         A multiple of `wide(a)`.
     """
@@ -539,7 +539,7 @@ def elementwise_apply(function, x, out):
     """
     width = wide(address(x))
     done = x.size - x.size % width
-    end = np.ones(width, x.dtype)  # the last numbers, filled up to a whole vector
+    end = np.ones(width, x.dtype)  # the last numbers, padded to a whole vector
     end[: x.size - done] = x[done:]
     for z, a, n in ((address(x), address(out), done), (address(end), address(end), width)):
         if function == EXP_CODE:

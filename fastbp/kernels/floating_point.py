@@ -1,15 +1,15 @@
-"""The processor's floating-point state inside kernels: round to nearest, and subnormal numbers are zero.
+"""The processor's floating-point state inside kernels: round to nearest, and take subnormal numbers as zero.
 
-Numbers below the smallest normal one (1.2e-38 in float32, 2.2e-308 in float64) cost a processor some
-hundred cycles an operation, and training makes them: weights of dead neurons that l2 pulls towards 0, moments
-of Adam that no gradient renews. A step of 10-32-1 took 39 us instead of 2.5 with them. So kernels with
-``math="fast"`` compute with zeros in their place. Kernels with ``math="exact"`` compute with them, as
-`fastbp.reference` does.
+An operation on a number below the smallest normal one (1.2e-38 in float32, 2.2e-308 in float64) takes some
+hundred cycles. Training produces such numbers: l2 pulls the weights of dead neurons towards 0, and Adam's
+moments decay while the gradient is 0. With them, a step of 10-32-1 took 39 us instead of 2.5. So kernels with
+``math="fast"`` compute with zeros in their place. Kernels with ``math="exact"`` compute with the numbers
+themselves, as `fastbp.reference` does.
 
-The state belongs to a thread. A kernel sets its own and puts the caller's back at its end, with the flags of
-exceptions that are in it. So results do not depend on the state that a kernel finds, and nobody outside a
-kernel notices the one that it had. Processors that are neither x86 nor 64-bit ARM keep the state that
-they have, and compute with subnormal numbers.
+Every thread has its own state. A kernel sets the state that it needs. At its end it restores the caller's
+state, including the exception flags. So results do not depend on the caller's state, and a kernel changes
+nothing outside. Processors other than x86 and 64-bit ARM keep their state, and compute with subnormal
+numbers.
 """
 
 from llvmlite import ir
@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from fastbp.processor import IS_ARM64, IS_X86
 
 NEAREST, FLUSHING = (0x1F80, 0x9FC0) if IS_X86 else (0, 1 << 24) if IS_ARM64 else (0, 0)
-"""The states: round to nearest, no exception traps; and with subnormal operands and results as zeros.
+"""The two states. Both round to nearest, without traps; the second takes subnormal numbers as zeros.
 
 MXCSR on x86: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, section 10.2.3, bits DAZ
 and FTZ. FPCR on ARM: Arm Architecture Reference Manual for A-profile, register FPCR, bit FZ.

@@ -1,15 +1,15 @@
-"""Matrix products inside kernels, on addresses: C = init + A B, every sum from its first term to its last.
+"""Matrix products inside kernels, on addresses: C = init + A B. Sums run from the first term to the last.
 
-One tile of C, rows by vectors, stays in registers while k runs; A is broadcast element by element, so that
-it may have any strides and A^T is free; B and C are rows of whole vectors. Nothing is packed: a kernel's own
-arrays begin at cache lines and have a distance between rows (`padded`) that does not make the rows of
-a panel fall into the same sets of a cache.
+A register tile of C, some rows by some vectors, stays in registers while k runs. A is broadcast element by
+element, so it may have any strides, and A^T costs nothing more. B and C are rows of whole vectors. Nothing is
+packed: arrays of a kernel begin at cache lines, and the distance between their rows (`padded`) keeps the rows
+from falling into the same sets of a cache.
 
-An element of C is the same chain of fused multiply-adds whatever tile it falls into, so its bits do not
-depend on how the rows are divided among threads.
+An element of C is the same chain of fused multiply-adds in every register tile. So its bits do not depend on
+how the rows are divided among threads.
 
-GFLOP/s on one core of a Zen 5 at 4.15 GHz (peak 266 in float32, 133 in float64), with SciPy's OpenBLAS 0.3.30
-called from a kernel for comparison, which this replaced:
+GFLOP/s on one core of a Zen 5 at 4.15 GHz (peak 266 in float32, 133 in float64), and those of SciPy's
+OpenBLAS 0.3.30, called from a kernel, which kernels used before:
 
 =================  =======  ========  =======  ========
 m x k x n          float32  OpenBLAS  float64  OpenBLAS
@@ -22,8 +22,9 @@ m x k x n          float32  OpenBLAS  float64  OpenBLAS
 256 x 1024 x 1024      260       124      118        61
 =================  =======  ========  =======  ========
 
-Rejected: blocks of k or of rows for the caches (no gain at these sizes once the rows are padded; 186 instead
-of 260 for the largest without padding); 16 byte aligned rows (100 instead of 126 in float64).
+Rejected: dividing k, or the rows, for the caches (once the rows are padded, this gains nothing at these
+sizes; without padding the largest product has 186 instead of 260); rows that are aligned to 16 bytes (100
+instead of 126 in float64).
 """
 
 from llvmlite import ir
@@ -41,17 +42,19 @@ TILE_ROWS = (
     if N_REGISTERS == 32
     else {1: (8, 4, 2, 1), 2: (4, 2, 1), 3: (4, 2, 1)}
 )
-"""For so many vectors of a row, the rows of a tile, largest first: up to 24 accumulators of 32 registers, or
-12 of 16, beside the vectors of B; A comes in memory operands."""
+"""The rows that a register tile may have, for each number of its vectors, largest first.
+
+Its sums take up to 24 of 32 registers, or 12 of 16; the vectors of B need some, and A is a memory operand.
+"""
 
 ALIASING_BYTES = 1024
-"""Rows this far apart, or a multiple of it, share the sets of an L1 cache."""
+"""Rows at this distance, or a multiple of it, fall into the same sets of an L1 cache."""
 
 
 def padded(n: int, itemsize: int) -> int:
     """Return the distance between rows of n numbers: whole vectors, and no multiple of `ALIASING_BYTES`.
 
-    Four numbers at least, which narrow networks take as one vector.
+    It is at least four numbers, since narrow networks load them as one vector.
     """
     step = max(4, lanes(itemsize))
     distance = -(-n // step) * step
@@ -66,7 +69,7 @@ def whole_vectors(n, address):
 
 @intrinsic(prefer_literal=True)
 def _panel(typing, m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, vectors):
-    """Compute `vectors` vectors (a literal) of every row of C, tiles of rows one after the other."""
+    """Compute `vectors` vectors (a literal) of every row of C, one register tile after the other."""
     number = c.dtype
     count = lanes(number.bitwidth // 8)
     vec = Vec(number, count)
@@ -129,11 +132,11 @@ def product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
     Parameters
     ----------
     m, n, k : int
-        C is (m, n), A is (m, k), B is (k, n); n is whole vectors, for which B, init and C have room.
+        C is (m, n), A is (m, k), B is (k, n). n is a multiple of `wide(c)`.
     a, a_row, a_k
-        Address of A, the distance between its rows, and between its columns: the other way round for A^T.
+        The address of A, the distance between its rows, and that between its columns. For A^T, exchange both.
     b, b_row, init, init_row, c, c_row
-        Addresses and distances between rows. ``init_row=0`` repeats one row; init may be C.
+        Addresses and distances between rows. With ``init_row=0``, init is one row for all. init may be C.
     """
     step = wide(c)
     j = 0
@@ -155,7 +158,7 @@ def product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
 
 @intrinsic(prefer_literal=True)
 def _row_panel(typing, k, a, b, b_row, init, c, vectors, chains):
-    """Compute `vectors` vectors of a row, in `chains` sums each that are added at the end (both literals)."""
+    """Compute `vectors` vectors of a row, each as the sum of `chains` partial sums; both are literals."""
     number = c.dtype
     count = lanes(number.bitwidth // 8)
     vec = Vec(number, count)
@@ -206,7 +209,10 @@ def _row_panel(typing, k, a, b, b_row, init, c, vectors, chains):
 
 @helper
 def row_product(n, k, a, b, b_row, init, c):
-    """Set c = init + a B for one row: n columns, whole vectors. Eight sums at a time hide their latency."""
+    """Set c = init + a B for one row; n is a multiple of `wide(c)`.
+
+    Eight independent sums run at the same time, which hides the latency of each.
+    """
     step = wide(c)
     j = 0
     while j + 8 * step <= n:
@@ -222,7 +228,7 @@ def row_product(n, k, a, b, b_row, init, c):
 
 @intrinsic(prefer_literal=True)
 def _dots(typing, k, a, b, b_row, init, c, rows):
-    """Compute c[r] = init[r] + a . B[r] for rows of k vectors: as many as the literal, a power of 2, says."""
+    """Compute c[r] = init[r] + a . B[r] for `rows` rows of k vectors; `rows` is a literal, a power of 2."""
     number = c.dtype
     count = lanes(number.bitwidth // 8)
     vec = Vec(number, count)
@@ -253,7 +259,7 @@ def _dots(typing, k, a, b, b_row, init, c, rows):
 
 @helper
 def dots(n_rows, k, a, b, b_row, init, c):
-    """Set c[r] = init[r] + a . B[r] for every row: of k whole vectors, which a and B have room for."""
+    """Set c[r] = init[r] + a . B[r] for every row; k is a multiple of `wide(c)`."""
     step = wide(c)
     vectors = k // step
     r = 0

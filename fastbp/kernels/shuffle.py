@@ -28,7 +28,7 @@ def next_word(generator):
 
 @helper
 def hashed(key, n):
-    """Return word n of the SplitMix64 sequence that starts at `key`: random numbers in any order."""
+    """Return word n of the SplitMix64 sequence that starts at `key`. The words may be taken in any order."""
     return mixed(key + np.uint64(n + 1) * _INCREMENT)
 
 

@@ -1,23 +1,24 @@
-"""The sigmoid as tables of polynomials: what the latency of one network's training step needs.
+"""The sigmoid as tables of polynomials, for a training step whose time is the latency of its operations.
 
-`exp` and a division cost about 70 cycles of latency one after the other. A polynomial around the nearest
-centre c costs 12 after the distance z - c is known, and 16 more to find the row from z, unless it is guessed.
-Two tables, both for |z| < LIMIT (beyond, the formula is evaluated):
+`exp` and then a division have a latency of about 70 cycles. A polynomial around the nearest centre c takes 12
+once the distance z - c is known, and 16 more to find its row from z, unless the row is guessed. There
+are two tables, both for |z| < LIMIT; beyond, the formula is evaluated.
 
-`lookup_table`, for rows found from z: s(z) in eight coefficients around multiples of 1/16. Its rows are cache
-lines, and those in use fit into the L1 cache.
+`lookup_table` is for rows that are found from z. It has s(z) in eight coefficients, around multiples of 1/16.
+Its rows are cache lines, and those in use fit into the L1 cache.
 
-`guess_table`, for rows that are mostly known beforehand (see `fused222`): around multiples of 1/64,
-in six coefficients each, for |z - c| <= 1/128,
+`guess_table` is for rows that are mostly known before z (see `fused222`). Around multiples of 1/64 it has six
+coefficients of each of these functions, for |z - c| <= 1/128,
 
     s(z),    A(z) = s(z) s'(z),    B(z) = s'(z)
 
-so that the delta of an output neuron, (s - t) s' = A - t B, is one polynomial too, for each target t.
+so that the delta of an output neuron, (s - t) s' = A - t B, is one polynomial for each target t.
 
-The coefficients are Taylor's, from s' = s (1 - s); s(c) itself is correctly rounded, from decimals. The term
-after the last is economised, which makes the truncation error 1/32 (degree 6) or 1/128 (degree 8) of that
-term, below 0.1 ulp of s. Measured: s(z) is within 1.5 ulp by `lookup_table` and 1.94 by `guess_table`
-(``make soak``), and the delta's error is at most 5 units of rounding in the larger of its terms.
+The coefficients are Taylor's, from s' = s (1 - s); s(c) itself is computed in decimals and correctly rounded.
+The first term that is left out is economised. This reduces the truncation error to 1/32 (degree 6) or 1/128
+(degree 8) of that term, below 0.1 ulp of s. Measured (``make soak``): s(z) is within 1.5 ulp by
+`lookup_table` and within 1.94 by `guess_table`; the error of the delta is at most 5 units of rounding of its
+larger term.
 """
 
 import math
@@ -49,7 +50,7 @@ def _taylor(per_unit: int, terms: int) -> list[np.ndarray]:
     """Return Taylor coefficients of s around all multiples of 1 / per_unit from -EDGE to EDGE."""
     n = per_unit * EDGE
     s = np.empty(2 * n + 1)
-    with localcontext(Context(prec=30)):  # not the user's precision, rounding and traps
+    with localcontext(Context(prec=30)):  # instead of the user's precision, rounding and traps
         ratio, power = (Decimal(-1) / per_unit).exp(), Decimal(1)
         for k in range(n + 1):  # power = e^(-k / per_unit)
             s[n - k], s[n + k] = float(power / (1 + power)), float(1 / (1 + power))
@@ -66,9 +67,9 @@ def _product(f: list[np.ndarray], g: list[np.ndarray], k: int) -> np.ndarray:
 
 
 def _economised(taylor: list[np.ndarray], radius: float) -> np.ndarray:
-    """Return, as columns, coefficients without the last term, whose part the others take over.
+    """Return, as columns, coefficients that approximate the polynomial without its last term.
 
-    With n its degree, x^n is replaced by x^n - T_n(x) / 2^(n-1), which is of degree n - 2: Lanczos (1938),
+    With n its degree, x^n is replaced by x^n - T_n(x) / 2^(n-1), which has degree n - 2: Lanczos (1938),
     "Trigonometric interpolation of empirical and analytical functions".
     """
     *kept, last = taylor
@@ -78,7 +79,7 @@ def _economised(taylor: list[np.ndarray], radius: float) -> np.ndarray:
 
 
 def _as_table(columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return rows one after the other, read-only, beginning at a cache line."""
+    """Return the rows one after the other, from a cache line on, as a read-only array."""
     room = np.empty(columns.size + 16, dtype)
     start = -room.ctypes.data % 64 // room.itemsize
     table = room[start : start + columns.size]
@@ -128,8 +129,8 @@ def lookup_sigmoid(z, table):
     d = fma(rounded - rounder(z), cast(-1 / LOOKUP_PER_UNIT, z), z)
     # The low bits of `rounded` hold the nearest multiple, from -512 to 511; the rows begin at -512.
     row = LOOKUP_WIDTH * ((np.int64(bits(rounded)) + LOOKUP_ROWS // 2) & (LOOKUP_ROWS - 1))
-    # c0 + d (c1 + ...): two roundings of the result's size, 1.5 ulp. Estrin's scheme on all eight has four;
-    # it would save 2 ns a step, and is off by up to 2.4 ulp.
+    # c0 + d (c1 + ...) has two roundings of the result's size, 1.5 ulp. Estrin's scheme on all eight
+    # coefficients has four: it would save 2 ns a step, and its error is up to 2.4 ulp.
     d2 = d * d
     p12 = fma(element(table, row + 2), d, element(table, row + 1))
     p34 = fma(element(table, row + 4), d, element(table, row + 3))
@@ -139,12 +140,12 @@ def lookup_sigmoid(z, table):
 
 @helper
 def saturated_sigmoid(z):
-    """Return s(z) where the tables end: correctly rounded but for an ulp of `exp`, subnormal results too."""
+    """Return s(z) beyond the tables, within an ulp of `exp` and a rounding: subnormal results too."""
     power = math.exp(-abs(np.float64(z)))
     return cast((power if z < cast(0.0, z) else 1.0) / (1.0 + power), z)
 
 
 @helper
 def fast_sigmoid(z, table):
-    """Return s(z) for any z, from `lookup_table` where that reaches."""
+    """Return s(z) for any z: from `lookup_table`, or beyond it from the formula."""
     return lookup_sigmoid(z, table) if abs(z) < cast(LIMIT, z) else saturated_sigmoid(z)

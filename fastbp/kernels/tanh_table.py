@@ -1,9 +1,9 @@
 """tanh of float32 vectors from a table that stays in registers: for processors with AVX-512.
 
-A permutation looks up sixteen lanes at once in 32 numbers. The table has a row for each quarter of an octave
-of |z| from 1/8 to 10, and one for all below: the centre, and six coefficients of a polynomial in the
-distance from it. Seven permutations and five multiply-adds take 6.8 cycles for sixteen numbers on a Zen 5,
-where the formula of `fastbp.kernels.elementwise` takes 16.5; both are within 1.42 ulp.
+One permutation looks up sixteen lanes in a column of 32 numbers. The table has a row for each quarter of an
+octave of |z| from 1/8 to 10, and one row for all smaller |z|. A row is a centre, and six coefficients of a
+polynomial in the distance from it. On a Zen 5, seven permutations and five multiply-adds take 6.8 cycles for
+sixteen numbers; the formula of `fastbp.kernels.elementwise` takes 16.5. Both are within 1.42 ulp.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ from fastbp.processor import FEATURES
 from fastbp.simd import Vec, emit_join, emit_shuffle, fma, magnitude, splat, where_less, with_sign
 
 EDGE = 10.0
-"""From here on tanh is 1 in float32, and the last row says so."""
+"""From here on tanh is 1 in float32, as in the last row."""
 
 N_ROWS = 32
 DEGREE = 5
 DROPPED_BITS = 21
-"""Of a number's bits, those that are left begin with the exponent and two bits of the fraction."""
+"""Without these low bits, a number consists of its exponent and two bits of its fraction."""
 
 FIRST_OCTAVE = int(np.float32(0.125).view(np.int32)) >> DROPPED_BITS
 
@@ -36,7 +36,7 @@ def table() -> np.ndarray:
     """
     rows = np.zeros((N_ROWS, 2 + DEGREE))
     rows[:, 1] = 1.0  # beyond the edge
-    # tanh(u) = u + c3 u^3 + c5 u^5 below 1/8, with centre 0; the error counts relative to u.
+    # tanh(u) = u + c3 u^3 + c5 u^5 below 1/8, with centre 0, fitted by the error relative to u.
     v = (1 + np.cos(np.pi * np.array([0.25, 0.75]))) / 128
     c5, c3 = np.polyfit(v, (np.tanh(np.sqrt(v)) / np.sqrt(v) - 1) / v, 1)
     rows[0] = [0, 0, 1, 0, c3, 0, c5]
@@ -58,7 +58,7 @@ def _fits(vec: Vec) -> bool:
 
 @intrinsic
 def has_table(typing, z):
-    """Whether there is a table for vectors like this: a constant, so that a branch on it costs nothing."""
+    """Whether there is a table for vectors like this. It is a constant, so a branch on it costs nothing."""
 
     def generate(context, builder, signature, arguments):
         return context.get_constant(types.boolean, _fits(z))
@@ -85,7 +85,7 @@ def row_of(typing, u):
 
 @intrinsic(prefer_literal=True)
 def column(typing, row, like, number):
-    """Return a column of the table, a literal, for each lane's row."""
+    """Return, for each lane's row, its number in a column of the table; `number` is a literal."""
     half = N_ROWS // 2
 
     def generate(context, builder, signature, arguments):

@@ -1,6 +1,6 @@
-"""Tuples of numbers and of vectors, held in registers: what loads, stores and fills several at once.
+"""Tuples of numbers or vectors in registers: load, store or fill several at once.
 
-``Kind(*numbers)`` makes a named tuple of one, so that code says ``h.beta1`` and not ``element(h, 1)``.
+``Kind(*numbers)`` turns a tuple into a named one, so that code says ``h.beta1`` and not ``element(h, 1)``.
 """
 
 from numba import types
@@ -14,13 +14,13 @@ def _items(builder, kind, value):
 
 
 def _alike(kind, item):
-    """Return the type of a tuple as long as one of type `kind`, and with its names, of items of one type."""
+    """Return the type of a tuple with the length and the names of `kind`, and items of one type."""
     return types.BaseTuple.from_types([item] * len(kind), getattr(kind, "instance_class", None))
 
 
 @intrinsic(prefer_literal=True)
 def elements(typing, address, count):
-    """Return a tuple of the first `count` numbers, a literal, at an address."""
+    """Return a tuple of the first `count` numbers at an address; `count` is a literal."""
     numbers = types.UniTuple(address.dtype, count.literal_value)
 
     def generate(context, builder, signature, arguments):
@@ -48,7 +48,7 @@ def put_each(typing, address, numbers):
 
 @intrinsic(prefer_literal=True)
 def replaced(typing, numbers, name, value):
-    """Return a named tuple with another value in one field, whose name is a literal."""
+    """Return a named tuple with another value in one field; `name` is a literal."""
     at = numbers.fields.index(name.literal_value)
 
     def generate(context, builder, signature, arguments):
@@ -60,7 +60,7 @@ def replaced(typing, numbers, name, value):
 
 @intrinsic
 def wide_splats(typing, numbers, address):
-    """Return a tuple with what `wide_splat` makes of each number, under the same names if there are any."""
+    """Return a tuple with the `wide_splat` of each number; a named tuple keeps its names."""
     vec = Vec(address.dtype, lanes(element_bytes(address.dtype)))
     vectors = _alike(numbers, vec)
 
@@ -76,9 +76,9 @@ def wide_splats(typing, numbers, address):
 
 @intrinsic(prefer_literal=True)
 def wide_load_each(typing, address, offset, distance, count):
-    """Return a tuple of vectors from address[offset], address[offset + distance], ... on.
+    """Return a tuple of `count` vectors, from address[offset], address[offset + distance], ... on.
 
-    `count`, a literal, is how many.
+    `count` is a literal.
     """
     vec = Vec(address.dtype, lanes(element_bytes(address.dtype)))
     vectors = types.UniTuple(vec, count.literal_value)
@@ -97,7 +97,7 @@ def wide_load_each(typing, address, offset, distance, count):
 
 @intrinsic
 def store_each(typing, address, offset, distance, vectors):
-    """Write the vectors of a tuple to where `wide_load_each` reads them."""
+    """Write the vectors of a tuple to the places where `wide_load_each` reads them."""
 
     def generate(context, builder, signature, arguments):
         address, offset, distance, value = arguments

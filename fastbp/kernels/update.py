@@ -33,7 +33,7 @@ def constants_of(rule):
 
 
 def update_by(rule):
-    """Return a routine that takes n parameters a step on by a rule, vector by vector."""
+    """Return a routine that takes a rule's step with n parameters, vector by vector."""
     constants_of_step, rule_on_registers, n_states = reader(rule.Constants), rule.update, rule.n_states
 
     @routine
@@ -50,9 +50,9 @@ def update_by(rule):
 
 
 def by_code(functions, code=0):
-    """Return a helper that calls the function with a code; the codes of these count from `code`.
+    """Return a helper that calls one of the functions by its code; the code of the first is `code`.
 
-    Chosen by ``<=``: LLVM makes a jump table of ``==``, and a step of 4-10-3 takes 20 ns longer.
+    It compares with ``<=``. LLVM makes a jump table of ``==``, and a step of 4-10-3 takes 20 ns longer.
     """
     function, others = functions[0], functions[1:]
     if not others:
@@ -81,14 +81,14 @@ update_vectors = by_code([update_by(rule) for rule in RULES])
 
 @routine
 def step_constants(code, hyper, rate, step, constants):
-    """Write what depends on the step alone to `constants`.
+    """Compute the constants of a step, and write them to `constants`.
 
     Parameters
     ----------
     code : int
         Of the rule.
     hyper, constants
-        Addresses of float64 numbers: the hyper-parameters, and room for `N_CONSTANTS`.
+        Addresses of the hyper-parameters, and of room for `N_CONSTANTS` float64 numbers.
     rate : float
         The learning rate.
     step : int
@@ -106,12 +106,12 @@ def update(code, constants, l2, theta, gradient, state, distance, n):
     code : int
         Of the rule.
     constants
-        Address of what `step_constants` has written.
+        The address that `step_constants` has written to.
     l2 : float
     theta, gradient, state
-        Addresses of the parameters, their gradient, and the first vector of the optimizer's state for them.
+        Addresses of the parameters, of their gradient, and of the first state vector's numbers for them.
     distance : int
-        From one vector of the state to the next.
+        The distance from one state vector to the next.
     n : int
     """
     update_vectors(code, constants, l2, theta, gradient, state, distance, n)

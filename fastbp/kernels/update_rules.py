@@ -1,15 +1,16 @@
 """Update rules: what the optimizers do with parameters that are in registers.
 
-A rule takes the parameters ``w``, their gradient ``g``, the optimizer's state and a named tuple ``c`` of
-constants. It returns a tuple: the new parameters, and the new state. All are vectors of one width, or all are
-numbers. Every lane is a parameter by itself, and may have constants of its own.
+A rule takes the parameters ``w``, their gradient ``g``, the optimizer's state, and a named tuple ``c`` of
+constants. It returns a tuple: the new parameters and the new state. These are vectors of one width, or
+numbers. Every lane is a parameter of its own, and may have its own constants.
 
-A function before the rule computes the constants of a step, in float64, from the hyper-parameters ``h``, the
-learning rate ``r`` of the step, and its number ``k``, counted from 1. They are rounded once, to the type of
-the parameters: in float32, 1 - 0.999 from a rounded 0.999 would be off by 5e-5 of itself. ``decay`` is the
-weight decay that joins the gradient, g + decay w; the caller adds the option ``l2`` to it. ``down`` is -r.
+The function before the rule computes the constants of a step in float64. It takes the hyper-parameters ``h``,
+the learning rate ``r`` of the step, and the number ``k`` of the step, counted from 1. The constants are
+rounded once, to the type of the parameters. (In float32, 1 - 0.999 from a rounded 0.999 would have a relative
+error of 5e-5.) ``decay`` is the weight decay that is added to the gradient as decay w; the caller adds the
+option ``l2`` to it. ``down`` is -r.
 
-The letters are those of the equations in `fastbp.optimizers`, which has the sources, too.
+The letters are those of the equations in `fastbp.optimizers`, which also has the sources.
 """
 
 import inspect
@@ -27,7 +28,7 @@ from fastbp.simd import fma, root, splat, where_less
 
 @helper
 def positive(x):
-    """Return x, which is above 0, and not 0 even where the type is too coarse for it."""
+    """Return x, or the smallest normal number if x is below it. An x above 0 may have been rounded to 0."""
     return at_least(x, SMALLEST_NORMAL(x))
 
 
@@ -75,8 +76,8 @@ def sgd_nesterov(w, g, v, c):
 def moved(w, pull, push, a, decays):
     """Return what `sgd` returns for the gradient d a of one sample: w + pull w + push a.
 
-    With pull = -r decay, and with push = -r d, which a row of weights has in common. Not
-    (1 + pull) w + push a: in float32, 1 + pull would be off by up to 3e-8, which is 3 % of 1e-6.
+    pull = -r decay, and push = -r d, which is the same for a row of weights. It is not computed as
+    (1 + pull) w + push a: in float32 the error of 1 + pull is up to 3e-8, which is 3 % of a pull of 1e-6.
     """
     return fma(push, a, fma(pull, w, w) if decays else w)
 
@@ -230,7 +231,7 @@ def rprop(w, g, g_previous, d, c):
 
 
 class Rule(NamedTuple):
-    """An update rule, and what leads to it."""
+    """An update rule: its name, its optimizer, the constants of a step, and the function itself."""
 
     name: str
     optimizer: type[Optimizer]
@@ -240,7 +241,7 @@ class Rule(NamedTuple):
 
     @property
     def n_states(self) -> int:
-        """How many vectors of state the rule takes: its arguments but w, g and c."""
+        """How many state vectors the rule takes: all its arguments but w, g and c."""
         return len(inspect.signature(self.update).parameters) - 3
 
 
@@ -254,7 +255,7 @@ RULES = (
     Rule("adamw", AdamW, adamw_constants, AdamConstants, adam),
     Rule("rprop", RPROP, rprop_constants, RPROPConstants, rprop),
 )
-"""All rules. `Optimizer.rule` gives the name; a kernel knows a rule by its place here, its code."""
+"""All rules. `Optimizer.rule` gives the name. Kernels know a rule by its code, which is its place here."""
 
 CODES = {rule.name: code for code, rule in enumerate(RULES)}
 
@@ -262,7 +263,7 @@ HYPERPARAMETERS = {
     optimizer: namedtuple(optimizer.__name__, optimizer.hyperparameter_names())
     for optimizer in dict.fromkeys(rule.optimizer for rule in RULES)
 }
-"""What names an optimizer's hyper-parameters, which come as `Optimizer.hyperparameters` orders them."""
+"""For each optimizer, a named tuple of its hyper-parameters in the order of `Optimizer.hyperparameters`."""
 
 N_HYPERPARAMETERS = max(len(names._fields) for names in HYPERPARAMETERS.values())
 N_CONSTANTS = max(len(rule.Constants._fields) for rule in RULES)
