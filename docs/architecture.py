@@ -15,17 +15,17 @@ INK, PALE, BLUE, GREEN, ORANGE = "#1f2933", "#f5f7fa", "#d7e8fb", "#dcf3e2", "#f
 
 LAYERS = (
     ("cli, benchmark", "commands; fastbp bench", BLUE),
-    ("data", "files and frames, preprocessing", BLUE),
+    ("data", "X and Y from files", BLUE),
     ("training", "train, Trainer, the loop, checkpoints, callbacks", BLUE),
     ("network", "Network: a specification, a theta, thin methods", BLUE),
     ("engine", "layouts, jobs, threads, runs, evaluation, Objective", GREEN),
     ("kernels", "compiled loops: fused222, online, layered", ORANGE),
     ("simd, _jit", "vectors in registers; compiler options and the cache", ORANGE),
-    ("processor", "vector width, fused multiply-add, caches", ORANGE),
+    ("processor, numba_internals", "vector width;\nNumba's private names", ORANGE),
 )
 LEAVES = (
     "leaves, which\nall may import:\n\nspecification\nchecks, errors\nactivations\nlosses\noptimizers\n"
-    "schedules\ninitializers"
+    "schedules\ninitializers\npreprocessing"
 )
 
 WAY = (
@@ -67,7 +67,7 @@ def main() -> None:
             _box(axes, x, y, width, 0.84, title, text, colour)
             if i + 1 < len(boxes):
                 _arrow(axes, x + (0.5 if column else width / 2), y, y - 0.3)
-    axes.add_patch(FancyBboxPatch((7.95, 2.7), 2.4, 3.4, boxstyle="round,pad=0,rounding_size=0.12",
+    axes.add_patch(FancyBboxPatch((7.95, 2.45), 2.4, 3.9, boxstyle="round,pad=0,rounding_size=0.12",
                                   facecolor=PALE, edgecolor=INK, linewidth=0.9, linestyle="--"))  # fmt: skip
     axes.text(9.15, 4.4, LEAVES, ha="center", va="center", size=8, color=INK, linespacing=1.5)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=120, bbox_inches="tight", facecolor="white")
