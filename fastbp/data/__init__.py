@@ -10,25 +10,24 @@ r"""Data from files: columns of CSV, TSV, Parquet, .npy and .npz become X and Y.
 >>> dataset.X.shape, dataset.Y
 ((3, 4), array([0, 1, 0]))
 
-What a file may be:
+Kinds of files:
 
 .csv, .tsv
     Text in UTF-8, with a first line of names (or ``header=False``: then the columns are x0, x1, ...). A
-    .csv file whose first line has semicolons and no comma is split at semicolons. A column of which all
-    values are numbers is one of numbers; blanks around values and blank lines do not count. Nothing, NA,
-    N/A, NaN, nan, null, NULL and ? are missing values; a line that has too few or too many values is an
-    error.
+    .csv file whose first line has semicolons and no comma is split at semicolons. A column is numeric if all
+    its values are numbers. Blanks around values and blank lines are ignored. Nothing, NA, N/A, NaN, nan,
+    null, NULL and ? are missing values; a line that has too few or too many values is an error.
 .parquet
     Columns of numbers, booleans, text or categories.
 .npy
-    A 2-D array of numbers; its columns are x0, x1, ... It is read some rows at a time, and may be larger
-    than memory; what is made of it then lies in temporary files, which vanish with the arrays.
+    A 2-D array of numbers; its columns are x0, x1, ... It is read some rows at a time, and may be larger than
+    memory. X then lies in temporary files, which vanish with the arrays.
 .npz
-    Arrays of one length: a 2-D array X is columns X0, X1, ..., a 1-D array a column of its own name.
+    Arrays of one length. A 2-D array X gives columns X0, X1, ...; a 1-D array gives a column of its own name.
 
 Numbers and booleans become one input each, standardised (by the training rows alone) unless asked otherwise;
-a column that is the same in all training rows becomes 0. Text becomes an input for each category. Rows are
-counted from 1 in messages, without the line of names and blank lines.
+a column that is the same in all training rows becomes 0. Each category of text becomes an input. Messages
+count rows from 1, without the line of names and blank lines.
 """
 
 import math
@@ -51,7 +50,7 @@ TASKS = ("classification", "regression")
 UNSEEN = ("error", "zeros")
 
 IN_MEMORY_BYTES = 2**30
-"""What is made of a .npy file lies in temporary files if it would take more."""
+"""The X of a .npy file lies in temporary files if it takes more bytes than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +63,11 @@ class Dataset:
     Y : ndarray, shape (n_samples,) of int64, or (n_samples, 1)
         Class labels, or numbers, standardised as the inputs are.
     X_validation, Y_validation : ndarray, or None
-        What was put aside.
+        The samples held out for validation.
     preprocessing : Preprocessing
-        What they mean: make it ``network.preprocessing``, and `Network.save` keeps it.
+        What X and Y mean. Assign it to ``network.preprocessing``, and `Network.save` keeps it.
     remarks : list of str
-        What somebody may want to know: columns that are constant, missing values that were replaced.
+        Notes for the user: constant columns, and missing values that were replaced.
     """
 
     X: np.ndarray
@@ -80,14 +79,14 @@ class Dataset:
 
     @property
     def validation_data(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """What was put aside, as `fastbp.train` takes it."""
+        """The validation samples, as `fastbp.train` takes them."""
         if self.X_validation is None or self.Y_validation is None:
             return None
         return self.X_validation, self.Y_validation
 
     @property
     def task(self) -> str:
-        """What there is to learn: "classification" or "regression"."""
+        """The task, "classification" or "regression"."""
         return "regression" if isinstance(self.preprocessing.target, NumberTarget) else "classification"
 
 
@@ -114,17 +113,16 @@ def load(
     target : str or int
         The column to learn, by name or by position: 0 is the first, -1 the last.
     task : {"classification", "regression"}, optional
-        What to learn. By default text, booleans, and whole numbers of at most 20 different values are
-        classes.
+        By default, text, booleans, and whole numbers with at most 20 different values are classes.
     ignore : sequence of str or int
         Columns to leave out.
     missing : {"error", "mean"}
-        Whether a missing input is an error, or becomes the column's mean and in text no category. A missing
-        target is always an error.
+        What to do with a missing input: raise an error, or use the column's mean (for text, no category). A
+        missing target is always an error.
     standardize : bool
-        Whether to bring numbers, the target of a regression too, to mean 0 and standard deviation 1.
+        Whether to scale numbers, also the target of a regression, to mean 0 and standard deviation 1.
     validation : float or path-like, optional
-        A share of the rows to put aside, drawn at random from each class; or another file.
+        The fraction of the rows to hold out, drawn at random from each class; or another file.
     seed : int, optional
         Makes the draw reproducible.
     dtype : {"float64", "float32"}
@@ -155,8 +153,8 @@ def load(
     if not names:
         raise DataError(f"{table.path} has no column beside the target {name!r} to learn it from")
     learned, values = fit_target(table, name, task)
-    share = None if validation is None or isinstance(validation, str | os.PathLike) else validation
-    training = _training_rows(values, isinstance(learned, ClassTarget), share, seed)
+    fraction = None if validation is None or isinstance(validation, str | os.PathLike) else validation
+    training = _training_rows(values, isinstance(learned, ClassTarget), fraction, seed)
     if isinstance(learned, NumberTarget):
         learned = _fit_numbers(table, learned, values[training], standardize)
     columns, remarks = fit_columns(table, names, training, missing)
@@ -165,7 +163,7 @@ def load(
     X, X_validation = _split(table, preprocessing, training, number, scratch)
     Y = _scaled(learned, values, number)
     Y, Y_validation = Y[training], Y[~training]
-    if validation is not None and share is None:
+    if validation is not None and fraction is None:
         other = read_table(validation, header=header)  # type: ignore[arg-type]
         everything = np.ones(len(other), bool)
         X_validation, _ = _split(other, preprocessing, everything, number, scratch)
@@ -178,16 +176,16 @@ def load(
 def batches(
     table: Table, preprocessing: Preprocessing, *, dtype: str = "float64", unseen: str = "error"
 ) -> Iterator[np.ndarray]:
-    """Go through a table as the inputs of a network that was trained with this preprocessing.
+    """Yield a table's rows as inputs of a network that was trained with this preprocessing.
 
     Parameters
     ----------
     table : Table
-        What `read_table` opened. Columns that the network does not take do not count.
+        As `read_table` returns it. Columns that the network does not use are ignored.
     preprocessing : Preprocessing
     dtype : {"float64", "float32"}
     unseen : {"error", "zeros"}
-        Whether a category that the training rows did not have is an error, or no category.
+        What to do with a category that no training row had: raise an error, or set its inputs to 0.
 
     Yields
     ------
@@ -207,17 +205,21 @@ def targets(table: Table, preprocessing: Preprocessing, dtype: str = "float64") 
     return _scaled(preprocessing.target, values, np.dtype(dtype))
 
 
-def _training_rows(values: np.ndarray, by_class: bool, share: float | None, seed: int | None) -> np.ndarray:
-    """Return which rows to train on, bool[n_rows]: of every class the same share, as nearly as can be."""
+def _training_rows(
+    values: np.ndarray, by_class: bool, fraction: float | None, seed: int | None
+) -> np.ndarray:
+    """Return which rows to train on, bool[n_rows]: nearly the same fraction of every class."""
     training = np.ones(len(values), bool)
-    if share is None:
+    if fraction is None:
         return training
-    share = check_number("validation", share, high=1.0, above=True, below=True, alternative=", or a file")
-    n_aside = round(len(values) * share)
+    fraction = check_number(
+        "validation", fraction, high=1.0, above=True, below=True, alternative=", or a file"
+    )
+    n_aside = round(len(values) * fraction)
     if not 1 <= n_aside < len(values):
         raise OptionError(
-            f"validation is {share:g}, which of {len(values)} rows is {n_aside}; at least one row must be on "
-            "either side"
+            f"validation is {fraction:g}, which of {len(values)} rows is {n_aside}; at least one row must be "
+            "on either side"
         )
     generator = np.random.default_rng(check_seed(seed))
     order = generator.permutation(len(values))
@@ -253,25 +255,25 @@ def _split(
     dtype: np.dtype,
     scratch: str | os.PathLike[str] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the inputs of the training rows, and of the others."""
+    """Return the inputs of the training rows, and those of the other rows."""
     n_training = int(training.sum())
-    parts = [
+    filled = [
         _empty((n_rows, preprocessing.n_inputs), dtype, table.is_streamed, scratch)
         for n_rows in (n_training, len(training) - n_training)
     ]
-    filled = [0, 0]
+    n_filled = [0, 0]
     for start, X in encode(table, preprocessing, dtype, "error"):
         chosen = training[start : start + len(X)]
         for i, rows in enumerate((X[chosen], X[~chosen])):
-            parts[i][filled[i] : filled[i] + len(rows)] = rows
-            filled[i] += len(rows)
-    return parts[0], parts[1]
+            filled[i][n_filled[i] : n_filled[i] + len(rows)] = rows
+            n_filled[i] += len(rows)
+    return filled[0], filled[1]
 
 
 def _empty(
     shape: tuple[int, int], dtype: np.dtype, streamed: bool, scratch: str | os.PathLike[str] | None
 ) -> np.ndarray:
-    """Return an array to fill, in memory, or in a file that has no name any more and vanishes with it."""
+    """Return an array to fill, in memory or in an unnamed temporary file that vanishes with it."""
     if not streamed or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
         return np.empty(shape, dtype)
     try:

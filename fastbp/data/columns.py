@@ -1,4 +1,4 @@
-"""Columns as numbers: what the training rows say about them, and the arrays that follow from it."""
+"""Columns as numbers: statistics of the training rows, and the arrays made with them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_CATEGORIES = 256
-"""Categories of a column of text; one with more is a name or a sentence, and each would be an input."""
+"""The most categories of a text column. A column with more holds names or sentences, not categories."""
 
 MOST_LABELS = 1000
 
 MOST_NUMERIC_LABELS = 20
-"""A target of whole numbers is taken for classes if there are at most so many different ones."""
+"""A target of whole numbers is classes if it has at most this many different values."""
 
 MOSTLY = 0.5
-"""A column of text is taken for one of numbers with slips in it if more than this share are numbers."""
+"""A text column is numbers with typing errors if more than this fraction of its values are numbers."""
 
 
 def fit_columns(
@@ -36,7 +36,7 @@ def fit_columns(
     names : sequence of str
         The columns to look at.
     training : bool[n_rows]
-        The rows that means and scales are taken over. Categories are those of all rows.
+        The rows over which means and scales are computed. Categories come from all rows.
     missing : {"error", "mean"}
     """
     seen: dict[str, _Numbers | _Texts] = {}
@@ -175,7 +175,7 @@ def fit_target(table: Table, name: str, task: str | None) -> tuple[ClassTarget |
 
 
 def encode_target(table: Table, target: ClassTarget | NumberTarget) -> np.ndarray:
-    """Return the values of a target that is known already: class codes, or numbers."""
+    """Return the values of a known target: class codes, or numbers."""
     text = isinstance(target, ClassTarget) and isinstance(target.labels[0], str)
     column = table.column(target.name, as_text=text)
     _complain_of_missing_targets(table, column)
@@ -198,9 +198,9 @@ def encode_target(table: Table, target: ClassTarget | NumberTarget) -> np.ndarra
 def encode(
     table: Table, preprocessing: Preprocessing, dtype: np.dtype, unseen: str, hint: str = ""
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Go through a table as a network's inputs, a block of rows after the other.
+    """Yield a table as a network's inputs, block by block, each with the number of its first row.
 
-    The hint stands at the end of the complaint of an unseen category.
+    The error about an unseen category ends with `hint`.
     """
     names = _columns_of(table, preprocessing)
     pairs = zip(names, preprocessing.columns, strict=True)
@@ -220,10 +220,10 @@ def encode(
 
 
 def _columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
-    """Return the names in this table of the columns that a model takes."""
+    """Return the names, in this table, of the columns that a model uses."""
     wanted = [column.name for column in preprocessing.columns]
     if not table.named and len(table.names) == len(wanted):
-        return table.names  # by position: the target may have stood among them when the model was trained
+        return table.names  # by position: at training time, the target may have been one of them
     absent = [name for name in wanted if name not in table.names]
     if absent:
         raise DataError(
@@ -247,7 +247,7 @@ def _encode_number(
     if absent.any():
         _refuse_missing(table, start, column, absent, preprocessing)
         values = np.where(absent, known.mean, values)
-    # What does not fit into float32 is found by who takes it.
+    # The caller finds values that do not fit into float32.
     out[:] = (values - known.mean) / known.scale if preprocessing.standardize else values
 
 
@@ -300,7 +300,7 @@ def _complain_of_missing_targets(table: Table, column: "pl.Series") -> None:
 
 
 def _complain_of_slips(table: Table, start: int, text: "pl.Series") -> None:
-    """Say where the text stands in a column that mostly holds numbers."""
+    """Raise an error that locates the text in a column that mostly holds numbers."""
     slips = text.cast(polars().Float64, strict=False).is_null() & text.is_not_null()
     n_slips, n_values = int(slips.sum()), len(text) - text.null_count()
     if n_slips < (1 - MOSTLY) * n_values:
@@ -352,7 +352,7 @@ def _texts(table: Table, column: "pl.Series") -> "pl.Series":
 
 
 def _codes(labels: Sequence, column: "pl.Series") -> np.ndarray:
-    """Return for each value its place among the labels, and -1 for none."""
+    """Return the index of each value among the labels, or -1 if it is not one of them."""
     pl = polars()
     codes = {label: code for code, label in enumerate(labels)}
     distinct = column.unique()

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npy", ".npz")
 
 MISSING_MARKS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
-"""What stands for a missing value in a .csv or .tsv file."""
+"""The marks of a missing value in a .csv or .tsv file."""
 
 BLOCK_BYTES = 2**25
-"""How much of a .npy file is looked at together."""
+"""Bytes of a .npy file that are read at a time."""
 
 PathLike = str | os.PathLike[str]
 
@@ -49,8 +49,8 @@ class Table:
         Whether the names are the file's own, and not x0, x1, ...
     source : polars.DataFrame or ndarray, shape (n_rows, n_columns)
     numeric : frozenset of str
-        Of a file of text: the columns whose values are all numbers. `source` has them as the text that they
-        are, as another file's column may hold other text beside the same "1" or "007".
+        The columns of a text file whose values are all numbers. `source` keeps them as text, because another
+        file may have "1" or "007" beside other text in the same column.
     """
 
     path: str
@@ -78,19 +78,19 @@ class Table:
         raise OptionError(f"{argument} is {column!r}, and {self.path} has the columns {listed(self.names)}")
 
     def column(self, name: str, *, as_text: bool = False) -> "pl.Series":
-        """Return a whole column; numbers in a file of text as they stand there, if `as_text`."""
+        """Return a whole column; with `as_text`, numbers of a text file stay text."""
         pl = polars()
         if isinstance(self.source, np.ndarray):
-            return pl.Series(name, _of_polars(self.source[:, self.names.index(name)]))
+            return pl.Series(name, _for_polars(self.source[:, self.names.index(name)]))
         column = self.source[name]
         return column.cast(pl.Float64) if name in self.numeric and not as_text else column
 
     def blocks(
         self, names: Sequence[str], texts: Collection[str] = ()
     ) -> Iterator[tuple[int, "pl.DataFrame"]]:
-        """Go through some columns, a block of rows after the other, each with the number of its first row.
+        """Yield some columns block by block, each block with the number of its first row.
 
-        Those of `texts` come as text also where a file of text has numbers.
+        Columns in `texts` stay text even if a text file has only numbers there.
         """
         pl = polars()
         if not isinstance(self.source, np.ndarray):
@@ -102,17 +102,17 @@ class Table:
             block = np.asarray(self.source[start : start + rows])
             yield (
                 start,
-                pl.DataFrame({name: _of_polars(block[:, i]) for name, i in zip(names, at, strict=True)}),
+                pl.DataFrame({name: _for_polars(block[:, i]) for name, i in zip(names, at, strict=True)}),
             )
 
 
 def read_table(path: PathLike, *, header: bool = True) -> Table:
-    """Open a file by the end of its name: see `fastbp.data`.
+    """Open a file according to its suffix: see `fastbp.data`.
 
     Raises
     ------
     DataError
-        If it cannot be read, or is no table.
+        If it cannot be read, or is not a table.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -148,7 +148,7 @@ def listed(names: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever a reader raises over a broken file into a line about this file."""
+    """Turn any exception of a reader into a `DataError` about this file."""
     try:
         yield
     except FastbpError:
@@ -166,7 +166,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _complain_of_letters(path: Path) -> None:
-    """Say what a file is that is not in UTF-8, or where it is not."""
+    """Raise an error that says what a file is that is not UTF-8, or which line is not."""
     with open(path, "rb") as file:
         start = file.read(4)
         if start[:2] == b"\x1f\x8b":
@@ -187,7 +187,7 @@ def _complain_of_letters(path: Path) -> None:
 
 
 def _check_memory(path: Path, size: int) -> None:
-    """Complain of a file that memory cannot hold, before it is filled."""
+    """Raise an error for a file that is larger than memory, before memory is full."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
     if size > memory:
         raise DataError(
@@ -197,7 +197,7 @@ def _check_memory(path: Path, size: int) -> None:
 
 
 def _read_text(path: Path, header: bool) -> Table:
-    """Read text as text, and decide on each whole column whether it holds numbers."""
+    """Read all columns as text, then decide for each whole column whether it holds numbers."""
     pl = polars()
     separator = _separator(path)
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -246,7 +246,7 @@ def _checked_names(path: Path, first: Sequence[str]) -> list[str]:
 
 
 def _distinct(path: Path, names: Sequence[str]) -> list[str]:
-    """Return the names if each is there and there once."""
+    """Return the names if none is empty and none occurs twice."""
     if "" in names:
         raise DataError(f"{path} has no name for column {names.index('') + 1} of {len(names)}")
     twice = sorted({name for name, count in Counter(names).items() if count > 1})
@@ -256,9 +256,9 @@ def _distinct(path: Path, names: Sequence[str]) -> list[str]:
 
 
 def _without_blank_lines(path: Path, separator: str, header: bool, frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Return the rows that are in the file: polars fills up blank lines, and short ones, with missing values.
+    """Return the rows without blank lines; polars turns blank and short lines into missing values.
 
-    A row of values that are all missing stays: its prediction has a place among the others.
+    A short line is an error. A row of missing values stays, because predictions keep its position.
     """
     n_columns = frame.width
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -274,7 +274,7 @@ def _without_blank_lines(path: Path, separator: str, header: bool, frame: "pl.Da
 
 
 def _complain_of_a_row(path: Path, separator: str, n_columns: int) -> None:
-    """Look for what polars could not read, to say where it is."""
+    """Raise an error that locates what polars could not read."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
         try:
@@ -323,7 +323,7 @@ def _read_numpy(path: Path) -> Table:
                 "of two dimensions that holds real numbers"
             )
         return Table(str(path), [f"x{i}" for i in range(array.shape[1])], False, array)
-    # A file that is opened here is closed also where np.load finds that it is no archive.
+    # The file is opened here, so that it is closed even if np.load finds that it is not an archive.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     columns: dict[str, np.ndarray] = {}
@@ -336,16 +336,16 @@ def _read_numpy(path: Path) -> Table:
         if len(array) != len(next(iter(arrays.values()))):
             lengths = ", ".join(f"{name!r} {len(array)}" for name, array in arrays.items())
             raise DataError(f"{path} has arrays of different lengths: {lengths}")
-        parts = {name: array} if array.ndim == 1 else {f"{name}{i}": part for i, part in enumerate(array.T)}
-        if parts.keys() & columns.keys():
-            raise DataError(f"{path} has the name {listed(sorted(parts.keys() & columns.keys()))} twice")
-        columns |= parts
+        new = {name: array} if array.ndim == 1 else {f"{name}{i}": column for i, column in enumerate(array.T)}
+        if new.keys() & columns.keys():
+            raise DataError(f"{path} has the name {listed(sorted(new.keys() & columns.keys()))} twice")
+        columns |= new
     if not columns:
         raise DataError(f"{path} has no arrays")
-    frame = polars().DataFrame({name: _of_polars(part) for name, part in columns.items()})
+    frame = polars().DataFrame({name: _for_polars(column) for name, column in columns.items()})
     return Table(str(path), list(columns), True, frame)
 
 
-def _of_polars(array: np.ndarray) -> np.ndarray:
-    """Return a contiguous array of a type that polars has."""
+def _for_polars(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous array of a type that polars supports."""
     return np.ascontiguousarray(array, np.float64 if array.dtype.kind == "f" else None)

@@ -1,4 +1,4 @@
-"""Files that are there whole, or as they were before."""
+"""Atomic writing of files: a reader sees the whole old file or the whole new one."""
 
 import contextlib
 import errno
@@ -20,37 +20,37 @@ KINDS = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
 }
-"""What may stand where a file should."""
+"""What a path may name instead of a file."""
 
 ROOM = len("..") + 32 + len(".") + 20 + len("-01234567.tmp")
-"""Bytes of a temporary name besides the file's own: the host and the process have 32 and 20 at most."""
+"""Bytes of a temporary name besides the file's own: at most 32 for the host and 20 for the process."""
 
 
 def write_atomically(path: str | os.PathLike[str], parts: Iterable[Buffer]) -> None:
-    """Write the parts, one after the other, to a file that at any instant is either the old or the new one.
+    """Write the parts to a file, in order; at any instant, the path names the old file or the new one.
 
-    They go to a temporary file in the same folder, which is synced and renamed; then the folder is synced,
-    so that the new file outlives a power cut once this returns (Pillai et al. 2014, "All file systems are
-    not created equal", https://www.usenix.org/conference/osdi14/technical-sessions/presentation/pillai).
-    A process that is killed leaves its temporary file behind, ``.name.host.process-random.tmp``, where a long
-    name is cut; the next one to write the same file on this host removes it.
+    The parts go to a temporary file in the same folder, which is synced and renamed. Then the folder is
+    synced, so that the new file survives a power cut after this returns (Pillai et al. 2014, "All file
+    systems are not created equal",
+    https://www.usenix.org/conference/osdi14/technical-sessions/presentation/pillai). A killed process leaves
+    its temporary file, ``.name.host.process-random.tmp``, with a long name cut. The next process that writes
+    the same file on this host removes it.
 
     Parameters
     ----------
     path : path-like
-        A symbolic link is followed. A file that is there keeps its permissions, and its owner and group as
-        far as the system lets this process give files away. Extended attributes and access control lists are
-        lost. Another hard link to the old file keeps the old content.
+        A symbolic link is followed. An existing file keeps its permissions, and its owner and group if the
+        system allows this. Extended attributes and access control lists are lost. Another hard link to the
+        old file keeps the old content.
     parts : iterable of bytes-like
-        An exception that it raises leaves everything as it was.
+        If it raises an exception, nothing has changed.
 
     Raises
     ------
     OSError
-        If there is something else than a file: a folder, a device, a pipe or a socket. If the file that is
-        there may not be written to, the folder is missing, the disk full, and so on. What was at `path` is
-        there still, and nothing else; but where the sync of the folder fails, at the very end, the new file
-        is there.
+        If `path` names a folder, a device, a pipe or a socket. If an existing file is read-only, the folder
+        is missing, the disk is full, and so on. Nothing has changed then, with one exception: if the final
+        sync of the folder fails, the new file is there.
     """
     old = _replaceable(path)
     target = Path(os.path.realpath(path))
@@ -60,11 +60,11 @@ def write_atomically(path: str | os.PathLike[str], parts: Iterable[Buffer]) -> N
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(temporary, flags, 0o666)
-    except OSError as error:  # whoever reads it knows nothing of the temporary file
+    except OSError as error:  # the user does not know the temporary name
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
         with open(descriptor, "wb") as file:
-            if old is not None:  # else the user's umask holds
+            if old is not None:  # otherwise the user's umask applies
                 _make_alike(temporary, old)
             for part in parts:
                 file.write(part)
@@ -79,7 +79,7 @@ def write_atomically(path: str | os.PathLike[str], parts: Iterable[Buffer]) -> N
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise the OSError that `write_atomically` would, as far as one can tell without writing."""
+    """Raise the OSError that `write_atomically` would raise, as far as this is known without writing."""
     _replaceable(path)
     folder = Path(os.path.realpath(path) if os.path.islink(path) else path).parent
     if not folder.is_dir():
@@ -89,9 +89,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def _replaceable(path: str | os.PathLike[str]) -> os.stat_result | None:
-    """Return the status of the file that is to be replaced, or None if there is none yet."""
+    """Return the status of the file to be replaced, or None if it does not exist."""
     try:
-        old = os.stat(path)  # and not that of the real path, which /dev/stdout has none of
+        old = os.stat(path)  # not of the real path: /dev/stdout has none
     except FileNotFoundError:
         return None
     kind = KINDS.get(stat.S_IFMT(old.st_mode))
@@ -99,7 +99,7 @@ def _replaceable(path: str | os.PathLike[str]) -> os.stat_result | None:
         raise IsADirectoryError(errno.EISDIR, "that is a folder", os.fspath(path))
     if kind or not stat.S_ISREG(old.st_mode):
         raise OSError(errno.EINVAL, f"that is a {kind or 'special file'}, and not a file", os.fspath(path))
-    if not _may(path, os.W_OK):  # renaming would not ask
+    if not _may(path, os.W_OK):  # renaming would not check this
         raise PermissionError(errno.EACCES, "that file may not be written to", os.fspath(path))
     return old
 
@@ -109,11 +109,11 @@ def _may(path: str | os.PathLike[str], mode: int) -> bool:
 
 
 def _make_alike(temporary: Path, old: os.stat_result) -> None:
-    """Give a file the owner, the group and the permissions of an older one, as far as that is allowed."""
+    """Give a file the owner, the group and the permissions of an older one, as far as allowed."""
     if hasattr(os, "chown"):
         try:
             os.chown(temporary, old.st_uid, old.st_gid)
-        except OSError:  # it is somebody else's; the group may be one that we are in, too
+        except OSError:  # another user owns it, but this process may be in its group
             with contextlib.suppress(OSError):
                 os.chown(temporary, -1, old.st_gid)
     with contextlib.suppress(OSError):  # a file system without permissions
@@ -121,7 +121,7 @@ def _make_alike(temporary: Path, old: os.stat_result) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder where that can be done: not all file systems do, and it may be closed to readers."""
+    """Sync a folder if possible: some file systems do not support it, and the folder may be unreadable."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return
     try:
@@ -136,7 +136,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove the temporary files of processes of this host that are no more."""
+    """Remove the temporary files of processes of this host that have ended."""
     if os.name != "posix":  # elsewhere os.kill(process, 0) ends the process
         return
     named = re.compile(rf"{re.escape(prefix)}(\d+)-[0-9a-f]{{8}}\.tmp")
@@ -149,7 +149,7 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
 
 
 def _cut(target: Path) -> str:
-    """Return a file's name, or what of it leaves room for the rest of a temporary one, and a digest."""
+    """Return a file's name; if it is too long for a temporary name, its beginning and a digest."""
     try:
         longest = os.pathconf(target.parent, "PC_NAME_MAX")
     except (AttributeError, OSError, ValueError):  # no such function, no such folder, no such limit
@@ -166,11 +166,11 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is, and somebody else's
+    except OSError:  # alive, but of another user
         return True
     return True
 
 
 def _host() -> str:
-    """Return the computer's name: processes of another one may share the folder."""
+    """Return the computer's name, because several computers may share the folder."""
     return re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)[:32]

@@ -1,8 +1,8 @@
 """Model files: a network, and what its inputs and outputs mean.
 
 The container is that of `fastbp.interchange.tensor_file`, of kind "model", version 1. The tensors are
-``layers.0.W``, of shape (n_in, n_out), and ``layers.0.b``, of shape (n_out,), of the first layer, and so on;
-no ``b`` where ``bias="none"``. The document is::
+``layers.0.W``, of shape (n_in, n_out), and ``layers.0.b``, of shape (n_out,), of the first layer, and so on.
+There is no ``b`` if ``bias="none"``. The document is::
 
     {"network": {"layer_sizes": [4, 16, 3], "hidden_activations": ["relu"], "output_activation": "softmax",
                  "loss": "categorical_cross_entropy", "bias": "trainable", "initializer": "he_uniform",
@@ -11,9 +11,8 @@ no ``b`` where ``bias="none"``. The document is::
      "notes": {"epochs": 200, ...},
      "fastbp": "0.1.0"}
 
-`notes` are strings, finite numbers, booleans and nulls that whoever saved the model wanted to remember;
-`fastbp` is the version that wrote the file. A reader refuses a key that it does not know: what comes later
-gets a new version number.
+`notes` holds the strings, finite numbers, booleans and nulls that the user saved with the model. `fastbp` is
+the version that wrote the file. A reader refuses unknown keys, so new keys need a new version number.
 """
 
 import math
@@ -42,7 +41,7 @@ from fastbp.specification import Specification
 KIND, VERSION = "model", 1
 
 MORE_NOTES = 2**16
-"""Bytes of notes that there may be more of when a model is saved than there were when it was checked."""
+"""Bytes by which the notes may grow between `check` and `save`."""
 
 Notes = dict[str, str | int | float | bool | None]
 
@@ -63,7 +62,7 @@ def save(path: str | os.PathLike[str], model: StoredModel) -> None:
 
 
 def check(model: StoredModel) -> None:
-    """Raise what `save` would, before the training whose result it is to save, with `MORE_NOTES`."""
+    """Raise what `save` would raise, before training starts, with `MORE_NOTES` bytes more notes."""
     check_header(_document(model), len(_tensors(model.specification, model.theta)), MORE_NOTES)
 
 
@@ -73,7 +72,7 @@ def load(path: str | os.PathLike[str]) -> StoredModel:
     try:
         return _model(document, tensors)
     except FastbpError as error:
-        # It may quote what stands in the file, which may be of any length.
+        # The message may quote the file, so it may have any length.
         raise ModelFileError(f"{os.fspath(path)}: is damaged: {str(error)[:400]}") from None
 
 
@@ -81,7 +80,7 @@ def _document(model: StoredModel) -> dict[str, Any]:
     preprocessing = model.preprocessing and model.preprocessing.as_document()
     if model.preprocessing is not None:
         model.preprocessing.check_network(model.specification.n_inputs, model.specification.n_outputs)
-        Preprocessing.from_document(preprocessing)  # what would not be read again is not written
+        Preprocessing.from_document(preprocessing)  # what could not be read is not written
     return {
         "network": model.specification.as_document(),
         "preprocessing": preprocessing,
@@ -91,7 +90,7 @@ def _document(model: StoredModel) -> dict[str, Any]:
 
 
 def _note(name: object, value: object) -> str | int | float | bool | None:
-    """Return a note as JSON has it: a number of any type as Python's own."""
+    """Return a note as a JSON value; a number of any type becomes Python's own."""
     if not isinstance(name, str):
         raise OptionError(f"notes has the key {shown(name)}, and keys must be strings")
     if value is None or isinstance(value, str):
@@ -121,7 +120,7 @@ def _model(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> StoredMo
     if not isinstance(notes, dict) or any(isinstance(note, dict | list) for note in notes.values()):
         raise ModelFileError("its notes must be strings, numbers, booleans and nulls")
     specification = Specification.from_document(document["network"])
-    # Before theta is made: a few bytes of layer_sizes could ask for all memory.
+    # Checked before theta is made: a few bytes of layer_sizes could ask for all memory.
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     if found != dict(_expected(specification)):
         raise ModelFileError("its tensors are not those of its layer_sizes, bias and dtype")

@@ -1,4 +1,4 @@
-"""JSON that any program reads: Python's own writer has Infinity and NaN, which the standard has not.
+"""Standard JSON: Python's own writer writes Infinity and NaN, which the standard does not allow.
 
 RFC 8259, section 6, https://www.rfc-editor.org/rfc/rfc8259#section-6
 """
@@ -14,9 +14,9 @@ def dumps(document: Any, *, indent: int | None = None) -> str:
     Parameters
     ----------
     document : dict, list, tuple, str, int, float, bool or None
-        And so on inside, with strings for keys.
+        It may be nested. Keys are strings.
     indent : int, optional
-        Blanks a level, each item on a line of its own; by default, all is in one line.
+        Spaces per level, with each element on its own line; by default, everything is on one line.
 
     Examples
     --------

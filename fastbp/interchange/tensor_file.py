@@ -7,18 +7,18 @@ A file is a header and the tensors' bytes (https://github.com/huggingface/safete
                          NAME: {"dtype": "F64", "shape": [2, 3], "data_offsets": [BEGIN, END]}, ...}
     the rest      the tensors, row-major and little-endian, without gaps
 
-Any program that reads safetensors can take the tensors out of it. TEXT makes it a file of fastbp's::
+Any program that reads safetensors can read the tensors. TEXT marks a file of fastbp::
 
     {"kind": "model", "version": 1, "sha256": DIGEST, "document": {...}}
 
 `kind` and `version` say what the document is; `fastbp.interchange.model_file` describes a model's. DIGEST is
-that of the JSON text ``[kind, version, document, [[NAME, DTYPE, SHAPE], ...]]``, in ASCII and without blanks,
-followed by the bytes of the tensors; both in the order of the names. A file of which anything that counts was
-changed does not load.
+the SHA-256 of the JSON text ``[kind, version, document, [[NAME, DTYPE, SHAPE], ...]]``, in ASCII and without
+blanks, followed by the bytes of the tensors, both in the order of the names. A file does not load if any of
+this was changed.
 
-Nothing in a file is executed, and a file is not trusted: the header may take `MAX_HEADER` bytes and list
-`MAX_TENSORS` tensors, a name may be there once, and the tensors must fill the rest of the file exactly.
-Reading takes the memory of the file's own bytes, and some 30 times that of the header.
+Nothing in a file is executed, and a file is not trusted. The header has at most `MAX_HEADER` bytes and
+`MAX_TENSORS` tensors, no name occurs twice, and the tensors fill the rest of the file exactly. Reading takes
+as much memory as the file has bytes, plus some 30 times the header.
 """
 
 import hashlib
@@ -67,18 +67,18 @@ def write_tensors(
     path : path-like
     kind : str
     version : int
-        What the document is, for `read_tensors` to ask.
+        Kind and version of the document; `read_tensors` checks them.
     document : dict
-        What JSON can hold, with strings for keys, and neither NaN nor infinity.
+        JSON values, with strings as keys, without NaN and infinity.
     tensors : dict of ndarray
         Each of a dtype in `DTYPES`.
 
     Raises
     ------
     OSError
-        If the file cannot be written; an older one is then still there.
+        If the file cannot be written. An old file then remains.
     ModelFileError
-        If the document is too large for a header, or is not what JSON can hold.
+        If the document is too large for a header, or cannot be written as JSON.
     """
     write_atomically(path, [encode(kind, version, document, tensors)])
 
@@ -101,7 +101,7 @@ def encode(kind: str, version: int, document: Mapping[str, Any], tensors: Mappin
 
 
 def check_header(document: Mapping[str, Any], n_tensors: int, n_more: int = 0) -> None:
-    """Raise `ModelFileError` if a header cannot hold the document, some bytes more, and so many tensors."""
+    """Raise `ModelFileError` if a header cannot hold the document, `n_more` bytes and `n_tensors` tensors."""
     try:
         text = json.dumps(document, allow_nan=False)
     except (ValueError, RecursionError):
@@ -152,7 +152,7 @@ def read_tensors(
 def _read(
     path: str | os.PathLike[str], kind: str, version: int, oldest: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read a file, and no tensors before the header says that they are fastbp's: they may fill the memory."""
+    """Read a file. Tensors, which may fill the memory, are read only after the header was checked."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
         raise ModelFileError("is not a file but a folder, a device or a pipe")
     with open(path, "rb", buffering=0) as file:
@@ -188,7 +188,7 @@ def _read(
 
 
 def _envelope(header: bytes, kind: str, version: int, oldest: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a header says about the file, and its entries of tensors."""
+    """Return the description of the file in its header, and the entries of the tensors."""
     entries = _json(header, "its header")
     metadata = entries.pop(METADATA, None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(ENVELOPE), str):
@@ -241,7 +241,7 @@ Place = tuple[int, int, list[int], np.dtype, str]
 
 
 def _places(entries: dict[str, Any], n_bytes: int) -> list[Place]:
-    """Return where the tensors lie, in order: they must fill so many bytes, each once."""
+    """Return where the tensors lie, in order. They must fill `n_bytes` without gaps or overlaps."""
     if len(entries) > MAX_TENSORS:
         raise ModelFileError(f"has {len(entries):,} tensors, and may have {MAX_TENSORS:,}")
     placed = [(*_place(name, entry), name) for name, entry in entries.items()]
@@ -269,13 +269,13 @@ def _tensors(places: list[Place], data: np.ndarray) -> dict[str, np.ndarray]:
     for begin, end, shape, dtype, name in places:
         try:
             tensors[name] = data[begin:end].view(dtype).reshape(shape)
-        except ValueError:  # nothing, in a shape that no array may have
+        except ValueError:  # no bytes, in a shape that no array may have
             raise ModelFileError(f"is damaged: tensor {_short(name)} has shape {_short(shape)}") from None
     return tensors
 
 
 def _place(name: str, entry: object) -> tuple[int, int, list[int], np.dtype]:
-    """Return where a tensor lies, and as what."""
+    """Return where a tensor begins and ends, its shape and its dtype."""
     damaged = ModelFileError(f"is damaged: tensor {_short(name)} is not described as safetensors does it")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise damaged
@@ -297,7 +297,7 @@ def _place(name: str, entry: object) -> tuple[int, int, list[int], np.dtype]:
 
 
 def _short(value: object) -> str:
-    """Return what stands in a file as a message may show it: it may be of any length."""
+    """Return a value of a file, shortened for a message: it may have any length."""
     return reprlib.repr(value)
 
 
@@ -310,7 +310,7 @@ def _digest(kind: str, version: int, document: Mapping[str, Any], tensors: Mappi
     table = [[name, NAMES[tensor.dtype], list(tensor.shape)] for name, tensor in ordered]
     try:
         text = json.dumps([kind, version, document, table], separators=(",", ":"), allow_nan=False)
-    except (ValueError, RecursionError):  # 1e999 is JSON, and an infinity
+    except (ValueError, RecursionError):  # 1e999 is valid JSON, and becomes infinity
         raise ModelFileError("is damaged: a number in its document is too large, or it is nested") from None
     digest = hashlib.sha256(text.encode("ascii"))
     for _, tensor in ordered:
