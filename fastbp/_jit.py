@@ -1,14 +1,13 @@
 """Every compiler option, and why. The only place that calls `numba.njit`.
 
 the cache on disk
-    Compilation happens once a machine. The cache lives in a folder named after a hash of the
-    package's compiled sources, because Numba looks only at the file that a function stands in: it
-    would not see a change in a helper from another file. The processor is in the hash too, since kernels
-    are built for the width of its vectors.
+    Kernels are compiled once per machine. The cache folder is named after a hash of all compiled sources.
+    Numba itself looks only at the file of a function, and would miss a change in a helper from another file.
+    The hash includes the processor, because kernels are built for its vector width.
 ``nogil=True``
-    Kernels hold no Python object, so threads train at the same time.
+    Kernels hold no Python object, so threads can train at the same time.
 ``error_model="numpy"``
-    Division by zero gives inf, as in NumPy; the check for it would cost a branch a division.
+    Division by zero gives inf, as in NumPy. A check would cost a branch per division.
 no ``fastmath``
     It lets LLVM delete checks for NaN. Where a fused multiply-add is wanted, the code says `fma`.
 ``forceinline`` for helpers
@@ -43,18 +42,18 @@ COMPILED = (
 )
 """The modules whose source decides what kernels compile to, besides those of `fastbp.kernels`.
 
-Kernels take codes from the last three, and the order of hyper-parameters.
+Kernels use the codes in the last three, and the order of their hyper-parameters.
 """
 
 
 def _cache_folder() -> str:
-    """Return, in NUMBA_CACHE_DIR or the user's cache folder, one for these sources and this processor."""
+    """Return the folder for these sources and this processor, in NUMBA_CACHE_DIR or the user's cache."""
     sources = [_PACKAGE / f"{name}.py" for name in COMPILED]
     code = [source.read_bytes() for source in (*sources, *sorted((_PACKAGE / "kernels").glob("*.py")))]
     digest = hashlib.sha256(b"".join([*code, processor.identity().encode()])).hexdigest()[:16]
     try:
         user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # a user without a home: a folder that cannot be, so that nothing is cached
+    except RuntimeError:  # a user without a home: an impossible folder, so nothing is cached
         user_cache = os.devnull
     return str(Path(config.CACHE_DIR or Path(user_cache) / "fastbp") / f"fastbp-{digest}")
 
@@ -68,7 +67,7 @@ def cache_folder() -> str:
 
 
 def unsaved_kernels() -> tuple[int, str]:
-    """Return how many kernels this process compiled and could not keep, and why the last one."""
+    """Return how many compiled kernels this process could not save, and the reason for the last one."""
     found = numba_internals.unsaved
     if not found:
         return 0, ""
@@ -77,10 +76,11 @@ def unsaved_kernels() -> tuple[int, str]:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a kernel: called from Python, cached on disk, without the interpreter's lock.
+    """Compile a kernel: Python calls it, without the interpreter's lock; it is cached on disk.
 
-    Ctrl-C cannot tear the compiler, which would leave Numba or LLVM in a bad state. It is answered at the
-    next part of the kernel, and where LLVM optimises the whole, after that: some seconds.
+    Ctrl-C does not interrupt the compiler, because that could leave Numba or LLVM in a bad state. It takes
+    effect before the next helper is compiled, or after LLVM has optimised the whole kernel, which takes some
+    seconds.
     """
     if config.DISABLE_JIT:
         return _refuse
@@ -113,7 +113,7 @@ def routine(function: Callable[..., Any]) -> Any:
 
 
 class _Announcement(event.Listener):
-    """Say once a process that a kernel is being compiled, so that nobody wonders why it waits."""
+    """Says once per process that a kernel is being compiled, so that the user knows why it takes time."""
 
     def __init__(self) -> None:
         self.made = False
@@ -122,7 +122,7 @@ class _Announcement(event.Listener):
         module = event.data["dispatcher"].py_func.__module__ or ""
         if not self.made and module.startswith("fastbp."):
             self.made = True
-            with suppress(OSError, ValueError):  # nobody may be listening any more
+            with suppress(OSError, ValueError):  # standard error may be closed
                 print(
                     "fastbp: compiling for this machine, once; a few seconds ...", file=sys.stderr, flush=True
                 )

@@ -1,11 +1,11 @@
-"""Calls in other threads: what a signal handler raises in the main thread can neither tear nor lose them.
+"""Calls in other threads, which no exception of a signal handler can interrupt.
 
-Python runs signal handlers in the main thread, between any two of its operations, and what a handler raises,
-such as Ctrl-C's KeyboardInterrupt, ends whatever is at work there. Libraries that keep memory of their own
-do not bear that everywhere: LLVM's bindings may free a string twice, and Numba may be left with a lock. So
-such work is done in a thread of its own, where no handler runs.
+Python runs signal handlers in the main thread, between any two of its operations, and an exception of a
+handler, such as KeyboardInterrupt after Ctrl-C, ends whatever runs there. Some libraries cannot be
+interrupted everywhere: LLVM's bindings may free a string twice, and Numba may keep a lock. Such work runs in
+a thread of its own, where no handler runs.
 
-Threads are started anew for every call, 22 us each. A pool would have to be ended, and renewed after a fork.
+Every call starts a new thread, which takes 22 us. A pool would have to be closed, and renewed after a fork.
 """
 
 import _imp
@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 LOOK = 0.05
-"""Seconds after which a thread that waits looks once more: a handler may have taken the news of the end."""
+"""Seconds after which a waiting thread checks again: a handler's exception may hide the end of the call."""
 
 
 class Abandoned(BaseException):
-    """Ends a call whose result nobody waits for any more."""
+    """Ends a call whose result is no longer needed."""
 
 
 class Call:
-    """A function call, done once at most, in whichever thread comes first."""
+    """A function call, made at most once, in the first thread that begins it."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any):
         self._work: Any = (function, arguments)
@@ -36,7 +36,7 @@ class Call:
         self.error: BaseException | None = None
 
     def start(self) -> bool:
-        """Let a new thread do it; return False if there is no thread to be had, as when Python ends."""
+        """Make the call in a new thread; return False if no thread can start, as when Python exits."""
         try:
             _thread.start_new_thread(self.run, ())
         except RuntimeError:
@@ -44,7 +44,7 @@ class Call:
         return True
 
     def run(self) -> None:
-        """Do it in this thread, unless it is done elsewhere."""
+        """Make the call in this thread, unless another thread has begun it."""
         if not self._claim.acquire(blocking=False):
             return
         function, arguments = self._work
@@ -60,25 +60,25 @@ class Call:
             self._end.release()
 
     def cancel(self) -> None:
-        """Do nothing, if nobody has begun."""
+        """Cancel the call, if no thread has begun it."""
         if self._claim.acquire(blocking=False):
             self.is_done = True
 
     def wait(self) -> None:
-        """Wait for the end; a signal handler may raise here, and then the call goes on."""
+        """Wait for the end of the call. If a signal handler raises here, the call continues."""
         while not self.is_done:
             self._end.acquire(timeout=LOOK)
 
 
 _present = threading.local()
-"""The `Call` that a thread is at."""
+"""The `Call` that a thread is making."""
 
 
 def undisturbed(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function, and let nothing that a signal handler raises come in between.
+    """Call a function that no exception of a signal handler can interrupt.
 
-    What a handler raises meanwhile comes out when the function has ended, which `end_if_abandoned` hastens.
-    In other threads than the main one the function is simply called, as no handler runs there.
+    An exception of a handler is raised after the function has ended; `end_if_abandoned` makes it end sooner.
+    In threads other than the main one, the function is simply called, because no handler runs there.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments)
@@ -99,24 +99,24 @@ def undisturbed(function: Callable[..., Result], *arguments: Any) -> Result:
             raise raised
         return call.result
     finally:
-        raised = None  # else a cycle: of an error, its traceback, and this frame
+        raised = None  # else a reference cycle: error, traceback, this frame
 
 
 def _free_import_lock() -> None:
-    """Give back the interpreter's import lock, if an import that was torn in this thread has left it taken.
+    """Release the interpreter's import lock, if an interrupted import of this thread still holds it.
 
-    Ctrl-C may strike where ``importlib`` has just taken it. The next import of another thread, and so of a
-    call, would wait for it for ever.
+    Ctrl-C may come just after ``importlib`` has taken it. The next import in another thread, and so in a
+    call, would wait for ever.
     """
     while _imp.lock_held():
         try:
             _imp.release_lock()
-        except RuntimeError:  # another thread has it, which is at an import
+        except RuntimeError:  # another thread holds it, for an import
             return
 
 
 def end_if_abandoned() -> None:
-    """Leave a call of `undisturbed` here, if its caller only waits for its end."""
+    """End a call of `undisturbed` here, if its result is no longer needed."""
     call = getattr(_present, "call", None)
     if call is not None and call.is_abandoned:
         raise Abandoned

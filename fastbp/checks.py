@@ -1,4 +1,4 @@
-"""Checks of data: X, Y, sample weights and threads, made into what kernels can take, or refused."""
+"""Checks of X, Y, sample weights and threads: they return what kernels can use, or raise an error."""
 
 import math
 
@@ -10,7 +10,7 @@ from fastbp.losses import HIGHEST_TARGETS, LOWEST_TARGETS, NAMES, check_targets
 from fastbp.specification import Specification
 
 STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
-"""Types of X that kernels read as they are."""
+"""Types of X that kernels read without a copy."""
 
 SMALL = 4096
 """Elements of an array for which a look at all of them at once pays."""
@@ -19,14 +19,14 @@ ANY_TARGETS = tuple(loss for loss in NAMES if loss not in (*LOWEST_TARGETS, *HIG
 """Losses for which targets may be any finite numbers."""
 
 BLOCK_BYTES = 2**23
-"""How much of an array is looked at together when it is checked."""
+"""Bytes of an array that are checked at a time."""
 
 
 @np.errstate(all="ignore")
 def check_X(specification: Specification, X: ArrayLike) -> np.ndarray:
     """Return X as an array whose rows kernels can read, or say what is wrong.
 
-    Arrays of float32, float64 and uint8 stay what they are; kernels convert them row by row.
+    Arrays of float32, float64 and uint8 keep their type; kernels convert them row by row.
     """
     return _as_matrix("X", X, specification.n_inputs, "features", specification.dtype)
 
@@ -34,7 +34,7 @@ def check_X(specification: Specification, X: ArrayLike) -> np.ndarray:
 def check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return X as `check_X` does, and Y as a C-contiguous array of the network's dtype or of labels.
 
-    Arrays that are so already are not copied.
+    Arrays that have this form already are not copied.
     """
     if (
         specification.loss_name in ANY_TARGETS
@@ -108,7 +108,7 @@ def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.
 
 
 def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
-    """Say what is not finite, or would not be in `dtype`; look at a few megabytes at a time."""
+    """Raise an error if a value is not finite, or would not be in `dtype`; check some megabytes at a time."""
     if array.dtype.kind != "f":
         return
     largest = np.finfo(dtype).max
@@ -132,14 +132,14 @@ def check_threads(threads: int | None) -> int | None:
 
 
 WEIGHT_RATIO = 2.0**1000
-"""What the largest sample weight may be of the smallest one above 0."""
+"""Largest allowed ratio of two sample weights above 0."""
 
 
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     """Return sample weights as a C-contiguous float64 array, or say what is wrong.
 
-    Only the ratios of weights count. All are multiplied by a power of 2 that brings the largest to between
-    1/2 and 1, so that no sum of theirs leaves float64's range; that changes no bit of a result.
+    Only the ratios of weights matter. All are multiplied by a power of 2 that brings the largest between 1/2
+    and 1. No sum of weights then leaves the range of float64, and no bit of a result changes.
     """
     return None if sample_weight is None else _check_weights(sample_weight, n_samples)
 

@@ -1,7 +1,7 @@
-"""The exceptions that fastbp raises, and the helpers that check what a user passes: choices, numbers, flags.
+"""The exceptions of fastbp, and helpers that check a user's arguments: choices, numbers, flags.
 
-A number leaves them as Python's own `float` or `int`, of whatever type it came: whatever is computed with it
-later, or handed to a kernel, is of one type. (An array made of a NumPy integer would hold other bytes.)
+The helpers return a number of any type as Python's own `float` or `int`, so that later computations and
+kernels see one type. (An array made from a NumPy integer would hold other bytes.)
 """
 
 import difflib
@@ -13,10 +13,10 @@ from numbers import Real
 from typing import Any
 
 LARGEST_COUNT = 2**62
-"""What a count may be at most: kernels count in int64, and may add two counts."""
+"""The largest count: kernels count in int64, and may add two counts."""
 
 LARGEST_INTEGER = 2**4096
-"""What an integer may be at most that nothing counts with, as a seed: Python reads and writes its digits."""
+"""The largest integer that is not a count, such as a seed: Python can still read and write its digits."""
 
 
 class FastbpError(Exception):
@@ -36,15 +36,15 @@ class DataError(FastbpError, ValueError):
 
 
 class ModelFileError(FastbpError, ValueError):
-    """A model file or a checkpoint is damaged, or is none, or comes from a newer fastbp."""
+    """A file is damaged, or is not a model or checkpoint, or comes from a newer fastbp."""
 
 
 class CheckpointError(FastbpError, ValueError):
-    """A checkpoint is of another run than the one that is to be resumed, or there is none."""
+    """A checkpoint belongs to another run than the one to be resumed, or does not exist."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written, or a run is resumed that may not have the same bits."""
+    """A checkpoint could not be written, or a resumed run may give other bits."""
 
 
 class NotSupportedError(FastbpError, NotImplementedError):
@@ -57,7 +57,7 @@ class DivergenceError(FastbpError, ArithmeticError):
     Attributes
     ----------
     step : int
-        The first step after which something was not finite; 0 if it was so before training.
+        The first step after which something was not finite; 0 if this was so before training.
     """
 
     def __init__(self, message: str, step: int):
@@ -65,7 +65,7 @@ class DivergenceError(FastbpError, ArithmeticError):
         self.step = step
 
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
-        return type(self), (str(self), self.step)  # pickle, and so multiprocessing, would leave out the step
+        return type(self), (str(self), self.step)  # without this, pickle loses the step
 
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
@@ -98,12 +98,12 @@ def check_integer(argument: str, value: object, least: int, most: int = LARGEST_
 
 
 def check_sequence(argument: str, value: object, such_as: str) -> tuple[Any, ...]:
-    """Return the items of a sequence that is no string, and otherwise say what it must be."""
+    """Return the elements of a sequence that is not a string, and otherwise say what it must be."""
     if type(value) is tuple:
         return value
     try:
         items = iter(() if isinstance(value, str) else value)  # type: ignore[call-overload]
-    except TypeError:  # an array of no dimensions, too, though it calls itself iterable
+    except TypeError:  # also an array without dimensions, which claims to be iterable
         items = None
     if items is None or isinstance(value, str):
         raise OptionError(f"{argument} is {shown(value)}, and must be a sequence, such as {such_as}")
@@ -111,7 +111,7 @@ def check_sequence(argument: str, value: object, such_as: str) -> tuple[Any, ...
 
 
 def check_seed(seed: object) -> int | None:
-    """Return `seed` as an int, or None for none, or say what it may be."""
+    """Return `seed` as an int, or None if it is None, and otherwise say what it may be."""
     return None if seed is None else check_integer("seed", seed, 0, LARGEST_INTEGER)
 
 
@@ -124,7 +124,7 @@ def check_flag(argument: str, value: object, others: tuple[str | None, ...] = ()
 
 
 def is_flag(value: object) -> bool:
-    """Whether it is a bool, of Python's or of NumPy's."""
+    """Return whether a value is a bool of Python or of NumPy."""
     return isinstance(value, bool) or (_is_scalar(value) and value.dtype == bool)  # type: ignore[attr-defined]
 
 
@@ -143,14 +143,14 @@ def check_number(
     Parameters
     ----------
     argument : str
-        What the user calls it.
+        Its name.
     value : object
         A number of any type: see `as_float`.
     low, high : float
     above, below : bool
-        Whether it must lie strictly above `low`, strictly below `high`, as a float.
+        Whether the number must lie strictly above `low`, strictly below `high`, as a float.
     alternative : str
-        What else it may be, in words.
+        What else the argument may be, in words.
 
     Examples
     --------
@@ -179,10 +179,10 @@ def check_number(
 
 
 def as_float(value: object) -> float | None:
-    """Return a number of any type as a float, or None for what is no number.
+    """Return a number of any type as a float, or None if the value is not a number.
 
-    Taken are Python's int, float, Fraction and Decimal, NumPy's numbers, and arrays of no dimensions that
-    hold one; a bool is no number. What is too large for a float becomes an infinity.
+    Numbers are Python's int, float, Fraction and Decimal, NumPy's numbers, and arrays without dimensions that
+    hold one. A bool is not a number. A number too large for a float becomes infinity.
 
     Examples
     --------
@@ -198,12 +198,12 @@ def as_float(value: object) -> float | None:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf  # type: ignore[operator]
-    except (TypeError, ValueError):  # a time span of NumPy's, which calls itself an integer; Decimal("sNaN")
+    except (TypeError, ValueError):  # NumPy's timedelta, which claims to be an integer; Decimal("sNaN")
         return None
 
 
 def settle(owner: object, check: Callable[..., object], *fields: str, **bounds: Any) -> None:
-    """Replace fields of a frozen dataclass by what a check of theirs returns.
+    """Replace fields of a frozen dataclass by what their check returns.
 
     Examples
     --------
@@ -222,12 +222,12 @@ def settle(owner: object, check: Callable[..., object], *fields: str, **bounds: 
 
 
 def _is_scalar(value: object) -> bool:
-    """Whether it is a scalar of NumPy's, or an array of no dimensions."""
+    """Return whether a value is a NumPy scalar or an array without dimensions."""
     return hasattr(value, "dtype") and getattr(value, "shape", None) == ()
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: shortened, and Python writes no integer of over 4300 digits."""
+    """Return a value as text for a message, shortened. Python writes no integer of over 4300 digits."""
     try:
         text = repr(value)
     except ValueError:

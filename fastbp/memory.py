@@ -1,4 +1,4 @@
-"""Arrays that vectors of numbers may be loaded from without a look at where they begin and end."""
+"""Arrays that can be loaded in whole vectors: aligned, and with room after their end."""
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -8,10 +8,10 @@ LINE = 64
 
 
 def aligned_zeros(n: int, dtype: DTypeLike) -> np.ndarray:
-    """Return n zeros that begin at a cache line, with another line of zeros after them.
+    """Return n zeros that begin at a cache line, followed by another line of zeros.
 
-    A vector that straddles two lines costs two loads; and the last row of a matrix may be loaded in whole
-    vectors, which reach up to a line beyond it.
+    A vector across two lines costs two loads. The last row of a matrix may be loaded in whole vectors, which
+    reach up to a line beyond it.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def aligned_zeros(n: int, dtype: DTypeLike) -> np.ndarray:
 
 
 def room_after(array: np.ndarray) -> int:
-    """Return how many bytes follow a C-contiguous array in the one that it is a part of.
+    """Return how many bytes follow a C-contiguous array in the array that owns its memory.
 
     Examples
     --------

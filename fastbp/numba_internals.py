@@ -1,8 +1,8 @@
-"""Everything that fastbp uses of Numba and does not find in its documentation.
+"""The undocumented names of Numba that fastbp uses.
 
 Numba may change such names in any release, so pyproject.toml sets an upper bound on its version. A `Need`
-lists the names that serve one purpose. Where one is missing, a warning says which, and kernels are
-compiled as plain `numba.njit` compiles them, without what the names serve. They compute the same.
+lists the names that serve one purpose. If one is missing, a warning says which, and fastbp does
+without that purpose, as plain `numba.njit` does. Kernels compute the same.
 
 The rest of the package uses what is documented: ``njit``, ``typeof``, ``types``, ``config`` (by the names of
 the environment variables), the event API, and the extension API (``numba.extending``, ``cgutils``, the
@@ -47,7 +47,7 @@ class Need:
     *names : str
         As `find` takes them.
     otherwise : str
-        What a warning says about fastbp without them.
+        The consequence of a missing name, for the warning.
     """
 
     def __init__(self, *names: str, otherwise: str):
@@ -55,7 +55,7 @@ class Need:
         self._is_met: bool | None = None
 
     def is_met(self, dispatcher: Any = None) -> bool:
-        """Return whether all names are there; the first time, warn of those that are not."""
+        """Return whether all names exist; the first call warns of those that are missing."""
         if self._is_met is None:
             missing = [name for name in self.names if find(name, dispatcher) is None]
             self._is_met = not missing
@@ -90,7 +90,7 @@ unsaved: list[Exception] = []
 
 
 class _Locator(_FollowsCacheDir):
-    """Finds the cache's folder; one that cannot be written to may still be read from."""
+    """Finds the cache folder; a folder that is not writable may still be read."""
 
     def ensure_cache_path(self) -> None:
         with suppress(OSError):
@@ -98,12 +98,12 @@ class _Locator(_FollowsCacheDir):
 
 
 class _OneFolder(_CacheImpl):
-    # Numba's other locators would cache beside the sources, blind to a change in a helper.
+    # Numba's other locators would cache beside the sources, and miss a change in a helper.
     _locator_classes: ClassVar = [_Locator]
 
 
 class _Cache(_FunctionCache):
-    """Numba's cache on disk, as files of which any may be missing, damaged or impossible to write."""
+    """Numba's cache on disk. Any of its files may be missing, damaged or impossible to write."""
 
     _impl_class = _OneFolder
 
@@ -136,7 +136,7 @@ class _Cache(_FunctionCache):
 def keep_in(folder: str, dispatcher: Any) -> None:
     """Keep what a dispatcher compiles in a folder, as Numba's own `enable_caching` does elsewhere."""
     if CACHE.is_met(dispatcher):
-        with _settings(CACHE_DIR=folder, CACHE_LOCATOR_CLASSES=""):  # of which old Numbas lack the second
+        with _settings(CACHE_DIR=folder, CACHE_LOCATOR_CLASSES=""):  # old versions lack the second
             dispatcher._cache = _Cache(dispatcher.py_func)
 
 
@@ -156,10 +156,10 @@ ARRAY_FUNCTIONS = Need("numba.np.linalg:ensure_blas", otherwise="the first call 
 
 
 def _load_array_functions() -> None:
-    """Load Numba's array functions without SciPy's linear algebra: 0.15 s of a start.
+    """Load Numba's array functions without SciPy's linear algebra: it saves 0.15 s at the start.
 
-    Numba imports it there only to see whether it is installed. No kernel calls BLAS; code of the user's own
-    that does imports it when it is compiled and when it runs.
+    Numba imports it there only to check that it is installed. No kernel calls BLAS. User code that calls it
+    imports SciPy when it is compiled and when it runs.
     """
     if "numba.np.arraymath" in sys.modules or not ARRAY_FUNCTIONS.is_met():
         return
@@ -188,13 +188,13 @@ COMPILING = Need(
 
 
 def compile_undisturbed(dispatcher: Any) -> None:
-    """Let a dispatcher compile where nothing that a signal handler raises can come in between."""
+    """Make a dispatcher compile where no exception of a signal handler can interrupt it."""
     if COMPILING.is_met(dispatcher):
         dispatcher.compile = partial(undisturbed, dispatcher.compile)
 
 
 def prepare(dispatcher: Any, *arguments: Any) -> None:
-    """Compile for such arguments, or load what is compiled, if that is still to be done."""
+    """Compile for arguments of these types, or load the compiled code, unless this has been done."""
     if not config.DISABLE_JIT and COMPILING.is_met(dispatcher):
         signature = tuple(map(numba.typeof, arguments))
         if signature not in dispatcher.overloads:
@@ -227,10 +227,11 @@ _FunctionCompiler: Any = find("numba.core.dispatcher:_FunctionCompiler") or obje
 
 
 class _PartLibrary(_JITCodeLibrary):
-    """Code that is only ever linked into a kernel: left as it is, since the kernel is optimised as a whole.
+    """Code that is only linked into kernels: not optimised alone, because the whole kernel is optimised.
 
-    Numba optimises every function together with all that it calls, and makes machine code of it; the
-    innermost ones a dozen times over. The layered kernel compiles in 8 s instead of 23.
+    By default, Numba optimises every function together with all that it calls, and generates machine code.
+    The innermost functions go through this a dozen times. With this class, the layered kernel compiles in 8 s
+    instead of 23.
     """
 
     def _optimize_final_module(self) -> None:
@@ -242,7 +243,7 @@ class _PartLibrary(_JITCodeLibrary):
 
     @property
     def codegen(self) -> Any:
-        """Where Numba would write the environment of an interpreted call, which there is none of."""
+        """Where Numba stores the environment for calls from the interpreter; there are no such calls."""
         return SimpleNamespace(set_env=lambda name, environment: None)
 
 
@@ -278,7 +279,7 @@ def compile_as_part(dispatcher: Any) -> None:
 
 
 def inlining() -> dict[str, bool]:
-    """Return the option of `numba.njit` that makes a function a part of every loop that calls it."""
+    """Return the option of `numba.njit` that inlines a function wherever it is called."""
     return {"forceinline": True} if INLINING.is_met() else {}
 
 

@@ -1,9 +1,10 @@
 """What a network's inputs and outputs mean: the columns of a table, and how they become numbers.
 
-A column of numbers becomes one input, ``(value - mean) / scale`` or the value itself; a column of text one
-input for each of its categories, 1 for the value's category and 0 for the others. The target is a class, for
-which the network has an output each, or a number, ``mean + scale * output``. All of it is part of the model
-file, so that `fastbp predict` needs nothing else. `fastbp.data` finds the numbers and applies them to files.
+A column of numbers becomes one input: ``(value - mean) / scale`` or the value itself. A column of text
+becomes one input for each category: 1 for the category of the value, 0 for the others. The target is a class,
+with one output for each class, or a number, ``mean + scale * output``. The model file holds all of this, so
+`fastbp predict` needs nothing else. `fastbp.data` determines means, scales and categories, and applies them
+to files.
 """
 
 from collections.abc import Sequence
@@ -25,9 +26,9 @@ class NumberColumn:
     ----------
     name : str
     mean : float
-        Of the training samples. It stands in for a missing value, if missing values are allowed.
+        Mean of the training samples. It replaces a missing value, if missing values are allowed.
     scale : float
-        Their standard deviation, and 1 if they are all the same.
+        Standard deviation of the training samples; 1 if all are equal.
     """
 
     name: str
@@ -43,7 +44,7 @@ class TextColumn:
     ----------
     name : str
     categories : tuple of str
-        In ascending order; the inputs are in the same.
+        In ascending order, which is also the order of the inputs.
     """
 
     name: str
@@ -52,7 +53,7 @@ class TextColumn:
 
 @dataclass(frozen=True)
 class ClassTarget:
-    """What a classifier's outputs are: one for each label, in ascending order."""
+    """The target of a classifier: one output for each label, in ascending order."""
 
     name: str
     labels: tuple[str, ...] | tuple[int, ...] | tuple[bool, ...]
@@ -60,7 +61,7 @@ class ClassTarget:
 
 @dataclass(frozen=True)
 class NumberTarget:
-    """What a regression's one output is: the target is ``mean + scale * output``."""
+    """The target of a regression with one output: ``mean + scale * output``."""
 
     name: str
     mean: float
@@ -79,7 +80,7 @@ class Preprocessing:
     standardize : bool
         Whether numbers are standardised, or given to the network as they are.
     missing : {"error", "mean"}
-        What a missing value is: an error, or a number column's mean, and of a text column no category.
+        How a missing value is treated: as an error, or as the column's mean (for text, as no category).
 
     Examples
     --------
@@ -125,7 +126,7 @@ class Preprocessing:
 
     @np.errstate(all="ignore")
     def decode(self, outputs: Any) -> np.ndarray:
-        """Return what the network's outputs mean.
+        """Return the predictions, from the network's outputs.
 
         Parameters
         ----------
@@ -134,18 +135,18 @@ class Preprocessing:
         Returns
         -------
         ndarray, shape (n_samples,)
-            Labels: those of the largest output of each sample. Or numbers, in the target's own unit.
+            The label of the largest output of each sample; or numbers, in the unit of the target.
         """
         outputs = np.asarray(outputs)
         if isinstance(self.target, ClassTarget):
             labels = self.target.labels
-            # Objects: an array of strings would take the longest one's memory for each.
+            # Objects: in an array of strings, each takes the memory of the longest.
             array = np.array(labels, object if isinstance(labels[0], str) else None)
             return array[outputs.argmax(axis=1)]
         return self.target.mean + self.target.scale * outputs[:, 0].astype(np.float64)
 
     def check_network(self, n_inputs: int, n_outputs: int) -> None:
-        """Raise `ShapeError` unless a network of so many inputs and outputs goes with it."""
+        """Raise `ShapeError` unless the network has the right numbers of inputs and outputs."""
         if (n_inputs, n_outputs) != (self.n_inputs, self.n_outputs):
             raise ShapeError(
                 f"the preprocessing has {self.n_inputs} inputs and {self.n_outputs} outputs, and the network "
@@ -153,7 +154,7 @@ class Preprocessing:
             )
 
     def as_document(self) -> dict[str, Any]:
-        """Return it as what JSON can hold: `from_document` undoes it."""
+        """Return the preprocessing as JSON values; `from_document` is the inverse."""
         return {
             "columns": [asdict(column, dict_factory=_plain) for column in self.columns],
             "target": asdict(self.target, dict_factory=_plain),
@@ -163,7 +164,7 @@ class Preprocessing:
 
     @classmethod
     def from_document(cls, document: Any) -> "Preprocessing":
-        """Return the preprocessing of a document that may come from anywhere.
+        """Return the preprocessing that a document describes. The document need not be trusted.
 
         Raises
         ------
@@ -187,7 +188,7 @@ class Preprocessing:
 
 
 def _plain(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a dataclass with Python's own values in the place of NumPy's."""
+    """Return the fields of a dataclass, with Python's own values instead of NumPy's."""
 
     def item(value: Any) -> Any:
         return value.item() if isinstance(value, np.generic) else value

@@ -1,11 +1,11 @@
 """The processor that code is compiled for, and how wide its vectors are.
 
-It is this one, unless Numba's variables ``NUMBA_CPU_NAME``, ``NUMBA_CPU_FEATURES`` and ``NUMBA_ENABLE_AVX``
-name another. They are read here as Numba reads them, so that kernels use no instruction that its compiler
-does not have. Names of processors and features are LLVM's.
+It is this machine's, unless Numba's variables ``NUMBA_CPU_NAME``, ``NUMBA_CPU_FEATURES`` and
+``NUMBA_ENABLE_AVX`` name another. They are read as Numba reads them, so that kernels use only instructions
+that its compiler may use. Names of processors and features are LLVM's.
 
-``FASTBP_VECTOR_BYTES=16``, ``32`` or ``64`` forces a width. Every width runs everywhere, though more slowly:
-LLVM cuts vectors that are too wide into such as the processor has.
+``FASTBP_VECTOR_BYTES=16``, ``32`` or ``64`` forces a width. Every width works on every processor, but may be
+slower: LLVM splits vectors that are too wide.
 """
 
 import os
@@ -21,7 +21,7 @@ VARIABLE = "FASTBP_VECTOR_BYTES"
 
 
 def _features(listed: str) -> frozenset[str]:
-    """Return the features that a list like ``+sse2,+avx,-avx`` leaves; there is no FMA without AVX."""
+    """Return the features that a list like ``+sse2,+avx,-avx`` enables. Without AVX there is no FMA."""
     there: set[str] = set()
     for item in listed.split(","):
         sign, name = item.strip()[:1], item.strip()[1:]
@@ -33,7 +33,7 @@ def _features(listed: str) -> frozenset[str]:
 
 
 def _width(features: frozenset[str], forced: str | None) -> int:
-    """Return the bytes of a vector: 16 on processors that are not x86, too."""
+    """Return the bytes of a vector. It is 16 on processors other than x86."""
     if not forced:
         return 64 if "avx512f" in features else 32 if {"avx", "avx2"} & features else 16
     if forced not in ("16", "32", "64"):
@@ -41,7 +41,7 @@ def _width(features: frozenset[str], forced: str | None) -> int:
     return int(forced)
 
 
-# LLVM is asked once, and undisturbed: its bindings may free a string twice where a signal handler raises.
+# LLVM is asked once, and undisturbed: its bindings may free a string twice if a signal handler raises.
 TRIPLE: str = undisturbed(binding.get_process_triple)
 NAME: str = undisturbed(binding.get_host_cpu_name) if config.CPU_NAME is None else config.CPU_NAME
 FEATURE_LIST: str = undisturbed(host_cpu_features) if config.CPU_FEATURES is None else config.CPU_FEATURES
@@ -54,10 +54,10 @@ WIDTH = _width(FEATURES, os.environ.get(VARIABLE))
 """Bytes of a vector."""
 
 N_REGISTERS = 16 if IS_X86 and WIDTH < 64 else 32
-"""Vectors that the processor holds: 32 with AVX-512, and on ARM."""
+"""Number of vector registers: 32 with AVX-512, and on ARM."""
 
 HAS_FMA = not IS_X86 or bool({"fma", "avx512f"} & FEATURES)
-"""Whether it multiplies and adds with one rounding."""
+"""Whether the processor multiplies and adds with one rounding."""
 
 
 def identity() -> str:

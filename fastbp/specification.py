@@ -31,7 +31,7 @@ class LayerShape(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Specification:
-    """Everything that defines a network but its parameters. It checks itself.
+    """Everything that defines a network, except its parameters. It checks its own fields.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Specification:
 
     @cached_property
     def n_multiplications(self) -> int:
-        """Multiplications that one sample's way to the output takes: the number of weights."""
+        """Multiplications in the forward pass of one sample: the number of weights."""
         return sum(n_in * n_out for n_in, n_out in pairwise(self.layer_sizes))
 
     @cached_property
@@ -138,7 +138,7 @@ class Specification:
         return weights, biases
 
     def as_document(self) -> dict[str, Any]:
-        """Return the specification as JSON has it.
+        """Return the specification as JSON values.
 
         Examples
         --------
@@ -162,7 +162,7 @@ class Specification:
         Raises
         ------
         OptionError
-            If the document is anything else.
+            If the document is not one that `as_document` returns.
         """
         names = {IN_DOCUMENTS.get(field.name, field.name): field.name for field in fields(cls)}
         if not isinstance(document, dict) or set(document) != set(names):
@@ -203,7 +203,7 @@ def _check_hidden(hidden_activation: str | Sequence[str], n_hidden: int) -> tupl
 
 
 def _dtype_name(dtype: object) -> object:
-    """Take np.float32 and np.dtype("float32") for "float32", and leave the rest to the check."""
+    """Return "float32" for np.float32 and np.dtype("float32"); leave anything else to the check."""
     try:
         return np.dtype(dtype).name  # type: ignore[call-overload]
     except (TypeError, ValueError, SyntaxError):
