@@ -68,7 +68,12 @@ def run(
 
 
 def environment(width: int) -> dict[str, str]:
-    """Return the variables that make a process compile for vectors of so many bytes."""
+    """Return the variables that make a process compile for vectors of so many bytes.
+
+    The same ones everywhere, so that kernels for a width are compiled once.
+    """
+    if width == processor.WIDTH:
+        return {}
     name, features = TARGETS[width]
     here = {item[1:] for item in features.split(",")} <= processor.FEATURES
     if processor.IS_X86 and here:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.hostile.configurations import Found, draw, train
 from tests.hostile.expected import Expected, expected
-from tests.processes import start
+from tests.processes import environment, start
 
 WIDTHS = (64, 32, 16)
 CODE = f"""
@@ -74,8 +74,7 @@ def differences(seed: int, found: Found | str, wanted: Expected) -> list[str]:
 @contextlib.contextmanager
 def process(width: int, first: int, stop: int) -> Iterator[subprocess.Popen]:
     """Start a process that trains the configurations with vectors of some width."""
-    options = {"stderr": None, "FASTBP_VECTOR_BYTES": str(width)}
-    with start(CODE, str(first), str(stop), **options) as started:
+    with start(CODE, str(first), str(stop), stderr=None, **environment(width)) as started:
         try:
             yield started
         finally:

@@ -16,13 +16,10 @@ from tests.processes import TARGETS, environment, run
 
 ROOT = Path(__file__).parents[2]
 
-FILES = (
-    "tests/test_gradients.py",
-    "tests/test_learning.py",
-    "tests/test_simd.py",
-    "tests/test_worked_example.py",
-    "tests/kernels",
-)
+FILES = ("tests/test_gradients.py", "tests/test_simd.py", "tests/kernels")
+LEARNING = ("tests/test_learning.py", "tests/test_worked_example.py")
+"""What follows if kernels compute what the reference does: `make soak` takes these along."""
+
 WHATEVER_THE_WIDTH = (
     "tests/kernels/test_fused222.py",
     "tests/kernels/test_sigmoid_table.py",
@@ -37,7 +34,7 @@ LONG = (
     "interrupted",
     "large_products",
     "linked",
-    "mnist",
+    "long_batches",
     "special_values",
     "subnormal",
     "threads",
@@ -74,7 +71,7 @@ def test_kernels_are_right_with_vectors_of(width):
 @OTHERS
 def test_soak_kernels_are_right_with_vectors_of(width):
     run_tests(width, "-m", "soak", "tests/kernels/test_layer_sizes.py")
-    run_tests(width, "tests/kernels", "tests/test_gradients.py", "--ignore=tests/kernels/test_widths.py")
+    run_tests(width, *FILES, *LEARNING, "--ignore=tests/kernels/test_widths.py")
 
 
 COMPILE = """

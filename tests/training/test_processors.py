@@ -16,7 +16,7 @@ import pytest
 from fastbp import RPROP, SGD, Adam, Checkpoint, RMSprop, processor, schedules
 from fastbp.interchange.tensor_file import read_tensors
 from fastbp.training.checkpoint import KIND, VERSION
-from tests.processes import run
+from tests.processes import environment, run
 from tests.training.tasks import DROPOUT, EXACT, FAST, NARROW, ONLINE, WATCHING, Task, layered
 from tests.training.test_keeping import STEPS, files, stopped_after
 
@@ -79,7 +79,7 @@ def second_part(folders: Path) -> None:
 
 def at_width(width: int, part: str, folders: Path) -> dict:
     code = f"import pathlib, sys; from {__name__} import *; {part}(pathlib.Path(sys.argv[1]))"
-    return json.loads(run(code, str(folders), FASTBP_VECTOR_BYTES=str(width))[0])
+    return json.loads(run(code, str(folders), **environment(width))[0])
 
 
 @pytest.fixture(scope="module")
