@@ -45,7 +45,7 @@ def loss(
 ) -> float:
     """Return the loss over checked samples; theta has room after it.
 
-    `check` is called between parts of some milliseconds; what it raises comes out.
+    `check` is called between chunks of some milliseconds; what it raises comes out.
     """
     losses = aligned_zeros(len(X), np.float64)
     team = Team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))

@@ -185,7 +185,7 @@ class Team:
 
 
 def _take_part(job: Job, thread: int, until: int, cores: set[int]) -> None:
-    """Do one thread's part, away from the core that the caller is on.
+    """Run the kernel as one thread of the team, away from the core that the caller is on.
 
     A thread that wakes up is often put on the core of who woke it, and stays there for some milliseconds:
     steps then take up to five times as long, since the two take turns instead of working at once.

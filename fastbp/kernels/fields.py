@@ -73,7 +73,7 @@ JOB = {
     "X_row": _integer("distance between rows of X", DATA),
     "X_column": _integer("distance between columns of X", DATA),
     "X_in_place": _integer("whether layer 0 reads X itself, and not rows gathered into the work area"),
-    "X": Field("own* float32* float64* uint8*", ("n_samples", "n_inputs"), (DATA, PREDICT), "inputs"),
+    "X": Field("own* float32* float64* uint8*", ("n_samples", "n_inputs"), (DATA,), "inputs"),
     "Y": Field(OWN, ("n_samples", "n_outputs"), (DATA, PREDICT), "targets; to PREDICT, the outputs"),
     "labels": Field("int64*", ("n_samples",), (DATA,), "class labels, instead of targets"),
     "weights": Field("float64*", ("n_samples",), (DATA,), "weights of the samples; 0 if they are all 1"),
