@@ -79,7 +79,8 @@ class JobRun(Run):
         self.optimizer_state = aligned_zeros(initial.size, dtype).reshape(initial.shape)
         self.optimizer_state[:] = initial
         self.order = np.arange(n_samples if self._ordering else 0)
-        self.generator = np.array([options.generator_state] * 2, np.uint64)
+        draws = self._ordering or options.dropout > 0
+        self.generator = np.array([options.generator_state if draws else 0] * 2, np.uint64)
         self.losses = np.zeros(1 + epochs // self._record_every)
         self.totals = np.zeros(len(fields.TOTALS))
         self.counters = np.zeros(len(fields.COUNTERS), np.int64)
@@ -90,7 +91,7 @@ class JobRun(Run):
     @property
     def step(self) -> int:
         """Steps taken."""
-        return int(self.counters[STEP])
+        return self.counters.item(STEP)
 
     @property
     def recorded(self) -> np.ndarray:
@@ -100,8 +101,11 @@ class JobRun(Run):
     @property
     def recorded_steps(self) -> np.ndarray:
         """The steps at which those epochs ended."""
-        ends = np.arange(1, len(self.recorded) + 1) * self._record_every * self.steps_per_epoch
-        return np.minimum(ends, self._options.n_steps)
+        n_recorded, every = self.counters.item(RECORDED), self._record_every * self.steps_per_epoch
+        ends = np.arange(every, (n_recorded + 1) * every, every)
+        if n_recorded and n_recorded * every > self._options.n_steps:
+            ends[-1] = self._options.n_steps  # the rest of some epochs
+        return ends
 
     @property
     def epoch_loss(self) -> float:
