@@ -14,8 +14,8 @@ MODES = {
 HEAD = """# What a kernel is told
 
 This page is made from `fastbp/kernels/fields.py` by `python docs/job.py`. Kernels read these fields by name:
-`get(job, "rates")`, or `of(job, "size", layer)`. Python checks every array with the same table before it hands
-over the address (`fastbp/engine/job.py`).
+`get(job, "rates")`, or `of(job, "size", layer)`. Python checks every array with the same table before it
+hands over the address (`fastbp/engine/job.py`).
 
 A type with a star is the address of such numbers; `own` is the network's type. Dimensions are attributes of
 `engine.layout.Layout`.
