@@ -13,7 +13,7 @@ STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
 """Types of X that kernels read without a copy."""
 
 SMALL = 4096
-"""Elements of an array for which a look at all of them at once pays."""
+"""The most elements of an array that is checked in one pass."""
 
 ANY_TARGETS = tuple(loss for loss in NAMES if loss not in (*LOWEST_TARGETS, *HIGHEST_TARGETS))
 """Losses for which targets may be any finite numbers."""
@@ -47,7 +47,7 @@ def check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tupl
 
 
 def _is_ready(array: ArrayLike, n_columns: int, dtype: np.dtype) -> bool:
-    """Whether an array is small, and as kernels read it: 2 microseconds, where all checks take 15."""
+    """Return whether an array is small and readable by kernels. It takes 2 us; all checks take 15."""
     return (
         type(array) is np.ndarray
         and array.dtype == dtype
@@ -60,7 +60,7 @@ def _is_ready(array: ArrayLike, n_columns: int, dtype: np.dtype) -> bool:
 
 
 def all_finite(array: np.ndarray) -> bool:
-    """Whether no element is infinite or NaN: of a small array, a finite sum of squares says so."""
+    """Return whether no element is infinite or NaN; a finite sum of squares proves it for a small array."""
     if array.size <= SMALL and math.isfinite(np.vdot(array, array)):
         return True
     return bool(np.isfinite(array).all())

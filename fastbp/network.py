@@ -1,4 +1,4 @@
-"""Network: a specification, its one flat parameter vector, and what can be asked of both."""
+"""Network: a specification and a flat parameter vector, with prediction, loss, gradient and files."""
 
 import os
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from fastbp.preprocessing import Preprocessing
 from fastbp.specification import Specification
 
 FEW_ROWS, LITTLE_WORK = 64, 1e8
-"""Rows, and multiplications, up to which `predict` reuses what it prepared for the call before.
+"""The most rows and multiplications for which `predict` reuses the buffers of its last call.
 
-It takes one thread then, and does not look at Ctrl-C.
+It then uses one thread, and does not check for Ctrl-C.
 """
 
 
@@ -38,7 +38,7 @@ class Network:
     loss : str, default "half_squared_error"
         "half_squared_error" (1/2 the sum over outputs, averaged over samples), "mean_squared_error",
         "mean_absolute_error", "huber", "binary_cross_entropy", "categorical_cross_entropy", "poisson";
-        definitions and what each goes with in `fastbp.losses`.
+        definitions and allowed output activations in `fastbp.losses`.
     bias : {"trainable", "fixed", "none"}, default "trainable"
         Whether layers have biases, and whether training changes them.
     initializer : str, default "glorot_uniform"
@@ -51,7 +51,7 @@ class Network:
     Attributes
     ----------
     specification : Specification
-        Sizes, activations, loss and type: `fastbp.specification`.
+        Sizes, activations, loss and type: see `fastbp.specification`.
     theta : ndarray, shape (n_parameters,)
         All parameters, layer by layer: W in row-major order, then b.
     weights : list of ndarray, shapes (n_in, n_out)
@@ -59,9 +59,9 @@ class Network:
     biases : list of ndarray, shapes (n_out,)
         Views into `theta`; empty if ``bias="none"``.
     preprocessing : Preprocessing or None
-        What the inputs and outputs mean, for a network that was trained on the columns of a file.
+        The meaning of inputs and outputs, if the network was trained on the columns of a file.
     notes : dict
-        Strings, finite numbers, booleans and None to remember with the model.
+        Strings, finite numbers, booleans and None to save with the model.
 
     Raises
     ------
@@ -109,7 +109,7 @@ class Network:
 
     @classmethod
     def from_specification(cls, specification: Specification) -> Self:
-        """Return a network of which all parameters are zero.
+        """Return a network whose parameters are all zero.
 
         Examples
         --------
@@ -129,7 +129,7 @@ class Network:
         self._few_rows = min(FEW_ROWS, int(LITTLE_WORK / specification.n_multiplications))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Give a copy, or what comes out of a pickle, a theta with the room that kernels need."""
+        """Give a copy or an unpickled network a theta with the alignment and room that kernels need."""
         self.__dict__.update(state, _predictors=[])
         self._theta = aligned_zeros(len(state["_theta"]), self.dtype)
         self._theta[:] = state["_theta"]
@@ -147,12 +147,12 @@ class Network:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """A view of W into `theta` for each layer; assigning to an item of the list sets that W."""
+        """A view of W into `theta` for each layer; assigning to an element of the list sets that W."""
         return _Views(self.specification.views(self._theta)[0])
 
     @property
     def biases(self) -> list[np.ndarray]:
-        """A view of b into `theta` for each layer; assigning to an item of the list sets that b."""
+        """A view of b into `theta` for each layer; assigning to an element of the list sets that b."""
         return _Views(self.specification.views(self._theta)[1])
 
     @property
@@ -177,12 +177,12 @@ class Network:
 
     @property
     def bias(self) -> str:
-        """What becomes of biases: "trainable", "fixed" or "none"."""
+        """How biases are treated: "trainable", "fixed" or "none"."""
         return self.specification.bias
 
     @property
     def initializer(self) -> str:
-        """The name of what drew the initial weights."""
+        """The name of the initializer of the weights."""
         return self.specification.initializer
 
     @property
@@ -203,15 +203,16 @@ class Network:
     def predict(self, X: ArrayLike, *, threads: int | None = None) -> np.ndarray:
         """Return the network's outputs.
 
-        Rows go through the network in tiles that stay in a core's cache, on several threads where that pays;
-        a single row costs about a microsecond more than its arithmetic.
+        Rows go through the network in tiles that stay in a core's cache, on several threads if that is
+        faster. A single row costs about a microsecond more than its arithmetic.
 
         Parameters
         ----------
         X : array_like, shape (n_samples, n_inputs)
-            float32, float64 and uint8 are converted tile by tile, so that X may be a read-only memory map.
+            float32, float64 and uint8 are converted tile by tile, so X may be a read-only memory map.
         threads : int, optional
-            How many threads to use; None for as many as pay. The result has the same bits for any number.
+            The number of threads; by default, as many as are useful. The bits of the result do not depend on
+            it.
 
         Returns
         -------
@@ -220,7 +221,7 @@ class Network:
         Raises
         ------
         ShapeError, DataError
-            If X has another shape, is empty, or holds what is not a finite number.
+            If X has another shape, is empty, or holds a value that is not a finite number.
         """
         specification = self.specification
         if (
@@ -245,7 +246,7 @@ class Network:
 
     @np.errstate(all="ignore")
     def _first_prediction(self, X: np.ndarray, out: np.ndarray) -> tuple[Any, bool]:
-        """Return what predicts few rows, prepared and compiled, and whether these rows are finite."""
+        """Return a predictor for few rows, prepared and compiled, and whether these rows are finite."""
         from fastbp.engine.evaluation import Predictor
 
         predictor = Predictor(self.specification, self._theta)
@@ -268,14 +269,14 @@ class Network:
         sample_weight: ArrayLike | None = None,
         threads: int | None = None,
     ) -> float:
-        """Return the loss over the samples, at the present parameters.
+        """Return the loss over the samples, at the current parameters.
 
         Parameters
         ----------
         X : array_like, shape (n_samples, n_inputs)
         Y : array_like, shape (n_samples, n_outputs), or (n_samples,) for class labels
         sample_weight : array_like, shape (n_samples,), optional
-            The result is then the mean weighted by these.
+            Weights of the samples in the mean.
         threads : int, optional
             As for `predict`.
         """
@@ -296,14 +297,14 @@ class Network:
     ) -> np.ndarray:
         """Return dL/dtheta over the samples, laid out as `theta`.
 
-        The derivatives by fixed biases are given too; training does not use them.
+        It includes the derivatives with respect to fixed biases, which training does not use.
 
         Parameters
         ----------
         X : array_like, shape (n_samples, n_inputs)
         Y : array_like, shape (n_samples, n_outputs), or (n_samples,) for class labels
         sample_weight : array_like, shape (n_samples,), optional
-            The loss is then the mean weighted by these.
+            Weights of the samples in the mean.
         threads : int, optional
             As for `predict`.
 
@@ -322,22 +323,22 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a model file, with its preprocessing and its notes.
 
-        The file is in the safetensors format, described in `fastbp.interchange.model_file`. It is written
-        beside and renamed, so that at any instant the old file or the new one is there, whole. A file that is
-        replaced keeps its permissions and, where that is allowed, its owner.
+        The file is in the safetensors format, described in `fastbp.interchange.model_file`. It is written to
+        a temporary file and renamed, so that `path` always names the whole old file or the whole new one. An
+        existing file keeps its permissions and, if the system allows it, its owner.
 
         Parameters
         ----------
         path : path-like
-            By custom, it ends in ``.safetensors``. It may be a symbolic link to a file, and neither a device
-            nor a pipe.
+            By convention, it ends in ``.safetensors``. It may be a symbolic link to a file, but not a device
+            or a pipe.
 
         Raises
         ------
         OptionError
-            If one of `notes` is not what it may be.
+            If one of `notes` has a type or value that is not allowed.
         OSError
-            If the file cannot be written. One that was there is there still.
+            If the file cannot be written. An old file then remains.
 
         Examples
         --------
@@ -354,7 +355,7 @@ class Network:
         model_file.save(path, self.stored())
 
     def stored(self) -> StoredModel:
-        """Return what a model file keeps of the network; theta is a view."""
+        """Return what a model file stores of the network; theta is a view."""
         return StoredModel(self.specification, self._theta, self.preprocessing, self.notes)
 
     @classmethod
@@ -368,9 +369,9 @@ class Network:
         Raises
         ------
         OSError
-            If there is no such file, or it may not be read.
+            If the file does not exist or cannot be read.
         ModelFileError
-            If it is damaged, or no model file, or from a newer fastbp.
+            If the file is damaged, is not a model file, or comes from a newer fastbp.
         """
         model = model_file.load(path)
         network = cls.from_specification(model.specification)
@@ -380,7 +381,7 @@ class Network:
 
 
 class _Views(list[np.ndarray]):
-    """Views into one vector: an item that is assigned to is written there, not replaced in a passing list."""
+    """Views into one vector: assigning to an element writes into the vector."""
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self[index][...] = value

@@ -1,21 +1,21 @@
-"""Backpropagation in plain Python: the readable truth.
+"""Backpropagation in plain Python: the readable form.
 
-No NumPy, no cleverness. Every kernel of fastbp is checked against this file, and with
-``math="exact"`` a kernel gives its very bits. To that end the order of every operation is part of
-its meaning: sums run from the first term to the last, and nothing is contracted.
+No NumPy, no tricks. Every kernel of fastbp is checked against this file, and with ``math="exact"`` a kernel
+gives the same bits. Therefore the order of every operation is part of its meaning: sums run from the first
+term to the last, and nothing is contracted.
 
 Legend: a layer has weights ``W[i][j]`` (from input i to neuron j) and biases ``b[j]``; ``a`` is a
 layer's activation, ``z = a W + b`` a pre-activation, ``t`` a target, ``delta = dL/dz``, ``f`` the
 mathematical functions.
 
-The numbers may be of any type that has + - * / abs and comparisons, with the functions that go with
-it: `float` and `FLOAT64`, `Float32` and `FLOAT32`, or mpmath's `mpf` and `mpmath.mp`.
+Numbers may have any type with + - * / abs and comparisons, and with matching functions: `float` and
+`FLOAT64`, `Float32` and `FLOAT32`, or mpmath's `mpf` and `mpmath.mp`.
 
 The equations are those of Rumelhart, Hinton & Williams (1986), "Learning representations by
-back-propagating errors", Nature 323, 533-536, https://doi.org/10.1038/323533a0. Where the names of
-`activations`, `losses` and `optimizers` have a source of their own, it is given there.
+back-propagating errors", Nature 323, 533-536, https://doi.org/10.1038/323533a0. Other sources are given in
+`activations`, `losses` and `optimizers`.
 
-Longer than 500 lines, because the whole algorithm is meant to be read in one go.
+It is longer than 500 lines, so that the whole algorithm can be read in one file.
 """
 
 import math
@@ -120,7 +120,7 @@ def half_squared_error(y: Vector, t: Vector, f: Any = FLOAT64) -> Number:
 
 
 def mean_over(loss: Callable[[Number, Number, Any], Number]) -> Callable[[Vector, Vector, Any], Number]:
-    """Return the loss of a sample that is the mean over outputs of `loss(y_j, t_j, f)`."""
+    """Return a loss of one sample: the mean of `loss(y_j, t_j, f)` over the outputs."""
     return lambda y, t, f: total([loss(y_j, t_j, f) for y_j, t_j in zip(y, t, strict=True)]) / len(y)
 
 
@@ -143,11 +143,11 @@ LOSSES: dict[str, tuple[Callable[..., Number], Callable[[Number, Number, int], N
         lambda y, t, K: (y - t if abs(y - t) <= 1 else sign(y - t)) / K,
     ),
 }
-"""The formulas of `fastbp.losses`; the derivative is that by one output of K."""
+"""The formulas of `fastbp.losses`; the derivative is with respect to one of K outputs."""
 
 
-# These are computed together with the output's activation, from z as well: 1 / y and log y are infinite
-# where y underflows, and the loss and its derivative by z are not.
+# These losses are computed from z, together with the output's activation: 1 / y and log y are infinite if y
+# underflows, but the loss and its derivative with respect to z are not.
 
 
 def binary_cross_entropy(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Number:
@@ -270,7 +270,7 @@ def layer_backward(
     activation: str = "sigmoid",
     f: Any = FLOAT64,
 ) -> Vector:
-    """Return dL/dz of the layer below, of which a, z and activation are: dL/da_i = sum_j W_ij delta_j."""
+    """Return dL/dz of the layer below, whose a, z and activation are given: dL/da_i = sum_j W_ij delta_j."""
     d_a = [total([W_ij * delta_j for W_ij, delta_j in zip(row, delta, strict=True)]) for row in layer.W]
     return activate_backward(activation, z or a, a, d_a, f)
 
@@ -309,8 +309,8 @@ def backward(
 ) -> Iterator[tuple[int, Layer]]:
     """Yield (i, the gradient of layer i) from the last layer to the first.
 
-    The deltas of the layer below are formed when the next gradient is asked for, with the weights that
-    the layer has then: whoever updates it in between propagates back through its new weights.
+    The deltas of the layer below are computed when the next gradient is requested, with the layer's weights
+    at that time. If the caller has updated the layer, the error passes back through its new weights.
     """
     passes = [forward_pass(network, x, functions) for x in X]
     deltas = [
@@ -363,10 +363,10 @@ def with_l2(gradient: Layer, layer: Layer, l2: Number) -> Layer:
 
 
 def clipped(gradients: list[Layer], norm: Number, train_biases: bool, functions: Any) -> list[Layer]:
-    """Return the gradients, scaled to the Euclidean norm `norm` all together if theirs is larger.
+    """Return the gradients; if their joint Euclidean norm is above `norm`, scaled to it.
 
     Pascanu, Mikolov & Bengio (2013), algorithm 1, https://arxiv.org/abs/1211.5063. Fixed biases do not count.
-    The squares are those of numbers divided by the largest, so that none overflows or vanishes.
+    Numbers are divided by the largest before they are squared, so that no square overflows or vanishes.
     """
     numbers = [g for G in gradients for row in (*G.W, *([G.b] if train_biases else [])) for g in row]
     m = max(abs(g) for g in numbers)
@@ -386,7 +386,7 @@ def gradients(
     loss: str = "half_squared_error",
     functions: Any = FLOAT64,
 ) -> list[Layer]:
-    """Return dL/dW and dL/db of every layer for one sample, all taken at the present weights."""
+    """Return dL/dW and dL/db of every layer for one sample, all taken at the current weights."""
     return [gradient for _, gradient in backward(network, [x], [t], loss, functions=functions)][::-1]
 
 
@@ -398,7 +398,7 @@ def loss(
     sample_weight: Vector | None = None,
     functions: Any = FLOAT64,
 ) -> Number:
-    """Return the loss, averaged over the samples; l2's part is not in it."""
+    """Return the loss, averaged over the samples, without the l2 penalty."""
     losses = []
     for x, t in zip(X, Y, strict=True):
         zs, activations = forward_pass(network, x, functions)
@@ -408,10 +408,10 @@ def loss(
 
 # --- optimizers: one parameter, one step -------------------------------------------------------------
 #
-# A rule takes the parameter, its gradient g, the learning rate r, the number k of the step, from 1 on, what
-# it remembers of the parameter, a list that is empty at first, and the optimizer's hyper-parameters. It
-# returns the new parameter. Sources and defaults are in `fastbp.optimizers`; the order of operations is
-# PyTorch's. What depends on hyper-parameters alone is computed as float64, whatever the parameters are.
+# A rule takes the parameter, its gradient g, the learning rate r, the number k of the step (from 1), its
+# memory of the parameter (a list, empty at first), and the optimizer's hyper-parameters. It returns the new
+# parameter. Sources and defaults are in `fastbp.optimizers`. The order of operations is PyTorch's. Values
+# that depend only on hyper-parameters are computed in float64, whatever type the parameters have.
 
 
 def sgd(theta, g, r, k, memory, f, *, momentum=0.0, nesterov=False, weight_decay=0.0):
@@ -454,7 +454,7 @@ def adamw(theta, g, r, k, memory, f, *, weight_decay, **others):
 
 
 def rprop(theta, g, r, k, memory, f, *, eta_minus, eta_plus, smallest_step, largest_step):
-    """Step by a size that grows while the gradient keeps its sign and shrinks where it changes."""
+    """Take a step whose size grows while the gradient keeps its sign, and shrinks when the sign changes."""
     previous, size = memory or (0.0, r)
     product = g * previous
     size = size * (eta_plus if product > 0 else eta_minus if product < 0 else 1.0)
@@ -476,14 +476,15 @@ RULES: dict[str, Callable[..., Number]] = {
 
 
 class Updater:
-    """An optimizer at work: what it remembers of every parameter, and the steps taken.
+    """The state of an optimizer: its memory of every parameter, and the number of steps taken.
 
     Parameters
     ----------
     optimizer : number or optimizer
-        A number is the learning rate of plain gradient descent; the others are those of `fastbp.optimizers`.
+        A number is the learning rate of plain gradient descent; otherwise, an optimizer of
+        `fastbp.optimizers`.
     functions
-        Of the type of the parameters.
+        The functions for the type of the parameters.
     """
 
     def __init__(self, optimizer: Any, functions: Any = FLOAT64):
@@ -498,7 +499,7 @@ class Updater:
         self.memory: dict[int, Layer] = {}
 
     def update(self, i: int, layer: Layer, gradient: Layer, train_biases: bool) -> Layer:
-        """Return layer i after the step that is being taken, of which `steps` counts those before."""
+        """Return layer i after the current step; `steps` counts the steps before it."""
         if i not in self.memory:
             self.memory[i] = Layer([[[] for _ in row] for row in layer.W], [[] for _ in layer.b])
         rate = self.learning_rate
@@ -570,10 +571,10 @@ def step(
 def sample_order(n_samples: int, generator_state: int | None = None) -> Iterator[int]:
     """Yield the indices of the samples, epoch after epoch, without end.
 
-    Without a generator state they come in order. With one, each epoch shuffles the order of the
-    epoch before it by Fisher and Yates's method, forwards, drawing one number a sample: the
-    generator is SplitMix64 (Steele, Lea & Flood 2014, https://doi.org/10.1145/2660193.2660195), and a
-    number below n is the high word of its product with n.
+    Without a generator state, they come in order. With one, each epoch shuffles the order of the epoch before
+    by the Fisher-Yates method, forwards, with one random number per sample. The generator is SplitMix64
+    (Steele, Lea & Flood 2014, https://doi.org/10.1145/2660193.2660195); a random number below n is the high
+    word of the generator's number times n.
     """
     order = list(range(n_samples))
     while True:
@@ -605,9 +606,9 @@ def train(
 ) -> None:
     """Train in place, in the order of the samples or shuffled by `sample_order`.
 
-    The last batch of an epoch has the samples that are left, and counts as a step like the others.
-    A learning rate alone means plain gradient descent; an `optimizer` brings its own. The other options are
-    those of `batch_step`.
+    The last batch of an epoch has the remaining samples, and counts as one step. A learning rate alone means
+    plain gradient descent; an `optimizer` has its own learning rate. The other options are those of
+    `batch_step`.
 
     Examples
     --------

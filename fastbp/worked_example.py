@@ -1,4 +1,4 @@
-"""The worked example: one small network, trained by hand in print, and every figure published about it.
+"""The worked example: a small network that was trained by hand in print, and every published figure.
 
 Two inputs, two hidden and two output neurons, all sigmoid, and one training pair:
 
@@ -6,12 +6,12 @@ Two inputs, two hidden and two output neurons, all sigmoid, and one training pai
     h2 = s(w3 x1 + w4 x2 + b1)      y2 = s(w7 h1 + w8 h2 + b2)
     E = 1/2 (t1 - y1)^2 + 1/2 (t2 - y2)^2
 
-with learning rate 0.5 and biases that stay as they are. A round is one step of gradient descent.
+with learning rate 0.5 and fixed biases. A round is one step of gradient descent.
 
 The source mixes two procedures. Its hand calculation takes every gradient at the weights from before
 the round: ``update="simultaneous"``. Its totals come from a program that updates the output layer
-first and passes the error back through the weights so updated: ``update="sequential"``. Both agree
-about w5 to w8 after round 1, which do not depend on what is passed back.
+first and passes the error back through the updated weights: ``update="sequential"``. Both give the same w5 to
+w8 after round 1, because these do not depend on the error that is passed back.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ BIASES = (0.35, 0.60)
 LEARNING_RATE = 0.5
 UPDATES = ("simultaneous", "sequential")
 ROUNDS = 10_000
-"""How long the source trains for its last figures."""
+"""The number of rounds before the source's last figures."""
 
 X.flags.writeable = Y.flags.writeable = False
 
@@ -79,13 +79,13 @@ def named_weights(net: Network) -> dict[str, float]:
     >>> named_weights(network())["w6"]
     0.45
     """
-    # The source numbers the weights neuron by neuron, and these are the columns of W.
+    # The source numbers the weights neuron by neuron; a neuron is a column of W.
     columns = [float(w) for W in net.weights for w in W.T.reshape(-1)]
     return {f"w{i}": w for i, w in enumerate(columns, start=1)}
 
 
 def quantities(net: Network) -> dict[str, float]:
-    """Return what the worked example says of a network: its weights, one forward pass, and E.
+    """Return the worked example's quantities for a network: its weights, one forward pass, and E.
 
     Examples
     --------
@@ -111,9 +111,9 @@ class Figure:
     Attributes
     ----------
     rounds : int
-        After how many rounds of training it holds: 0, 1 or 10,000.
+        The number of rounds of training before it: 0, 1 or 10,000.
     quantity : str
-        What it is: a key of `quantities`.
+        A key of `quantities`.
     published : str or None
         The digits as the source prints them; None if it does not print them.
     computed : float
@@ -121,9 +121,9 @@ class Figure:
     update : {"either", "simultaneous", "sequential"}
         The update that gives it.
     corrected : str or None
-        The digits that were meant, as far as one can tell, if the published ones carry a slip.
+        The intended digits, as far as one can tell, if the published ones have a misprint.
     note : str
-        What the slip is, in plain words.
+        What the misprint is, in plain words.
     """
 
     rounds: int
@@ -136,7 +136,7 @@ class Figure:
 
     @property
     def name(self) -> str:
-        """The quantity and the time, in words."""
+        """The quantity and the round, in words."""
         return figure_name(self.rounds, self.quantity)
 
     def match(self, value: float) -> str | None:
@@ -158,7 +158,7 @@ class Figure:
 
 
 def figure_name(rounds: int, quantity: str) -> str:
-    """Return a quantity and the time at which it holds, in words.
+    """Return a quantity and its round, in words.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def figure_name(rounds: int, quantity: str) -> str:
 
 
 def rounds_to(value: float, digits: str) -> bool:
-    """Whether a finite value, rounded to as many decimals as the digits have, is those digits.
+    """Return whether a finite value, rounded to as many decimals as the digits have, equals them.
 
     Examples
     --------
@@ -231,7 +231,7 @@ FIGURES = (
     ),
     Figure(ROUNDS, "y2", "0.984065734", 0.984065734485629096, "sequential"),
 )
-"""Every figure, in the source's order; its y1 and y2 before training are computed but not printed."""
+"""Every figure, in the source's order. The source does not print y1 and y2 before training."""
 
 
 # --- one round in full -------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ _BACKWARD_OUTPUT = """
     new_w8 = w8 - learning_rate * dE_dw8
 """
 
-# {w} stands for "w" in the simultaneous update and for "new_w" in the sequential one: all their difference.
+# {w} is "w" in the simultaneous update and "new_w" in the sequential one: their only difference.
 _BACKWARD_HIDDEN = """
     dE_dh1 = delta_y1 * {w}5 + delta_y2 * {w}7
     dh1_dnet_h1 = h1 * (1 - h1)
@@ -306,10 +306,10 @@ _FORWARD_AGAIN = """
 
 
 def one_round(update: str, learning_rate: float = LEARNING_RATE) -> list[Quantity]:
-    """Return every intermediate quantity of round 1, in the order in which one would write them down.
+    """Return every intermediate quantity of round 1, in the order of a hand calculation.
 
     The two updates differ in the hidden layer only: the error comes back to it through the weights from
-    before the round (``w5``), or through those that the output layer has just got (``new_w5``).
+    before the round (``w5``), or through the new weights of the output layer (``new_w5``).
 
     Parameters
     ----------
@@ -319,7 +319,8 @@ def one_round(update: str, learning_rate: float = LEARNING_RATE) -> list[Quantit
     Returns
     -------
     list of Quantity
-        The formulas are Python; ``dE_dw5`` is the derivative of E by w5, and ``delta_y1`` that by net_y1.
+        The formulas are Python; ``dE_dw5`` is the derivative of E with respect to w5, ``delta_y1`` that with
+        respect to net_y1.
 
     Examples
     --------
@@ -343,8 +344,8 @@ def one_round(update: str, learning_rate: float = LEARNING_RATE) -> list[Quantit
     for section, formulas in sections.items():
         for line in formulas.strip().splitlines():
             name, formula = line.strip().split(" = ")
-            # Evaluating the text that is printed keeps formula and value from ever disagreeing. It is
-            # a constant of this file: nothing from outside gets here.
+            # The printed text itself is evaluated, so formula and value always agree. It is a constant of
+            # this file: no input reaches `eval`.
             values[name] = eval(formula, {"__builtins__": {}, "sigmoid": reference.sigmoid}, values)
             lines.append(Quantity(section, name, formula, values[name]))
     return lines
