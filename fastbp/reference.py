@@ -15,7 +15,7 @@ The equations are those of Rumelhart, Hinton & Williams (1986), "Learning repres
 back-propagating errors", Nature 323, 533-536, https://doi.org/10.1038/323533a0. Other sources are given in
 `activations`, `losses` and `optimizers`.
 
-It is longer than 500 lines, so that the whole algorithm can be read in one file.
+Longer than 500 lines, because the whole algorithm should be readable in one file.
 """
 
 import math

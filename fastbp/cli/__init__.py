@@ -1,6 +1,6 @@
-"""The `fastbp` command: one file a subcommand.
+"""The `fastbp` command: one file per subcommand.
 
-Exit status: 0 all went well, 1 the run failed, 2 bad usage or bad input, 130 interrupted.
+Exit status: 0 success, 1 the run failed, 2 bad usage or bad input, 130 interrupted.
 """
 
 import argparse
@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, as all errors are said; the usage is in --help."""
+    """Prints an error in one line, like all other errors; --help prints the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help shows how\n")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fastbp {options.command}: {error}", file=sys.stderr)
         return 1 if isinstance(error, DivergenceError) else 2
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; without this, Python complains once more at exit.
+        # The reader (head, less) has closed the pipe; without this, Python reports it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _mend_streams() -> None:
-    """Let no command fail for its words: a stream may be closed, or lack the letters of a name."""
+    """Make printing safe: a stream may be closed, or its encoding may lack a character."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -85,7 +85,7 @@ def _mend_streams() -> None:
 
 @contextmanager
 def _plain_warnings(command: str) -> Iterator[None]:
-    """Print warnings as errors are: a line, without the place in the code."""
+    """Print a warning like an error: in one line, without its place in the code."""
 
     def show(message: Warning | str, *place: object, **more: object) -> None:
         print(f"fastbp {command}: warning: {message}", file=sys.stderr)

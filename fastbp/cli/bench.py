@@ -1,7 +1,7 @@
 """Time fastbp against C, Numba, NumPy and pure Python on the 2-2-2 network.
 
-Every contender must first reach the same weights; one that does not gets no number, and the exit
-status is 1.
+Every contender must first reach the same weights. If one does not, it gets no number, and the exit status is
+1.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def _rounds(text: str) -> int:
 
 
 def _show(text: str) -> None:
-    """Write over what was shown before, and leave the cursor at the start of the line for what comes next."""
+    """Replace the line on the terminal, and leave the cursor at its start."""
     print(f"\033[K{text}\r", end="", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Options from a TOML file, under what is typed."""
+"""Options from a TOML file; options on the command line override them."""
 
 import argparse
 import csv
@@ -13,7 +13,7 @@ from fastbp.errors import OptionError
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what it complains of, as it is about a file and not about what was typed."""
+    """Raises an error instead of exiting, because it is about a file, not about the command line."""
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(message)
@@ -22,16 +22,17 @@ class _Parser(argparse.ArgumentParser):
 def with_config(
     given: argparse.Namespace, add_arguments: Callable[[argparse.ArgumentParser], None]
 ) -> argparse.Namespace:
-    """Return the options of the file ``given.config``, if there is one, below those that were typed.
+    """Return the typed options, completed by those of the file ``given.config``, if there is one.
 
-    A key is the name of an option without its dashes, or of a positional argument; it goes through the same
-    checks. ``hidden = [16, 16]`` is ``--hidden 16,16``, ``json = true`` is ``--json``, and false is nothing.
+    A key is the name of an option without its dashes, or of a positional argument. Its value is checked in
+    the same way. ``hidden = [16, 16]`` means ``--hidden 16,16``, ``json = true`` means ``--json``, and false
+    means no option.
 
     Parameters
     ----------
     given : argparse.Namespace
-        What was typed, and nothing else: the options must have ``default=argparse.SUPPRESS``. Positional
-        arguments, which may not, have None.
+        Only what was typed: options must have ``default=argparse.SUPPRESS``. Positional arguments cannot have
+        it, and are None.
     add_arguments : callable
         Declares the options.
     """
@@ -73,7 +74,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _joined(values: list[Any]) -> str:
-    """Return values with commas between, and in quotes what has one itself."""
+    """Return values separated by commas; a value that has a comma is quoted."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(values)
     return line.getvalue() if values else ""

@@ -8,11 +8,11 @@ import numpy as np
 from fastbp.cli.picture import save_picture, style
 
 COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
-"""Of Okabe & Ito's, which colour-blind readers can tell apart."""
+"""From Okabe & Ito's palette, which colour-blind readers can tell apart."""
 
 
 def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | None = None) -> None:
-    """Draw the loss, and the validation loss if there is one, over the epochs, where it is finite.
+    """Draw the finite losses, and validation losses if there are any, over the epochs.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | 
     from matplotlib.ticker import LogFormatter, MaxNLocator
 
     class Plain(LogFormatter):
-        """Writes 0.4 where a logarithmic axis has 4e-01, at the same ticks."""
+        """Writes 0.4 instead of 4e-01 on a logarithmic axis, at the same ticks."""
 
         def __call__(self, x: float, pos: int | None = None) -> str:
             return f"{x:g}" if super().__call__(x, pos) else ""
@@ -76,5 +76,5 @@ def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | 
 
 
 def _marker(losses: np.ndarray) -> str | None:
-    """Return a marker where there is no line to see."""
+    """Return a marker if a single point would not be visible as a line."""
     return "o" if len(losses) == 1 else None

@@ -1,4 +1,4 @@
-"""The log of `fastbp train`: a line of JSON an epoch."""
+"""The log of `fastbp train`: a line of JSON per epoch."""
 
 import itertools
 import json
@@ -16,16 +16,16 @@ from fastbp.interchange.standard_json import dumps
 
 
 class EpochLog:
-    """Writes a line of JSON an epoch; a run that goes on keeps the lines that it had.
+    """Writes a line of JSON per epoch. A resumed run keeps its earlier lines.
 
-    Where a line cannot be written, as on a full disk, it says so, and the run goes on without the log.
+    If a line cannot be written, as on a full disk, it says so, and the run continues without the log.
     """
 
     def __init__(self, path: Path, resumed: bool):
         self._path, self._failed = path, False
         self._resumed, self._begun = resumed, False
         self._epoch = 0
-        """The last whose line is surely written."""
+        """The last epoch whose line was written."""
         try:
             self._file = open(path, "r+" if resumed and path.exists() else "w+", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
@@ -41,7 +41,7 @@ class EpochLog:
             self._file.close()
 
     def on_epoch_end(self, state: fastbp.EpochState) -> None:
-        """Write a line, at once: somebody may be watching."""
+        """Write a line, and flush it at once, because somebody may be watching."""
         if self._failed:
             return
         with self._remarking():
@@ -59,7 +59,7 @@ class EpochLog:
             )
 
     def finish(self, history: Mapping[str, np.ndarray]) -> None:
-        """Write the last line if Ctrl-C came where it was due: the run will not come to this epoch again."""
+        """Write the last line if Ctrl-C prevented it: a resumed run does not end this epoch again."""
         if self._failed or not len(history["epoch"]):
             return
         if self._epoch < (epoch := int(history["epoch"][-1])):
@@ -87,7 +87,7 @@ class EpochLog:
         self._epoch = int(row["epoch"] or 0)
 
     def _drop_from(self, epoch: int) -> None:
-        """Remove the lines of epochs that the run came to after its last checkpoint, and takes again now."""
+        """Remove the lines of epochs after the last checkpoint, which the resumed run repeats."""
         kept = list(itertools.takewhile(lambda line: _epoch_of(line) < epoch, self._file))
         self._file.seek(0)
         self._file.truncate()
@@ -97,5 +97,5 @@ class EpochLog:
 def _epoch_of(line: str) -> float:
     try:
         return float(json.loads(line)["epoch"])
-    except (ValueError, KeyError, TypeError):  # cut short when the process was killed
+    except (ValueError, KeyError, TypeError):  # incomplete, because the process was killed
         return math.inf

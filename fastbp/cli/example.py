@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `fastbp example`; the status is 1 if a figure or the race does not come out as it must."""
+    """Run `fastbp example`; the status is 1 if a figure or the race gives a wrong result."""
     for name in ("rounds", "race"):
         value = getattr(options, name)
         if value is not None and not 1 <= value <= MAX_STEPS:
@@ -122,7 +122,7 @@ def train(network: fastbp.Network, rounds: int, update: str, optimizer: fastbp.S
 
 @dataclass(frozen=True)
 class Row:
-    """A quantity after so many rounds, as each update gives it, and the figure to compare it with, if any."""
+    """A quantity after some rounds, as each update gives it, and the published figure, if there is one."""
 
     rounds: int
     quantity: str
@@ -131,18 +131,18 @@ class Row:
 
     @property
     def published(self) -> bool:
-        """Whether there are digits to compare with."""
+        """Whether digits were published."""
         return self.figure is not None and self.figure.published is not None
 
     @property
     def due(self) -> list[str]:
-        """The updates at hand that should give the figure."""
+        """The computed updates that should give the figure."""
         given_by = self.figure.update if self.figure else None
         return [update for update in self.computed if given_by in ("either", update)]
 
     @property
     def match(self) -> str | None:
-        """How the published digits compare with the updates that should give them, or else with the other."""
+        """How the published digits compare with the updates that should give them, or else the other."""
         if self.figure is None or not self.published:
             return None
         matches = [self.figure.match(self.computed[update]) for update in self.due or self.computed]
@@ -170,7 +170,7 @@ class Row:
 
 
 def compare(updates: Sequence[str], rounds: int, optimizer: fastbp.SGD) -> list[Row]:
-    """Train by each update, and set what comes out beside what is published."""
+    """Train with each update, and pair the results with the published figures."""
     computed = {}
     for update in updates:
         network = worked_example.network()
@@ -193,7 +193,7 @@ def compare(updates: Sequence[str], rounds: int, optimizer: fastbp.SGD) -> list[
 
 
 def figures_text(rows: Sequence[Row]) -> str:
-    """Lay the figures out as a table, followed by what there is to say about them."""
+    """Return the figures as a table, followed by a summary."""
     updates = list(rows[0].computed)
     slips = [row for row in rows if row.match == "slip"]
     sections: dict[str, list[list[str]]] = {}
@@ -221,7 +221,7 @@ def figures_text(rows: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Say in plain words how the published figures came out."""
+    """Return a summary of the comparison in plain words."""
     updates = list(rows[0].computed)
     compared = [row for row in rows if row.published]
     failed = [row for row in compared if row.failed]
@@ -254,7 +254,7 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def slip_text(number: int, row: Row) -> str:
-    """Say what is printed, what comes out, and what the slip seems to be."""
+    """Return what is printed, what is computed, and what the misprint seems to be."""
     figure = row.figure
     assert figure is not None
     text = (
@@ -268,9 +268,9 @@ def slip_text(number: int, row: Row) -> str:
 
 
 def steps_text(steps: Mapping[str, Sequence[Quantity]], learning_rate: float) -> str:
-    """Lay round 1 out as a table; what the updates have in common stands there once."""
+    """Return round 1 as a table, in which lines that the updates share appear once."""
     sections: dict[str, list[list[str]]] = {}
-    # Line by line through both updates, so that their hidden layers come one after the other.
+    # Both updates line by line, so that their hidden layers follow each other.
     for lines in zip(*steps.values(), strict=True):
         for line in dict.fromkeys(lines):
             cells = [line.name, line.formula, significant(line.value)]
@@ -301,7 +301,7 @@ def steps_text(steps: Mapping[str, Sequence[Quantity]], learning_rate: float) ->
 
 
 def trajectory(update: str, rounds: int, optimizer: fastbp.SGD) -> Trajectory:
-    """Train in pieces between some 200 rounds, evenly spaced on a log axis."""
+    """Return the quantities after each of about 200 rounds, evenly spaced on a log axis."""
     stops = np.unique(np.geomspace(1, rounds, 200).round().astype(int))
     network = worked_example.network()
     seen = []
@@ -312,7 +312,7 @@ def trajectory(update: str, rounds: int, optimizer: fastbp.SGD) -> Trajectory:
 
 
 def next_text(options: argparse.Namespace) -> str:
-    """Say what else there is to see."""
+    """Suggest what to try next."""
     ideas = {"--steps": options.steps, "--plot loss.png": options.plot, "--race": options.race}
     new = [idea for idea, used in ideas.items() if not used]
     return f"Next: fastbp example {', or '.join(new)}" if new else "Next: fastbp bench"

@@ -1,4 +1,4 @@
-"""Files that a command is told to write or to read."""
+"""Files that a command writes or reads."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from fastbp.network import Network
 
 
 def check_out(option: str, path: Path, suffixes: tuple[str, ...] = ()) -> None:
-    """Complain, before any work, of a file that could not be written."""
+    """Raise an error, before any work, if a file cannot be written."""
     if "\0" in str(path):
         raise OptionError(f"{option} is {str(path)!r}, and no file name may have a zero byte")
     if suffixes and path.suffix.lower() not in suffixes:

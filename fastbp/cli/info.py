@@ -16,7 +16,7 @@ from fastbp.interchange.standard_json import dumps
 from fastbp.preprocessing import ClassTarget, NumberColumn
 
 SHOWN = 40
-"""Inputs that are listed; `--json` has all."""
+"""The most columns that are listed; `--json` lists all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,14 +18,14 @@ SUFFIXES = (".png", ".svg")
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Quantities over the rounds, one update."""
+    """Quantities over the rounds, for one update."""
 
     rounds: np.ndarray
     values: Mapping[str, np.ndarray]
 
 
 def check_plot(path: Path, rounds: int) -> None:
-    """Complain, before any work, of a picture that could not be drawn."""
+    """Raise an error, before any work, if a picture cannot be drawn."""
     check_out("--plot", path, SUFFIXES)
     if rounds < 2:
         raise fastbp.OptionError(f"--plot needs --rounds of at least 2, and has {rounds}")
@@ -33,7 +33,7 @@ def check_plot(path: Path, rounds: int) -> None:
 
 
 def check_matplotlib() -> None:
-    """Complain if there is no matplotlib."""
+    """Raise an error if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -41,20 +41,20 @@ def check_matplotlib() -> None:
 
 
 def save_picture(picture: Any, path: Path) -> None:
-    """Write a picture; the same picture is the same file."""
+    """Write a picture; the same picture gives the same file."""
     suffix, drawn = path.suffix.lower(), BytesIO()
     picture.savefig(drawn, format=suffix[1:], dpi=160, metadata={"Date": None} if suffix == ".svg" else None)
     write_atomically(path, [drawn.getbuffer()])
 
 
 def style() -> Any:
-    """Return the context in which all pictures are drawn."""
+    """Return the matplotlib context for all pictures."""
     import matplotlib
 
     return matplotlib.rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "fastbp"})
 
 
-# Okabe & Ito's colours, which colour-blind readers can tell apart; one for each neuron that weights lead to.
+# Okabe & Ito's colours, which colour-blind readers can tell apart: one for each neuron that has weights.
 NEURONS = {
     "h1": ("#0072B2", ("w1", "w2")),
     "h2": ("#009E73", ("w3", "w4")),
@@ -70,7 +70,7 @@ LOSS_COLOUR = "black"
 
 @np.errstate(all="ignore")
 def draw(trajectories: Mapping[str, Trajectory], path: Path) -> None:
-    """Draw the loss and the weights over the rounds, and between the two updates the difference in loss."""
+    """Draw the loss and the weights over the rounds, and the difference in loss between two updates."""
     from matplotlib.figure import Figure as Picture
 
     with style():
@@ -108,7 +108,7 @@ def draw(trajectories: Mapping[str, Trajectory], path: Path) -> None:
 
 
 def label_ends(axes: Any, trajectories: Mapping[str, Trajectory]) -> None:
-    """Write each weight's name at the end of its line, pushed apart where names would overlap."""
+    """Write each weight's name at the end of its line; move names apart if they would overlap."""
     course = next(iter(trajectories.values()))
     low, high = axes.get_ylim()
     ends = sorted(
@@ -129,9 +129,9 @@ def label_ends(axes: Any, trajectories: Mapping[str, Trajectory]) -> None:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Return ascending heights moved as little as it takes to be a gap apart.
+    """Return ascending heights, moved as little as needed to be at least `gap` apart.
 
-    Neighbours that are too close become a group, evenly spaced about the mean of what its members wanted.
+    Neighbours that are too close form a cluster, evenly spaced about the mean of its heights.
 
     Examples
     --------

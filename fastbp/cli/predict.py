@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     suffix = ".csv" if options.out is None else options.out.suffix.lower()
     prints_all = options.json and options.out is None
     found: list[Score] = []
-    if prints_all or suffix == ".parquet" or not table.is_streamed:  # else it may be larger than memory
+    if prints_all or suffix == ".parquet" or not table.is_streamed:  # otherwise it may be larger than memory
         whole = np.concatenate(list(outputs))
         found, outputs = _scores(table, network, whole), iter([whole])
     columns = (_columns(network, preprocessing, part, options.probabilities) for part in outputs)
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         print(dumps(document, indent=2))
     elif options.out is None:
         for part in _encoded(columns, suffix):
-            sys.stdout.buffer.write(part)  # in UTF-8, whatever the terminal has
+            sys.stdout.buffer.write(part)  # in UTF-8, whatever the terminal's encoding
     else:
         print(_summary(options, len(table), preprocessing, found))
     return 0
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 def _columns(
     network: fastbp.Network, preprocessing: Preprocessing, outputs: np.ndarray, probabilities: bool
 ) -> dict[str, Any]:
-    """Return what is written of a network's outputs."""
+    """Return the columns to write, from a network's outputs."""
     if network.preprocessing is None:
         return {f"output{i}": column for i, column in enumerate(outputs.T)}
     columns: dict[str, Any] = {"prediction": preprocessing.decode(outputs)}
@@ -123,19 +123,19 @@ def _as_they_are(network: fastbp.Network, table: Table) -> Preprocessing:
 
 
 def _scores(table: Table, network: fastbp.Network, outputs: np.ndarray) -> list[Score]:
-    """Return how good the predictions are, if the file has the target."""
+    """Return the scores of the predictions, if the file has the target."""
     preprocessing = network.preprocessing
     if preprocessing is None or not table.named or preprocessing.target.name not in table.names:
         return []
     try:
         return scores(preprocessing, outputs, data.targets(table, preprocessing))
-    except fastbp.DataError as error:  # the predictions are good for all that
+    except fastbp.DataError as error:  # the predictions are valid all the same
         print(f"fastbp predict: no score: {error}", file=sys.stderr)
         return []
 
 
 def _encoded(parts: Iterable[dict[str, Any]], suffix: str) -> Iterator[bytes]:
-    """Return the parts of a file, one for each part of its columns; a .parquet file has one."""
+    """Yield the bytes of a file, block by block; a .parquet file has one block."""
     for i, columns in enumerate(parts):
         frame = polars().DataFrame({name: _plain(column) for name, column in columns.items()})
         file = BytesIO()
@@ -147,7 +147,7 @@ def _encoded(parts: Iterable[dict[str, Any]], suffix: str) -> Iterator[bytes]:
 
 
 def _plain(column: np.ndarray) -> Any:
-    """Return what polars takes: it does not take objects for text by itself."""
+    """Return a column for polars, which does not read objects as text."""
     return column.tolist() if column.dtype == object else column
 
 

@@ -1,4 +1,4 @@
-"""The race: fastbp over all the steps asked for, against what pure Python would need for them."""
+"""The race: fastbp over all requested steps, against an extrapolation for pure Python."""
 
 import platform
 import textwrap
@@ -13,12 +13,12 @@ from fastbp.benchmark.protocol import calibrated_steps, time_call
 from fastbp.cli.tables import WIDTH, rounded, table
 
 MEASURED_SECONDS = 0.5
-"""How long each pure Python contender is measured."""
+"""Seconds for which each pure Python contender is measured."""
 
 TOLERANCE = 1e-9
-"""By how much the contenders' weights may differ after 1,000 steps; they differ by rounding, about 1e-15.
+"""Largest allowed difference of the contenders' weights after 1,000 steps; rounding makes about 1e-15.
 
-`fastbp.benchmark.gate` measures parts of a way; at a learning rate of the user's choice there may be none.
+`fastbp.benchmark.gate` divides by the change of the weights, which may be 0 at the user's learning rate.
 """
 
 NAMES = {
@@ -30,7 +30,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Racer:
-    """A way to train, how many steps of it were measured, and what all steps take at that pace."""
+    """A way to train: how many steps were measured, and the time of all steps at that pace."""
 
     name: str
     measured_steps: int
@@ -41,7 +41,7 @@ class Racer:
 
 @dataclass(frozen=True)
 class Race:
-    """The racers over so many steps; fastbp is the first, and the measure of the others."""
+    """The racers over `n_steps` steps; the first is fastbp, the baseline of the others."""
 
     n_steps: int
     largest_difference: float
@@ -49,15 +49,15 @@ class Race:
 
     @property
     def agreed(self) -> bool:
-        """Whether all reached the same weights; NaN is no agreement."""
+        """Whether all reached the same weights; NaN means no."""
         return self.largest_difference < TOLERANCE
 
 
 @np.errstate(all="ignore")
 def run_race(n_steps: int, learning_rate: float) -> Race:
-    """See that all reach the same weights, then time fastbp over all steps, pure Python over half a second.
+    """Check that all reach the same weights, then time fastbp over all steps and Python over half a second.
 
-    The check also compiles what the race would otherwise wait for.
+    The check also compiles the kernel, so that the race does not wait for it.
     """
     case = replace(WORKED_EXAMPLE, learning_rate=learning_rate)
     trains = {name: contender.prepare(case) for contender, name in NAMES.items()}
@@ -78,7 +78,7 @@ def run_race(n_steps: int, learning_rate: float) -> Race:
 
 
 def race_text(race: Race) -> str:
-    """Lay the race out as a table."""
+    """Return the race as a table."""
     lines = [
         [
             contender.name,

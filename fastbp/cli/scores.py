@@ -1,4 +1,4 @@
-"""How good predictions are, as a command shows it."""
+"""Scores of predictions, as commands show them."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from fastbp.training.metrics import accuracy, r2
 
 @dataclass(frozen=True)
 class Score:
-    """A number that says how good predictions are.
+    """A measure of how good predictions are.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> 
     ----------
     preprocessing : Preprocessing
     outputs : ndarray, shape (n_samples, n_outputs)
-        The network's.
+        The outputs of the network.
     Y : ndarray
         Class labels, shape (n_samples,), or standardised targets, shape (n_samples, 1).
     """
@@ -55,7 +55,7 @@ def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> 
 
 
 def evaluate(network: Network, X: np.ndarray, Y: np.ndarray) -> list[Score]:
-    """Return the loss and the scores of a network that knows what its outputs mean."""
+    """Return the loss and the scores of a network with preprocessing."""
     assert network.preprocessing is not None
     loss = Score("loss", network.loss(X, Y))
     return [loss, *scores(network.preprocessing, network.predict(X), Y)]

@@ -8,11 +8,11 @@ from decimal import Decimal
 from tabulate import tabulate
 
 WIDTH = 80
-"""Columns that prose is wrapped to."""
+"""Columns at which text is wrapped."""
 
 
 def shown(text: str) -> str:
-    r"""Return text that stays in its line: a name may hold a line break, or command the terminal.
+    r"""Return text that stays on its line: a name may hold a line break or a terminal control sequence.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def shown(text: str) -> str:
 
 
 def table(header: Sequence[str], sections: Mapping[str, list[list[str]]], align: Sequence[str]) -> str:
-    """Lay out aligned columns, with a heading above each section that has a name."""
+    """Return aligned columns, with a heading above each section that has a name."""
     cells = [[shown(cell) for cell in row] for rows in sections.values() for row in rows]
     lines = tabulate(
         cells, headers=header, tablefmt="simple", disable_numparse=True, colalign=align
@@ -37,7 +37,7 @@ def table(header: Sequence[str], sections: Mapping[str, list[list[str]]], align:
 
 
 def significant(value: float) -> str:
-    """Return ten significant digits, without an exponent where one can do without.
+    """Return ten significant digits, without an exponent if the number is neither large nor small.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def significant(value: float) -> str:
 
 
 def rounded(value: float) -> str:
-    """Return a positive number to three significant digits, and never fewer than its whole part.
+    """Return a positive number to three significant digits, but with its whole integer part.
 
     Examples
     --------

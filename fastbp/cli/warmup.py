@@ -1,7 +1,7 @@
-"""Compile every kernel ahead, so that no later command has to wait for it.
+"""Compile every kernel in advance, so that no later command waits for it.
 
-Compiled kernels are kept in a cache folder, which `fastbp info` names. If one could not be, the exit status
-is 1.
+Compiled kernels are saved in a cache folder, which `fastbp info` shows. The exit status is 1 if one could not
+be saved.
 """
 
 import argparse
