@@ -1,6 +1,6 @@
-"""Charts as inline SVG: text, circles and lines, styled by the page; every mark says its number when touched.
+"""Charts as inline SVG: text, circles and lines, styled by the page; every mark has a tooltip.
 
-All are drawn 420 units wide, so that on a phone a unit is about a pixel and text stays readable.
+All are 420 units wide. On a phone, a unit is about a pixel, and text stays readable.
 """
 
 import math
@@ -27,7 +27,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One series over x; dashed for what is computed, not timed."""
+    """One series over x; dashed if it is computed, not timed."""
 
     series: str
     x: Sequence[float]
@@ -36,7 +36,7 @@ class Line:
 
 
 class LogScale:
-    """Positive numbers to positions, by their logarithm."""
+    """A map from positive numbers to positions, by their logarithm."""
 
     def __init__(self, values: Sequence[float], start: float, end: float):
         self.low = min(values) / 1.15
@@ -70,7 +70,7 @@ N_COLOURS = 13
 
 
 def colour(series: str, all_series: Sequence[str]) -> str:
-    """Return the class of a series, to which the page gives a colour; unknown ones share the last."""
+    """Return the CSS class of a series, which sets its colour; unknown series have the last class."""
     known = list(all_series)
     return f"s{min(known.index(series) if series in known else N_COLOURS, N_COLOURS - 1)}"
 
@@ -85,7 +85,7 @@ def legend(series: Sequence[str], all_series: Sequence[str]) -> str:
 
 
 def ratios(rows: Sequence[tuple[str, list[Mark]]], all_series: Sequence[str], title: str) -> str:
-    """Draw one line a workload, a dot with its interval for each rival, and a rule where both are as fast."""
+    """Draw a line per workload, a dot with its interval for each rival, and a rule at ratio 1."""
     values = [number for _, marks in rows for mark in marks for number in (mark.low, mark.high)]
     scale = LogScale([1.0, *values], LEFT, WIDTH - RIGHT)
     top, step = 26, 40

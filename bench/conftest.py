@@ -1,4 +1,4 @@
-"""Shows what a table of call times does not: nanoseconds a step, parts of the FLOP peak, shares of a time."""
+"""Adds to the table of call times: nanoseconds a step, fractions of the FLOP peak, fractions of a time."""
 
 collect_ignore_glob = ["peers/*"]  # some of them need packages that only `make bench-peers` installs
 

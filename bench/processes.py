@@ -1,4 +1,4 @@
-"""The workers of a session: started on the same cores with the same number of threads, asked, and ended."""
+"""The worker processes of a session: on the same cores, with the same number of threads."""
 
 import json
 import os
@@ -16,15 +16,15 @@ from fastbp.benchmark.protocol import LostError
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 300.0
-"""Seconds for one answer; a peer that takes longer is given up."""
+"""Longest time for an answer in seconds; a peer that takes longer is lost."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def environment(cores: Sequence[int], caches: Path | None = None) -> dict[str, str]:
-    """Return what every worker gets: the same cores, as many threads, and folders for what it compiles.
+    """Return the environment of every worker: the same cores and threads, and folders for compiled code.
 
-    Without `caches` it compiles to where it always does, and may find what it compiled before.
+    Without `caches`, a worker uses its default folders, and may find code that it compiled before.
     """
     variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(len(cores)))
     variables |= {
@@ -45,10 +45,10 @@ def environment(cores: Sequence[int], caches: Path | None = None) -> dict[str, s
 
 
 class WorkerProcess:
-    """A worker, as a context: `ask` sends an order and returns the answer.
+    """A worker process, as a context manager: `ask` sends an order and returns the answer.
 
-    Between orders the process is stopped. Threads of BLAS and OpenMP spin for up to 0.2 s after their work,
-    on the cores where the next one is timed: a step of 784-128-10 took fastbp 370 us instead of 122.
+    Between orders the process is suspended. Otherwise, threads of BLAS and OpenMP spin for up to 0.2 s after
+    their work, on the cores of the next timing: fastbp took 370 us instead of 122 for a step of 784-128-10.
     """
 
     def __init__(self, peer: str, variables: dict[str, str]):
@@ -63,7 +63,7 @@ class WorkerProcess:
         )
 
     def ask(self, patience: float = PATIENCE, **order) -> dict:
-        """Return the answer to an order, or raise `LostError`: the peer failed, died, or gave no answer."""
+        """Return the answer to an order; raise `LostError` if the peer failed, died, or gave no answer."""
         self._signal("SIGCONT")
         try:
             self._process.stdin.write((json.dumps(order) + "\n").encode())
@@ -84,7 +84,7 @@ class WorkerProcess:
         return answer
 
     def train(self, steps: int, path: Path) -> np.ndarray:
-        """Return theta after so many steps, which comes through a file."""
+        """Return theta after `steps` steps; it is passed through a file."""
         self.ask(train=steps, into=str(path))
         return np.load(path)
 

@@ -1,4 +1,4 @@
-"""From a session's JSON: the README's table, the page, and a comparison with an earlier session.
+"""Makes the README's table, the page, and a comparison with an earlier session, from a session's JSON.
 
     python -m bench.report FILE.json --html PAGE.html --readme README.md --against EARLIER.json
 
@@ -29,14 +29,14 @@ COLUMNS = {
     "NumPy": ("NumPy",),
     "Python": ("Python, lists", "Python, objects"),
 }
-"""The README's columns; of several peers the fastest counts."""
+"""The README's columns; a column of several peers shows the fastest."""
 
 REGRESSION = 0.05
-"""A ratio is said to have fallen if its new interval lies below the old one, by this much or more."""
+"""A ratio has regressed if its new interval lies below the old one by at least this fraction."""
 
 
 def load(path: Path) -> dict:
-    """Return a session's document, or say why there is none."""
+    """Return a session's document, or say why it cannot be read."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -50,7 +50,7 @@ def load(path: Path) -> dict:
 
 
 def as_markdown(document: dict) -> str:
-    """Return the claims: the lower ends of the intervals, one row a workload."""
+    """Return the claims, which are the lower ends of the intervals, one row per workload."""
     workloads = [w for w in document["workloads"] if w["group"] == "grid"]
     rows = [
         [w["name"], w["dtype"], ours(w), *(claim(w, peers) for peers in COLUMNS.values())]
@@ -74,7 +74,7 @@ def ours(workload: dict) -> str:
 
 
 def claim(workload: dict, peers: tuple[str, ...]) -> str:
-    """Return how many times as fast as the fastest of these peers fastbp is at least."""
+    """Return the least factor by which fastbp is faster than the fastest of these peers."""
     rows = [row for row in workload["rows"] if row["peer"] in peers]
     lows = [row["times_as_fast"]["low"] for row in rows if "times_as_fast" in row]
     if lows:
@@ -107,8 +107,8 @@ def footnote(document: dict) -> str:
 def compare(new: dict, old: dict) -> tuple[str, bool]:
     """Return a table of what changed, and whether anything regressed.
 
-    What is compared is the ratios to each rival, because they hold on a machine that is faster or busier
-    today; a rival of another version is named, as then the ratio may have moved because of it.
+    The ratios to each rival are compared, because they depend little on the speed and load of the machine. A
+    rival whose version changed is named, because that may have changed the ratio.
     """
     rows, regressed = [], False
     before = {(w["name"], w["dtype"]): w for w in old["workloads"]}
@@ -142,7 +142,7 @@ def compare(new: dict, old: dict) -> tuple[str, bool]:
 
 
 def ratio_change(new: dict, old: dict) -> tuple[str, bool]:
-    """Return what to say of two intervals, "" if they agree, and whether that is a regression."""
+    """Return the change between two intervals, "" if they agree, and whether it is a regression."""
     said = f"{three_digits(old['median'])} -> {three_digits(new['median'])}"
     if new["high"] < old["low"] and new["median"] < old["median"] * (1 - REGRESSION):
         return f"{said}  REGRESSION", True

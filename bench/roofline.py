@@ -1,9 +1,9 @@
-"""What the machine can do at most: measured, not read from a data sheet.
+"""The limits of the machine: measured, not taken from a data sheet.
 
 The peak is a loop of fused multiply-adds in registers. Twelve of them are independent, more than two units
-with a latency of five cycles can hold. All widths of vectors are tried: the widest is not always the fastest.
-The bandwidth is McCalpin's triad, c = a + s b, over arrays that no cache holds, counted as he does: two reads
-and one write.
+with a latency of five cycles can hold. All vector widths are tried, because the widest is not always the
+fastest. The bandwidth is McCalpin's triad, c = a + s b, over arrays larger than any cache. As in his
+benchmark, it counts two reads and one write.
 """
 
 import threading
@@ -74,7 +74,7 @@ def measure(threads: int) -> dict:
 
 
 def peak(dtype: str, threads: int) -> float:
-    """Return the most GFLOP/s that any width of vector reaches on so many threads."""
+    """Return the most GFLOP/s that any vector width reaches on `threads` threads."""
 
     def rate(lanes: int) -> float:
         chains, buffers = CHAINS[lanes], [np.full(16, 1e-3, dtype) for _ in range(threads)]
@@ -85,7 +85,7 @@ def peak(dtype: str, threads: int) -> float:
 
 
 def bandwidth(threads: int) -> float:
-    """Return GB/s of the triad, every thread on its own part."""
+    """Return GB/s of the triad, with every thread on its own arrays."""
     arrays = [np.ones(TRIAD_ELEMENTS) for _ in range(3)]
     parts = list(zip(*(np.array_split(array, threads) for array in arrays), strict=True))
     calls = calls_per_second(lambda i: triad(*parts[i], 0.5), threads)
@@ -93,7 +93,7 @@ def bandwidth(threads: int) -> float:
 
 
 def calls_per_second(call: Callable[[int], None], threads: int) -> float:
-    """Return how often a second `call(i)` can be made by all threads i together; the best of three tries."""
+    """Return the calls `call(i)` per second by all threads i together; the best of three tries."""
     call(0)  # compiles
     return max(_calls_per_second(call, threads) for _ in range(3))
 

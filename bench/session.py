@@ -7,12 +7,12 @@ The protocol:
 
 1. A process per peer, all on the same cores with the same number of threads.
 2. Before a peer is timed on a workload, it must reach the reference's parameters (`fastbp.benchmark.gate`).
-3. Pairs: fastbp and the rival, each for one short slice, A B then B A (`fastbp.benchmark.protocol`). The
-   ratio is the median over pairs, its interval is bootstrapped, and what is claimed is the lower end.
-4. On every workload fastbp is also timed against a second process of itself. Over the session the
-   interval of these A/A ratios must contain 1, or the session is marked unsound.
-5. Import, cold and cached start, and time a step are reported apart, and from which length of run on
-   fastbp's total is the smaller.
+3. Pairs: fastbp and the rival are each timed for a short time, A B then B A (`fastbp.benchmark.protocol`).
+   The ratio is the median over pairs, its interval is bootstrapped, and the claim is the lower end.
+4. On every workload fastbp is also timed against a second process of itself. If the interval of these A/A
+   ratios over the session does not contain 1, the session is marked unsound.
+5. Import, cold and cached start, and time per step are reported separately, and also the length of run from
+   which fastbp's total time is smaller.
 """
 
 import argparse
@@ -44,31 +44,31 @@ from fastbp.interchange.standard_json import dumps
 
 CONTROL = "fastbp again"
 FEW = 5
-"""Fewer medians than this have no interval worth the name."""
+"""With fewer medians than this, an interval means nothing."""
 
 DESCRIBED = (
     "name", "dtype", "hidden", "output", "loss", "batch_size", "n_samples", "networks",
     "flops_per_step", "bytes_per_step", "checked_steps",
 )  # fmt: skip
-"""What is reported of a workload as it is."""
+"""Attributes of a workload that are reported unchanged."""
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
 
 
 LARGE_FLOPS, LARGE_SLICES = 2e8, 10
-"""Workloads of so many operations a step get slices so many times as long."""
+"""From this many operations a step on, a workload is timed this many times as long."""
 
 
 @dataclass(frozen=True)
 class Plan(Protocol):
-    """What is run, and for how long; of a slice, at least one epoch is timed, however long it takes.
+    """What is run, and for how long. At least one epoch is timed at a time, however long it takes.
 
     Attributes
     ----------
     workloads, start_workloads, tasks : tuple of str
-        What is run, by name.
+        The names of what is run.
     compiled_for : tuple of str
-        The workloads that PyTorch compiles, as that takes many seconds each; None for all in float32.
+        The workloads that PyTorch compiles, which takes many seconds each; None for all in float32.
     """
 
     workloads: tuple[str, ...]
@@ -106,7 +106,7 @@ QUICK = Plan(
 
 
 class Session:
-    """The workers of a run, and what is found with them."""
+    """The workers of a session, and their results."""
 
     def __init__(self, plan: Plan, peers: list[str], cores: list[int], folder: Path, say):
         self.plan, self.peers, self.cores, self.folder, self.say = plan, peers, cores, folder, say
@@ -122,14 +122,14 @@ class Session:
         self._stack.close()
 
     def worker(self, name: str) -> WorkerProcess:
-        """Return the process of a peer, started when it is first asked for, and again if it was lost."""
+        """Return the process of a peer; start it at the first request, and again if it was lost."""
         if name not in self._workers:
             peer = OURS if name == CONTROL else name
             self._workers[name] = self._stack.enter_context(WorkerProcess(peer, self.variables))
         return self._workers[name]
 
     def seconds(self, workload: grid.Workload) -> float:
-        """Return how long a slice takes: longer for millions of parameters, which a call has to copy."""
+        """Return the seconds of one timing: more for millions of parameters, which a call has to copy."""
         large = workload.flops_per_step > LARGE_FLOPS and not self.plan.quick
         return self.plan.slice_seconds * (LARGE_SLICES if large else 1)
 
@@ -174,7 +174,7 @@ class Session:
         return describe_workload(workload) | {"control": control, "rows": list(rows.values())}
 
     def admit(self, name: str, workload: grid.Workload, references) -> dict:
-        """Prepare a peer, and pass it through the gate."""
+        """Prepare a peer, and check it at the gate."""
         row = {"peer": name, "status": "skipped", "reason": ""}
         worker = self.worker(name)
         unavailable = worker.ask(prepare=workload.key)["unavailable"]
@@ -186,7 +186,7 @@ class Session:
         return row | {"status": "wrong" if reason else "timed", "reason": reason, "gap": gap}
 
     def time_pairs(self, workload: grid.Workload, steps: dict[str, int]) -> dict[str, np.ndarray]:
-        """Return, for every rival, pairs [fastbp, rival] of nanoseconds a step."""
+        """Return pairs [fastbp, rival] of nanoseconds a step for every rival."""
 
         def nanoseconds(name: str) -> float:
             try:
@@ -222,9 +222,9 @@ def summary(pairs: np.ndarray) -> dict:
 def control_interval(groups: list[list[float]]) -> Interval:
     """Return the interval of the A/A control over all workloads.
 
-    What is drawn is workloads, each with its median: two processes on the same code differ a little in where
-    their arrays happen to lie, the same way in every pair of one workload, so pairs alone would
-    promise more than is known. With too few workloads to draw from, pairs must do.
+    The bootstrap draws workloads, each with its median. Two processes of the same code differ a little in the
+    placement of their arrays, by the same amount in every pair of a workload, so an interval from pairs would
+    be too narrow. Pairs are drawn if there are too few workloads.
     """
     if len(groups) < FEW:
         return median_interval(np.concatenate(groups))
@@ -251,7 +251,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, with a + if files differ from it."""
+    """Return the current commit, with a + if files differ from it."""
     command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
     try:
         return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
@@ -288,7 +288,7 @@ def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
             document["workloads"] = [session.compare(grid.ALL[w]) for w in plan.workloads]
             document["threads"] = session.threads
         repeats = 1 if plan.quick else 3
-        patient = [name for name in peers if name != "PyTorch compiled"]  # it starts too slowly for this
+        patient = [name for name in peers if name != "PyTorch compiled"]  # its start takes too long
         document["starts"] = starts.measure_starts(
             plan.start_workloads, patient if plan.quick else peers, cores, folder, say, repeats
         )
@@ -304,7 +304,7 @@ def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
 
 
 def chosen(plan: Plan, only: str | None) -> Plan:
-    """Return the plan with the workloads whose names hold `only`, and neither starts nor tasks."""
+    """Return the plan with only the workloads whose names contain `only`, without starts and tasks."""
     if only is None:
         return plan
     workloads = tuple(name for name in FULL.workloads if only in name)
@@ -312,7 +312,7 @@ def chosen(plan: Plan, only: str | None) -> Plan:
 
 
 def announce() -> Callable[[str], None]:
-    """Return a function that shows what is going on: on one line of a terminal, else a line each."""
+    """Return a function that shows the progress: on one line of a terminal, or otherwise line by line."""
     started = time.perf_counter()
 
     def say(text: str) -> None:
@@ -326,7 +326,7 @@ def announce() -> Callable[[str], None]:
 
 
 def listed(text: str) -> list[str]:
-    """Return the names in a list with commas; some peers have one in their name."""
+    """Return the names in a comma-separated list, although some names contain a comma."""
     known = "|".join(map(re.escape, PEERS))
     return re.findall(rf"\s*((?:{known})(?=\s*,|\s*$)|[^,]+?)\s*(?:,|$)", text)
 

@@ -1,4 +1,4 @@
-"""What happens once: import, cold compile, cached start; and whole runs from the start of a process."""
+"""Costs of a start: import, cold compile and cached start; and whole runs from the start of a process."""
 
 import subprocess
 import sys
@@ -22,9 +22,9 @@ LONG_SECONDS = 2.0
 
 @lru_cache
 def import_seconds(name: str, cores: tuple[int, ...]) -> float:
-    """Return how long a fresh Python takes to import what a peer's program imports; the least of three.
+    """Return the seconds of a new Python process to import a peer's modules; the least of three.
 
-    The least, because the first one reads the files from disk.
+    The least, because the first import reads the files from disk.
     """
 
     def once() -> float:
@@ -37,7 +37,7 @@ def import_seconds(name: str, cores: tuple[int, ...]) -> float:
 
 
 def run_once(name: str, key: str, steps: int, variables: dict[str, str], path: Path) -> float:
-    """Start a peer's process, and time its first preparation and run of so many steps, imports apart."""
+    """Start a peer's process, and time its first preparation and run of `steps` steps, without imports."""
     with WorkerProcess(name, variables) as worker:
         reason = worker.ask(load=True)["unavailable"]
         started = time.perf_counter()
@@ -49,7 +49,7 @@ def run_once(name: str, key: str, steps: int, variables: dict[str, str], path: P
 
 
 def run_often(name: str, key: str, steps: int, variables: dict[str, str], path: Path, repeats: int) -> float:
-    """Return the median seconds of so many runs, or of the first one if that is long."""
+    """Return the median seconds of several runs, or those of the first one if it is long."""
     seconds = [run_once(name, key, steps, variables, path)]
     while len(seconds) < repeats and seconds[0] < LONG_SECONDS:
         seconds.append(run_once(name, key, steps, variables, path))
@@ -80,7 +80,7 @@ def measure_starts(keys, peers: list[str], cores: list[int], folder: Path, say, 
 def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, repeats: int) -> list[dict]:
     """Return for each task and peer the seconds from the start of a process to the trained network.
 
-    What a peer compiles was compiled before, and is kept where it keeps such things.
+    Code that a peer compiles has been compiled before, and is in the peer's cache.
     """
     found = []
     variables, path = environment(cores, folder / "task-caches"), folder / "theta.npy"

@@ -1,4 +1,4 @@
-"""The end-to-end tasks: from the start of a process to a network that is trained, and good enough."""
+"""The end-to-end tasks: from the start of a process to a network that is trained to a target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from bench.grid import ALL, Workload
 
 @dataclass(frozen=True)
 class Task:
-    """A recipe: so many steps of a workload reach a score.
+    """A number of steps of a workload, and the score that they must reach.
 
     Attributes
     ----------
@@ -20,13 +20,13 @@ class Task:
     steps : int
         Whole epochs.
     target : float
-        What the score must reach; a peer that does not gets no number.
+        The least score; a peer that does not reach it gets no number.
     score : callable
-        Takes the workload and theta; larger is better.
+        Function of the workload and theta; larger is better.
     says : str
-        What the score is.
+        The name of the score.
     peers : tuple of str
-        Who takes part; empty for all.
+        The peers that take part; empty for all.
     """
 
     workload: Workload
@@ -44,13 +44,13 @@ def trained(workload: Workload, theta: np.ndarray) -> fastbp.Network:
 
 
 def accuracy(workload: Workload, theta: np.ndarray) -> float:
-    """Return the part of the test set that is classified correctly."""
+    """Return the fraction of the test set that is classified correctly."""
     _, _, X, labels = getattr(datasets, workload.data)()
     return float(np.mean(trained(workload, theta).predict(X).argmax(axis=1) == labels))
 
 
 def explained(workload: Workload, theta: np.ndarray) -> float:
-    """Return R^2, the part of the outputs' variance that the network explains."""
+    """Return R^2, the fraction of the outputs' variance that the network explains."""
     _, _, X, Y = getattr(datasets, workload.data)()
     residual = trained(workload, theta).predict(X) - Y
     return float(1 - (residual**2).sum() / ((Y - Y.mean(axis=0)) ** 2).sum())

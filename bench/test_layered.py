@@ -1,6 +1,7 @@
-"""Layered networks: fastbp against the pure-Python and NumPy baselines, to be compared with their own past.
+"""Layered networks: fastbp, and the pure-Python and NumPy baselines, to be compared with earlier runs.
 
-The workloads are those of `bench.grid`. Each contender must first end where the float64 reference does.
+The workloads are those of `bench.grid`. Each contender must first reach the parameters of the float64
+reference.
 """
 
 from functools import lru_cache
@@ -19,7 +20,7 @@ operations, so that saved runs compare."""
 
 FLOPS_A_SECOND = {peers.OURS: 2e10, "NumPy": 5e9, "Python, lists": 2e7}
 STEPS_A_SECOND = {peers.OURS: 1e6, "NumPy": 1e5, "Python, lists": 1e5}
-"""Roughly what they reach, and what no step goes below."""
+"""Rough speeds, and an upper bound for all steps."""
 
 LAYERED = tuple(
     workload.with_dtype(dtype) for workload in grid.GRID if workload.case is None for dtype in grid.DTYPES

@@ -2,8 +2,8 @@
 
 In each round both train the same number of steps from the same state, one after the other, by turns first and
 second, on one thread, whose processor time counts; the share is the median of the rounds' ratios, less 1.
-Besides, the time that the loop spends outside the kernel is added up, which tells shares that noise hides;
-and what a call costs before and after the loop, however long it is.
+The time that the loop spends outside the kernel is added up too, because noise hides small fractions; so is
+the time of a call before and after the loop, which does not depend on its length.
 """
 
 import copy
@@ -34,7 +34,7 @@ CASES = {
 
 
 class Timed:
-    """A run that adds up the time of its kernel calls, and of what looks out for divergence."""
+    """A run that adds up the time of its kernel calls, and of its search for divergence."""
 
     def __init__(self, run):
         self._run, self.kernel_seconds, self.lookout_seconds = run, 0.0, 0.0

@@ -1,7 +1,7 @@
 """Training speed: every contender on every case, checked for equal results before it is timed.
 
-The contenders run one after the other here, to be compared with their own past. `fastbp bench` times
-them in turns, to be compared with each other.
+Here the contenders run one after the other, to be compared with earlier runs. `fastbp bench` times them in
+turns, to be compared with each other.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from fastbp.benchmark.protocol import CHECKED_STEPS
 
 
 def steps_per_call(contender):
-    """Return a fixed number, so that saved runs compare. For compiled loops, ms a call are ns a step."""
+    """Return a fixed number, so that saved runs compare. In compiled loops, ms a call are ns a step."""
     return 10_000 if contender.name.startswith(("Python", "NumPy")) else 1_000_000
 
 

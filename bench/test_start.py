@@ -1,6 +1,6 @@
-"""Starting: how long a fresh process takes until it has trained the worked example.
+"""Start: the time of a new process until it has trained the worked example.
 
-Compiled kernels are kept on disk, so all processes but the first on a machine skip the compilation.
+Compiled kernels are stored on disk, so only the first process on a machine compiles.
 """
 
 import os
@@ -25,7 +25,7 @@ print(fastbp.train(network, example.X, example.Y, **options).loss)
 
 
 def run(code, cache):
-    """Run code in a fresh Python whose compiled kernels are in a folder, and return what it prints."""
+    """Run code in a new Python process whose compiled kernels are in a folder; return its output."""
     process = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},

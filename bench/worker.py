@@ -1,4 +1,4 @@
-"""One peer in a process of its own: takes orders as lines of JSON on standard input, and answers in kind.
+"""One peer in its own process: it reads orders as lines of JSON from standard input, and answers in JSON.
 
     python -m bench.worker PEER
 
@@ -11,7 +11,7 @@ Orders, each with its answer:
     {"time": STEPS}                       {"ns": nanoseconds}
     {"threads": true}                     {"threads": what threadpoolctl sees, "cores": [...]}
 
-A peer that raises anything else than `UnavailableError` answers {"failed": "what it said"}.
+If a peer raises any other exception than `UnavailableError`, the answer is {"failed": MESSAGE}.
 """
 
 import json
@@ -33,7 +33,7 @@ from fastbp.benchmark.protocol import calibrated_steps, time_call
 
 
 class Worker:
-    """What is left between orders: the workload and the prepared peer."""
+    """The state between orders: the workload and the prepared peer."""
 
     def __init__(self, peer: str):
         self.peer = peer
@@ -82,7 +82,7 @@ def threads() -> list[dict]:
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is not an answer
+    os.dup2(2, 1)  # a library's output is not an answer
     worker = Worker(sys.argv[1])
     for line in sys.stdin:
         try:

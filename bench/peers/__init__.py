@@ -1,9 +1,9 @@
-"""The rivals, each in its best form, and fastbp: one small file each, and one interface.
+"""The rivals, each in its fastest form, and fastbp: one small file each, with one interface.
 
 ``prepare(workload)`` returns a function ``train(steps)``. Each call starts at the workload's parameters,
-takes that many steps over its batches in their order, and returns the parameters that it reached, laid
-out as `fastbp.Network.theta` (one row a network if there are several). So a call does the same work
-whenever it is made, and what is timed is what is compared. Steps are whole epochs: `Workload.checked_steps`.
+takes that many steps over its batches in order, and returns the final parameters, laid out as
+`fastbp.Network.theta` (one row per network if there are several). Every call does the same work, and the
+timed call is the one that is checked. Steps are whole epochs: `Workload.checked_steps`.
 
 A peer that cannot do a workload raises `UnavailableError` with the reason, which the report prints.
 """
@@ -24,7 +24,7 @@ OURS = "fastbp"
 
 @dataclass(frozen=True)
 class Peer:
-    """Where a peer is found, and what a program on it has to import."""
+    """The module of a peer, and the packages that a program with it must import."""
 
     module: str
     function: str
@@ -47,9 +47,9 @@ PEERS = {
 
 
 def load(name: str) -> Prepare:
-    """Return a peer's function `prepare`; its packages are loaded now.
+    """Return a peer's function `prepare`, and import its packages.
 
-    A peer that is not in the table is named as ``module:function``.
+    A peer outside the table is named as ``module:function``.
     """
     if name in PEERS:
         module, function = f"bench.peers.{PEERS[name].module}", PEERS[name].function

@@ -1,12 +1,12 @@
 # C in its fast form, by gcc -O3 -march=native. For the 2-2-2 network every number is a local variable:
-# see fastbp/benchmark/loop.c. For all others, layered.c: products of a batch in blocks of 6 rows by 2
-# vectors held in registers, B packed into panels; a single sample as vector times matrix, its gradient
-# used as it is formed; glibc's vector exp and tanh; Adam in one pass; OpenMP where there is work for a
-# second thread.
+# see fastbp/benchmark/loop.c. For all others, layered.c: products of a batch in blocks of 6 rows by 2 vectors
+# in registers, with B packed into panels; a single sample as vector times matrix, with its gradient used as
+# it is computed; glibc's vector exp and tanh; Adam in one pass; OpenMP where there is work for a second
+# thread.
 #
 # Measured on one thread, float32: 2-4-1, 1 sample 0.085 us a step; 64-128-10, 1 sample 1.5; 64-128-10,
 # batches of 32, Adam 12.8; 784-512-512-10, 128, Adam 2,160, which is 190 GFLOP/s. Tried and rejected:
-#   parallel regions entered whatever the size: 1.15, 2.6 and 32.6 us for the first three
+# parallel regions for every size: 1.15, 2.6 and 32.6 us for the first three
 #   -O2: 2.1 times as long in batches
 #   -ffast-math, -mprefer-vector-width=512: no faster
 
@@ -72,7 +72,7 @@ def prepare(workload: Workload) -> Train:
 
 
 def compiled(dtype: str):
-    """Return the C function for a dtype, with OpenMP if the compiler has it."""
+    """Return the C function for a dtype, with OpenMP if the compiler supports it."""
     compiler = contenders.find_c_compiler()
     if compiler is None:
         raise UnavailableError(f"no C compiler found (looked for {', '.join(contenders.C_COMPILERS)})")

@@ -3,9 +3,9 @@
 # and rejected: `fann_train`, a sample a call, as its Python binding offers it: 0.34 us a step instead of
 # 0.094, for 2-4-1.
 #
-# It has sigmoid, tanh and linear neurons, one sample a step, and always trains its biases. Where it takes
-# derivatives it clips activations, at 0.01 and 0.99 (sigmoid) or -0.98 and 0.98 (tanh): a network whose
-# activations get that far is trained differently, and gets no number. Its learning rate is a float32.
+# It has sigmoid, tanh and linear neurons, one sample a step, and always trains its biases. In derivatives, it
+# clips activations at 0.01 and 0.99 (sigmoid) or -0.98 and 0.98 (tanh). A network whose activations exceed
+# these is trained differently, and gets no number. Its learning rate is a float32.
 
 import ctypes
 import ctypes.util
@@ -21,7 +21,7 @@ from bench.peers import Train, UnavailableError
 LIBRARIES = {"float32": ("floatfann", ctypes.c_float), "float64": ("doublefann", ctypes.c_double)}
 INCREMENTAL, LINEAR_ERROR = 0, 0
 NEURONS = {"identity": (0, 1.0), "sigmoid": (3, 0.5), "tanh": (5, 1.0)}
-"""FANN's number of an activation, and the steepness at which it is the usual one."""
+"""FANN's number of an activation, and the steepness that makes it the usual function."""
 
 
 @lru_cache
@@ -82,7 +82,7 @@ def prepare(workload: Workload) -> Train:
     data = training_data(fann, number, *workload.samples())
 
     def train(steps: int) -> np.ndarray:
-        trained = fann.fann_copy(network)  # which forgets how it is to be trained
+        trained = fann.fann_copy(network)  # this resets the training settings
         fann.fann_set_training_algorithm(trained, INCREMENTAL)
         fann.fann_set_train_error_function(trained, LINEAR_ERROR)
         fann.fann_set_learning_rate(trained, workload.optimizer.learning_rate)

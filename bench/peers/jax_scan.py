@@ -1,8 +1,8 @@
 # JAX in its fast form: the whole run is one compiled program, `jit` of a `lax.scan` over the batches of
-# an epoch inside a loop over epochs whose number is an argument, so that it compiles once for every
-# length; for many networks, `vmap` of that. The optimizers are written by hand, in the form that XLA
-# fuses: optax's Adam takes as long, and has epsilon elsewhere. The scan is unrolled by 1 or by 4,
-# whichever is faster for the workload on this machine, which is measured while preparing.
+# an epoch inside a loop over epochs. The number of epochs is an argument, so one compilation serves every
+# length; for many networks, `vmap` of that. The optimizers are written by hand, in the form that XLA fuses:
+# optax's Adam takes as long, and has epsilon elsewhere. The scan is unrolled by 1 or by 4, whichever is
+# faster for the workload on this machine, which is measured while preparing.
 #
 # Measured on 2 cores, float32, us a step; networks and batches 2-4-1, 1 | 4-10-3, 16 | 20-64-64-2, 1 |
 # 64-128-10, 1 | 64-128-10, 32:
@@ -32,7 +32,7 @@ jax.config.update("jax_enable_x64", True)
 UNROLL = (1, 4)
 TRIAL_SECONDS = 0.01
 LONG_BATCH = 256
-"""From this many samples a step on, unrolling only costs compilation."""
+"""From this many samples a step on, unrolling only adds compile time."""
 
 ACTIVATIONS = {
     "identity": lambda z: z,
@@ -61,7 +61,7 @@ def prepare(workload: Workload) -> Train:
 
 
 def fastest(workload: Workload, start, batches):
-    """Return the compiled program, unrolled as is faster here."""
+    """Return the compiled program with the faster unrolling."""
     if min(UNROLL[1], workload.steps_per_epoch) == 1 or workload.batch_size >= LONG_BATCH:
         return compiled(workload, 1)
     programs = [compiled(workload, unroll) for unroll in UNROLL]
@@ -69,7 +69,7 @@ def fastest(workload: Workload, start, batches):
 
 
 def seconds_an_epoch(program, start, batches) -> float:
-    """Return the time of an epoch, judged by runs that grow until one is long enough; the best of three."""
+    """Return the time of an epoch, from runs that grow until one is long enough; the best of three."""
 
     def seconds(epochs):
         started = time.perf_counter()

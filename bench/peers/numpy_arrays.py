@@ -4,7 +4,7 @@
 # vector, so that the optimizer is a dozen calls however many layers there are.
 #
 # Measured on 64-128-10, batches of 32, Adam, float32: 44 us a step. Tried and rejected:
-#   as one writes it, allocating everywhere: 1.3 times as long
+# the usual form, which allocates everywhere: 1.3 times as long
 #   `out=` everywhere, but the optimizer called for each array: 1.4 times as long
 
 import numpy as np
@@ -24,13 +24,13 @@ def prepare(workload: Workload) -> Train:
 
 
 def references(workload: Workload) -> dict[int, np.ndarray]:
-    """Return what the gate compares with: float64's theta after each of the checked numbers of steps."""
+    """Return the reference for the gate: theta in float64 after each checked number of steps."""
     train = prepare_layers(workload.with_dtype("float64"))
     return {steps: train(steps) for steps in workload.checked_steps}
 
 
 def prepare_layers(workload: Workload, start: np.ndarray | None = None) -> Train:
-    """Prepare any layers; from another start if one is given."""
+    """Prepare a network of any layers, from `start` if it is given."""
     from scipy.special import expit
 
     dtype, optimizer = workload.dtype, workload.optimizer

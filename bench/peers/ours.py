@@ -1,6 +1,5 @@
-# fastbp: the public call with its defaults, as a user makes it. Everything that it does is timed: checks
-# of the arguments, the loss curve, the search for divergence. Nothing is prepared outside the call but
-# the network.
+# fastbp: the public call with its defaults, as a user makes it. Everything in it is timed: the checks of
+# arguments, the loss curve, the search for divergence. Only the network is prepared outside the call.
 
 import os
 

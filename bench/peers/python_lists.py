@@ -1,7 +1,7 @@
 # Pure Python in its fast form. For the 2-2-2 network every number is a local variable: see
 # `fastbp.baselines`. For all others every product is `sum(map(mul, row, column))`: both loops run in C,
-# and what is left is boxing. Weights are kept as one list a neuron, so that the forward pass reads them
-# as they lie; `zip(*...)` turns them for the way back.
+# and only boxing remains. Weights are kept as one list a neuron, so the forward pass reads them in order;
+# `zip(*...)` transposes them for the backward pass.
 #
 # Measured: 64-128-10, one sample a step, 585 us; batches of 32 with Adam, 23 ms. Tried and rejected:
 #   the generator `sum(w * x for ...)` in place of `map`: 3.3 times as long for a product
@@ -18,7 +18,7 @@ from bench.peers import Train, UnavailableError
 from fastbp.benchmark.contenders import prepare_python_locals
 
 MOST_FLOPS = 2 * 10**7
-"""A second a step, or thereabouts; nobody would wait for more."""
+"""About a second per step; nobody would wait longer."""
 
 
 def prepare(workload: Workload) -> Train:
@@ -55,7 +55,7 @@ DERIVATIVES = {
 
 
 def prepare_layers(workload: Workload) -> Train:
-    """Prepare any layers. W[j] holds the weights into neuron j, and its bias last."""
+    """Prepare a network of any layers. W[j] holds the weights into neuron j, then its bias."""
     X = workload.batches(workload.samples()[0]).tolist()
     T = workload.batches(workload.targets()).tolist()
     start = workload.starts()[0]
@@ -99,7 +99,7 @@ def prepare_layers(workload: Workload) -> Train:
         return found
 
     def step_one_sample(W, x, t, rate):
-        """Descend in place: with one sample, a gradient needs no list of its own."""
+        """Update in place: with one sample, the gradient needs no list of its own."""
         outputs = forward(W, x)
         for layer, delta, a in zip(W, reversed(deltas(W, outputs, t, rate)), outputs, strict=False):
             a = [*a, one]

@@ -1,6 +1,6 @@
-# Pure Python, one object a neuron: the program that people write when they learn backpropagation. It is
-# the baseline of that name in `fastbp.baselines`, for the 2-2-2 network, and not meant to be fast: it
-# says what leaving the textbook's form is worth. Its fast rival in pure Python is `python_lists`.
+# Pure Python, one object a neuron: the program that people write when they learn backpropagation. It is the
+# textbook baseline in `fastbp.baselines`, for the 2-2-2 network. It is not meant to be fast; it shows how
+# much speed is gained by leaving the textbook's form. Its fast rival in pure Python is `python_lists`.
 
 from bench.grid import Workload
 from bench.peers import Train, UnavailableError

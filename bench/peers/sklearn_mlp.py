@@ -1,6 +1,6 @@
-# scikit-learn in its fast form: `fit` of MLPClassifier or MLPRegressor. It takes whole epochs, starts
-# from given weights by `warm_start`, and is told not to stop early. Its Adam adds epsilon to sqrt(v)
-# before v is corrected, not after; so epsilon is corrected here, once a step, which takes 1 us.
+# scikit-learn in its fast form: `fit` of MLPClassifier or MLPRegressor. It takes whole epochs, starts from
+# given weights by `warm_start`, and does not stop early. Its Adam adds epsilon to sqrt(v) before v is
+# corrected, not after; so epsilon is corrected here, once a step, which takes 1 us.
 #
 # Measured in float32: 4-10-3 in batches of 16, SGD, 46 us a step. Tried and rejected: `partial_fit`, a
 # batch a call, which checks its input at each: 25 times as long, and 8 times for 64-128-10 in batches of
@@ -75,7 +75,7 @@ def prepare(workload: Workload) -> Train:
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.set_params(max_iter=epochs).fit(X, Y)
 
-    fit(1)  # makes the arrays that a start can be written to
+    fit(1)  # creates the arrays for the initial parameters
 
     def train(steps: int) -> np.ndarray:
         layers = list(workload.layers(start.copy()))

@@ -1,5 +1,5 @@
-"""The benchmark: fastbp and its rivals on the same cases, checked for equal results before they are timed.
+"""The benchmark: fastbp and its rivals on the same cases; results are compared before anything is timed.
 
-`fastbp bench` runs it on the 2-2-2 network, in one process and with what an installation has. Its protocol,
-gate and statistics serve the repository's `bench` too, where rivals train networks of any size.
+`fastbp bench` runs it on the 2-2-2 network, in one process, with the installed packages. The repository's
+`bench` uses the same protocol, gate and statistics for rivals and networks of any size.
 """

@@ -15,7 +15,7 @@ ARITHMETIC = {
     "float64": (float, reference.FLOAT64),
     "float32": (reference.Float32, reference.FLOAT32),
 }
-"""For each dtype, the number type of `fastbp.reference` that rounds as it does, and its functions."""
+"""For each dtype, the number type of `fastbp.reference` with the same rounding, and its functions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Case:
     Attributes
     ----------
     name : str
-        What the data are.
+        The name of the data.
     X, Y : ndarray, shapes (n_samples, 2)
         Inputs and targets.
     theta : ndarray, shape (n_parameters,)
@@ -127,7 +127,7 @@ FOUR_SAMPLES = Case(
 )
 
 SPEED_CASES = (WORKED_EXAMPLE, FOUR_SAMPLES)
-"""What `fastbp bench` times: fixed biases, as in the worked example."""
+"""The cases of `fastbp bench`, with fixed biases as in the worked example."""
 
 
 def _variants() -> list[Case]:
@@ -141,4 +141,4 @@ def _variants() -> list[Case]:
 
 
 CASES = _variants()
-"""What kernels are tested on: every number of samples, update, kind of bias and dtype."""
+"""The cases that kernels are tested on: every number of samples, update, kind of bias and dtype."""

@@ -1,11 +1,11 @@
-"""The contenders: fastbp, and each rival in the best form that its users would write.
+"""The contenders: fastbp, and each rival in the fastest form that its users would write.
 
-A contender prepares a case and gives back a function ``train(steps)``. Each call starts at the case's
-parameters, takes that many steps and returns the parameters that it reached; so a call does the same
-work whenever it is made. All take one sample a step, in order, with fixed biases and gradients from
-before the step: what the cases in `SPEED_CASES` ask for.
+A contender prepares a case and returns a function ``train(steps)``. Each call starts at the case's
+parameters, takes that many steps and returns the final parameters, so every call does the same work. As the
+cases in `SPEED_CASES` require, all take one sample per step, in order, with fixed biases, and compute
+gradients at the weights from before the step.
 
-The times in the comments are those of one core of an AMD Zen 4 at 3.65 GHz.
+The times in comments were measured on one core of an AMD Zen 4 at 3.65 GHz.
 """
 
 import ctypes
@@ -37,12 +37,12 @@ BIASES = [4, 5, 10, 11]
 
 
 class UnavailableError(Exception):
-    """A contender cannot run on this machine, for the reason given."""
+    """A contender cannot run on this machine; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that trains a case: a name, its dtype, and how it is prepared."""
+    """A way to train a case: its name, its dtype, and the function that prepares it."""
 
     name: str
     dtype: str
@@ -56,7 +56,7 @@ class Contender:
 
 
 def prepare_fastbp(case: Case, math: str) -> Train:
-    """Prepare the public call on a case."""
+    """Prepare `fastbp.train` on a case."""
     sgd = SGD(learning_rate=case.learning_rate)
     options = {"batch_size": 1, "optimizer": sgd, "update": case.update, "math": math}
     return public_call(case.network(), case.X, case.Y, **options)
@@ -65,7 +65,7 @@ def prepare_fastbp(case: Case, math: str) -> Train:
 def public_call(network: Network, X: np.ndarray, Y: np.ndarray, **options: Any) -> Train:
     """Prepare `fastbp.train`, with all that it does: checks, loss curve, search for divergence.
 
-    Every call of what is returned starts at the parameters that the network has now.
+    Every call of the returned function starts at the parameters that the network has now.
     """
     start = network.theta.copy()
 
@@ -86,7 +86,8 @@ C_COMPILERS = ("cc", "gcc", "clang")
 C_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 """48 ns a step; -O2 or -funroll-loops makes no difference.
 
--ffast-math takes 45, and is left out: loading such a library makes the whole process flush subnormal numbers.
+-ffast-math takes 45. It is not used, because loading such a library makes the whole process flush subnormal
+numbers.
 """
 
 C_TYPES: dict[str, tuple[str, str, type]] = {
@@ -96,12 +97,12 @@ C_TYPES: dict[str, tuple[str, str, type]] = {
 
 
 def find_c_compiler() -> str | None:
-    """Return the path of the first C compiler that there is."""
+    """Return the path of the first C compiler found, or None."""
     return next(filter(None, map(shutil.which, C_COMPILERS)), None)
 
 
 def prepare_c(case: Case) -> Train:
-    """Prepare the loop in C, compiled now."""
+    """Compile and prepare the loop in C."""
     compiler = find_c_compiler()
     if compiler is None:
         raise UnavailableError(f"no C compiler found (looked for {', '.join(C_COMPILERS)})")
@@ -141,7 +142,7 @@ def compile_c(compiler: str, dtype: str, source: Path = C_SOURCE, flags: tuple[s
 
 
 def numba_loop(theta, X, Y, learning_rate, steps):
-    """Train in place: the loop as one writes it for Numba. 48 ns a step, as in C; 45 with fastmath."""
+    """Train in place: the usual loop for Numba. It takes 48 ns a step, as in C; 45 with fastmath."""
     w1, w3, w2, w4, bh1, bh2 = theta[0], theta[1], theta[2], theta[3], theta[4], theta[5]
     w5, w7, w6, w8, by1, by2 = theta[6], theta[7], theta[8], theta[9], theta[10], theta[11]
     i = 0
@@ -172,7 +173,7 @@ def numba_loop(theta, X, Y, learning_rate, steps):
 
 @lru_cache
 def compile_numba() -> Any:
-    """Return the loop, compiled at its first call, or read from Numba's cache if it has a folder."""
+    """Return the loop, compiled at its first call, or read from Numba's cache if the cache has a folder."""
     try:
         return numba.njit(cache=True)(numba_loop)
     except RuntimeError:
@@ -197,18 +198,18 @@ def prepare_numba(case: Case) -> Train:
 def prepare_numpy(case: Case) -> Train:
     """Prepare layers as arrays, a handful of NumPy calls a step.
 
-    What counts is the number of calls, about 0.25 us each. Measured, in us a step:
+    The time depends on the number of calls, about 0.25 us each. Measured, in us a step:
 
-    - as one writes it, ``h = 1 / (1 + np.exp(-(x @ W + b)))``, ``W -= rate * np.outer(x, g)``: 14.4
+    - the usual form, ``h = 1 / (1 + np.exp(-(x @ W + b)))``, ``W -= rate * np.outer(x, g)``: 14.4
     - broadcasting in place of `np.outer`: 12.7
-    - all arrays allocated before, ``out=`` everywhere: 8.5; given by position: 7.7
+    - all arrays allocated in advance, ``out=`` everywhere: 8.5; given by position: 7.7
     - SciPy's `expit` for the sigmoid, one call and not four: 6.5
     - the bias as a last row of W, with a 1 in the layer's input: 6.0
     - s' = s (1 - s) of both layers at once: 5.6, used here
     - the update of both layers at once as well, from a three-dimensional array: 5.7
     """
     try:
-        from scipy.special import expit  # takes 0.1 s, which no other command should pay at its start
+        from scipy.special import expit  # takes 0.1 s, so other commands do not import it
     except ImportError:
         raise UnavailableError("no SciPy found; install it: pip install 'fastbp[bench]'") from None
 

@@ -1,19 +1,19 @@
-"""The gate: a contender that did not train the same network gets no number."""
+"""The gate: a contender that does not reach the reference's parameters gets no number."""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-"""How far a contender may end from the float64 reference, as a part of the way that the reference went.
+"""Largest allowed distance from the float64 reference, divided by the reference's distance from the start.
 
-On the 2-2-2 network contenders are seen to differ by up to 5e-16 and 2e-6, since each rounds in its own
-order. The nearest wrong answer, an update in another order, is off by 2e-3.
+On the 2-2-2 network, contenders differ by up to 5e-16 and 2e-6, because each rounds in its own order. The
+nearest wrong result, an update in another order, differs by 2e-3.
 """
 
 
 def distance(theta: np.ndarray, reference: np.ndarray, start: np.ndarray) -> float:
-    """Return |theta - reference| / |reference - start|, Euclidean; infinite if theta is no such vector."""
+    """Return |theta - reference| / |reference - start|, Euclidean; infinite if theta has another shape."""
     if theta.shape != reference.shape:
         return float("inf")
     with np.errstate(all="ignore"):
@@ -27,7 +27,7 @@ def judge(
     start: np.ndarray,
     tolerance: float,
 ) -> tuple[str, float]:
-    """Train for each of the reference's numbers of steps.
+    """Train for each of the reference's numbers of steps, and compare.
 
     Parameters
     ----------

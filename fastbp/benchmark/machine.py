@@ -1,4 +1,4 @@
-"""What the benchmark ran on."""
+"""The machine and software of a benchmark."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from fastbp.benchmark.contenders import C_FLAGS, find_c_compiler
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Return the facts about the machine and its software that speed depends on.
+    """Return the properties of the machine and its software that affect speed.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    """Return the processor's name as its maker gives it, or "": Linux on ARM has none."""
+    """Return the maker's name of the processor, or "" if there is none, as in Linux on ARM."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         facts = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
@@ -53,7 +53,7 @@ def core_numbers() -> list[int]:
 
 
 def _c_compiler() -> str:
-    """Return the version of the C compiler and the options that it gets."""
+    """Return the version of the C compiler and its options."""
     compiler = find_c_compiler()
     if compiler is None:
         return "none"

@@ -1,8 +1,8 @@
-"""The protocol: who passes the gate takes turns with the baseline, and ratios are taken within a turn.
+"""The protocol: a contender that passes the gate takes turns with the baseline; a ratio compares one turn.
 
-A round has a pair of slices for every contender: A B in one round, B A in the next, so that what disturbs the
-machine disturbs both, and neither always follows the other. The baseline is paired with itself too: how far
-that is from 1 is what the machine adds.
+A round times a pair for every contender: A B in one round, B A in the next. A disturbance of the machine then
+affects both, and neither always follows the other. The baseline is paired with itself too; the difference of
+this ratio from 1 is the noise of the machine.
 """
 
 import time
@@ -17,22 +17,22 @@ from fastbp.benchmark.contenders import PYTHON_LOCALS, C, Contender, Train, Unav
 from fastbp.benchmark.gate import TOLERANCE, judge
 
 CHECKED_STEPS = (7, 10_000)
-"""A few steps show a step too many or samples out of order; many show what adds up."""
+"""A few steps reveal an extra step or a wrong order of samples; many steps reveal small errors."""
 
 BASELINES = (C, PYTHON_LOCALS)
-"""What the others are compared with: the first of these that could be timed, or else the first that could."""
+"""The baseline: the first of these that could be timed, or else the first contender that could."""
 
 Key = TypeVar("Key", bound=Hashable)
 Progress = Callable[[str], None]
 
 
 class LostError(Exception):
-    """A contender cannot be timed any more: it failed, it is gone, or it does not answer."""
+    """A contender can no longer be timed: it failed, ended, or does not answer."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How often, and for how many seconds at a time, contenders are timed."""
+    """How many rounds, and for how many seconds each, contenders are timed."""
 
     rounds: int
     slice_seconds: float
@@ -40,12 +40,12 @@ class Protocol:
 
 FULL = Protocol(rounds=21, slice_seconds=0.025)
 QUICK = Protocol(rounds=3, slice_seconds=0.004)
-"""Shows that all works; its numbers are rough."""
+"""It shows that everything works; its numbers are rough."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one contender on one case.
+    """The result of one contender on one case.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of all contenders on one case, and what they are compared with: None if none was timed."""
+    """The results of all contenders on one case, and their baseline, or None if none was timed."""
 
     case: Case
     results: tuple[Result, ...]
@@ -90,7 +90,7 @@ def compare(
     contenders : sequence of Contender
     protocol : Protocol
     progress : callable, optional
-        Is told now and then what is going on.
+        Called now and then with a text that says what is being done.
     """
     references = {steps: case.reference_theta(steps) for steps in CHECKED_STEPS}
     results: dict[Contender, Result] = {}
@@ -128,18 +128,18 @@ def time_pairs(
     nanoseconds: Callable[[Key], float],
     progress: Callable[[int], None],
 ) -> dict[Key, np.ndarray]:
-    """Return for every other, unless it is lost, pairs [first, other] of nanoseconds a step, one a round.
+    """Return pairs [first, other] of nanoseconds a step, one per round, for every other that is not lost.
 
     Parameters
     ----------
     first : hashable
-        What all are compared with.
+        The one that all others are compared with.
     others : iterable of hashable
     rounds : int
     nanoseconds : callable
         Times one slice; it may raise `LostError`.
     progress : callable
-        Is told how many rounds are done.
+        Called with the number of rounds done.
     """
     pairs: dict[Key, list[tuple[float, float]]] = {other: [] for other in others}
     for i in range(rounds):
@@ -156,7 +156,7 @@ def time_pairs(
 
 
 def calibrated_steps(train: Train, seconds: float, epoch: int = 1) -> int:
-    """Return how many steps, of whole epochs, take about that long, judged by a quarter of it or more."""
+    """Return the steps, in whole epochs, that take about this time, judged by a quarter of it or more."""
     epochs, nanoseconds = 1, time_call(train, epoch)
     while nanoseconds < seconds * 1e9 / 4:
         epochs *= 4

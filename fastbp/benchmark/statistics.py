@@ -1,4 +1,4 @@
-"""What paired times say: the median ratio, and how sure one may be of it."""
+"""Statistics of paired times: the median ratio and its confidence interval."""
 
 from dataclasses import asdict, dataclass
 
@@ -29,8 +29,8 @@ class Interval:
 def median_interval(values: ArrayLike) -> Interval:
     """Return the median and its 95 % percentile-bootstrap interval.
 
-    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13. The pairs are drawn with
-    replacement, always by the same generator: the same times give the same interval.
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13. Values are drawn with
+    replacement, always with the same seed, so the same times give the same interval.
 
     Examples
     --------

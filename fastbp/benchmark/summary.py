@@ -1,4 +1,4 @@
-"""What a run of `fastbp bench` found: as text, as Markdown, as JSON."""
+"""The results of `fastbp bench` as text, as Markdown and as JSON."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from fastbp.interchange.standard_json import dumps
 
 @dataclass(frozen=True)
 class Report:
-    """All that a run of the benchmark found."""
+    """All results of one run of the benchmark."""
 
     comparisons: tuple[Comparison, ...]
     protocol: Protocol
@@ -53,7 +53,7 @@ def run_benchmark(
 
 
 def as_text(report: Report) -> str:
-    """Return aligned tables, and what they mean, in lines of at most 80 characters."""
+    """Return aligned tables and notes, in lines of at most 80 characters."""
     parts = []
     for comparison in report.comparisons:
         parts += [comparison.case.name, _table(comparison, "simple", _two_lines), *_not_timed(comparison)]
@@ -62,7 +62,7 @@ def as_text(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Return the tables as GitHub renders them, and what they mean."""
+    """Return tables and notes in GitHub's Markdown."""
     parts = []
     for comparison in report.comparisons:
         parts += [f"**{comparison.case.name}**", _table(comparison, "github", str), *_not_timed(comparison)]
@@ -108,7 +108,7 @@ def three_digits(number: float) -> str:
 
 
 def _not_timed(comparison: Comparison) -> list[str]:
-    """Say for each contender without a number why it has none."""
+    """Return the reason for each contender without a number."""
     return [
         f"{result.contender}: {result.status}: {result.reason}"
         for result in comparison.results
@@ -117,7 +117,7 @@ def _not_timed(comparison: Comparison) -> list[str]:
 
 
 def _notes(report: Report) -> list[str]:
-    """Say what the numbers are, and what the benchmark ran on."""
+    """Return notes on the numbers, the machine and the software."""
     tolerances = ", ".join(f"{value:.0e} in {dtype}" for dtype, value in TOLERANCE.items())
     protocol = report.protocol
     machine = dict(report.machine)
@@ -140,7 +140,7 @@ def _notes(report: Report) -> list[str]:
 
 
 def as_json(report: Report) -> str:
-    """Return everything, each round's time included, as JSON."""
+    """Return everything, including the time of each round, as JSON."""
     document = {
         "fastbp": __version__,
         "date": report.date.isoformat(timespec="seconds"),
