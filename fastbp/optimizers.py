@@ -15,6 +15,7 @@ hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 ne
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -39,6 +40,7 @@ class Optimizer:
         raise NotImplementedError
 
     @classmethod
+    @cache
     def hyperparameter_names(cls) -> tuple[str, ...]:
         """Return the names of the hyper-parameters in their order; the learning rate is none of them."""
         return tuple(field.name for field in fields(cls) if field.name != "learning_rate")  # type: ignore[arg-type]

@@ -123,9 +123,13 @@ class Job:
             )
         self._write(name, value)
 
-    def set_rates(self, first_step: int, rates: np.ndarray) -> None:
+    def set_rates(self, first_step: int, rates: np.ndarray | float) -> None:
         """Set the learning rates of the coming steps; the last one stays for all that follow."""
-        self.replace("rates", rates)
+        if isinstance(rates, float):
+            self.arrays["rates"][0] = rates
+            self._write("n_rates", 1)
+        else:
+            self.replace("rates", rates)
         self._write("first_step", first_step)
 
     def set_chunk(self, rows: float) -> None:

@@ -12,7 +12,8 @@ from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
 from fastbp.engine.run import Run
 from fastbp.errors import OptionError, shown
 from fastbp.kernels import fields
-from fastbp.kernels.update_rules import CODES, N_HYPERPARAMETERS
+from fastbp.kernels.packing import pack, unpack
+from fastbp.kernels.update_rules import CODES
 from fastbp.memory import aligned_zeros
 from fastbp.schedules import Constant
 from fastbp.specification import Specification
@@ -73,20 +74,22 @@ class JobRun(Run):
         )
         self._layout = make_layout(specification, job_options)
         self._packing = self._layout.packing
-        self.parameters = aligned_zeros(self._packing.size, dtype)
-        self._packing.pack(theta, self.parameters)
-        initial = options.optimizer.initial_state(self._packing.size, dtype)
-        self.optimizer_state = aligned_zeros(initial.size, dtype).reshape(initial.shape)
-        self.optimizer_state[:] = initial
-        self.order = np.arange(n_samples if self._ordering else 0)
-        draws = self._ordering or options.dropout > 0
-        self.generator = np.array([options.generator_state if draws else 0] * 2, np.uint64)
-        self.losses = np.zeros(1 + epochs // self._record_every)
-        self.totals = np.zeros(len(fields.TOTALS))
-        self.counters = np.zeros(len(fields.COUNTERS), np.int64)
+        self._transposed = one_sample
+        job = self.make_job({})
+        self._job: Job | None = job
+        self._packer = job
+        arrays = job.arrays
+        self.parameters, self.order, self.generator = arrays["theta"], arrays["order"], arrays["generator"]
+        self.losses, self.totals, self.counters = arrays["losses"], arrays["totals"], arrays["counters"]
+        self.optimizer_state = arrays["state"].reshape(-1, self._packing.size)
+        pack(job.address, theta, self.parameters, specification.has_bias, self._transposed)
+        if len(self.optimizer_state):
+            self.optimizer_state[:] = options.optimizer.initial_state(self._packing.size, dtype)
+        if self._ordering:
+            self.order[:] = np.arange(n_samples)
+        if self._ordering == fields.DRAWN or options.dropout > 0:
+            self.generator.fill(options.generator_state)
         self.counters[POSITION] = -1
-
-        self._job: Job | None = None
 
     @property
     def step(self) -> int:
@@ -115,7 +118,9 @@ class JobRun(Run):
     @property
     def theta(self) -> np.ndarray:
         """The parameters, laid out as `Network.theta`."""
-        return self._packing.unpack(self.parameters)
+        theta = np.empty(self._specification.n_parameters, self.parameters.dtype)
+        unpack(self._packer.address, self.parameters, theta, self._packing.has_bias, self._transposed)
+        return theta
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that training changes; parameters, and what goes with each, laid out as theta."""
@@ -163,7 +168,8 @@ class JobRun(Run):
     def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
         if self._job is None:
-            self._job = self.make_job()
+            own = {name: getattr(self, name) for name in self.kept_alike}
+            self._job = self.make_job(own | {"theta": self.parameters, "state": self.optimizer_state})
         schedule, until = self.schedule, min(until, self._options.n_steps)
         rate = schedule.initial if isinstance(schedule, Constant) else None
         stop = -1
@@ -172,8 +178,7 @@ class JobRun(Run):
             stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
             if self._ordering == fields.GIVEN:
                 stop = min(stop, self._order_epoch())
-            rates = schedule.rates(first, max(1, stop - first)) if rate is None else np.array([rate])
-            self._job.set_rates(first, rates)
+            self._job.set_rates(first, schedule.rates(first, max(1, stop - first)) if rate is None else rate)
             self.call_kernel(self._job, stop, is_stopped)
             if self.step < stop:
                 return
@@ -229,25 +234,16 @@ class JobRun(Run):
         """Make a job of its own when it is needed."""
         self._job = None
 
-    def make_job(self) -> Job:
-        """Return a job on the arrays of this run."""
+    def make_job(self, own: dict[str, np.ndarray]) -> Job:
+        """Return a job on the data, the options and these arrays; it makes those that are missing."""
         X, Y = self._data
-        numbers = np.zeros(len(fields.NUMBERS))
+        data = {"X": X, "labels" if Y.ndim == 1 else "Y": Y, "weights": self._options.sample_weight}
+        job = Job(self._layout, data | own)
+        numbers, hyper = job.arrays["numbers"], self._options.optimizer.hyperparameters()
         numbers[L2], numbers[CLIP_NORM] = self._options.l2, self._options.gradient_clip_norm
         numbers[KEEP_PROBABILITY] = 1 - self._options.dropout
-        hyper = np.zeros(N_HYPERPARAMETERS)
-        given = self._options.optimizer.hyperparameters()
-        hyper[: given.size] = given
-        arrays = {name: getattr(self, name) for name in self.kept_alike} | {
-            "X": X,
-            "labels" if Y.ndim == 1 else "Y": Y,
-            "weights": self._options.sample_weight,
-            "theta": self.parameters,
-            "state": self.optimizer_state,
-            "hyper": hyper,
-            "numbers": numbers,
-        }
-        return Job(self._layout, arrays)
+        job.arrays["hyper"][: hyper.size] = hyper
+        return job
 
 
 def _ordering(options: KernelOptions, n_samples: int) -> int:

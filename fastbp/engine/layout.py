@@ -34,7 +34,9 @@ BUFFERS = ("work", "shared", "counters", "totals", "row_losses")
 TRAINING_BUFFERS = (
     *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses"
 )  # fmt: skip
-"""Arrays that a job makes itself if they are not given to it."""
+RUN_BUFFERS = (*TRAINING_BUFFERS, "theta", "state", "order")
+"""Arrays that a job makes itself if they are not given to it: of any job, of one that computes gradients, and
+of one that trains."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ class Layout:
         if self.options.batch_size == 0:
             return 0
         steps = -(-self.options.n_samples // self.options.batch_size)
-        return max(1, -(-self.options.n_steps // max(1, steps * self.options.record_every)))
+        epochs = -(-self.options.n_steps // max(1, steps))
+        return 1 + epochs // self.options.record_every
 
     @property
     def n_transposes(self) -> int:
@@ -271,11 +274,17 @@ class Layout:
             needs[name] = Need(dtype, n, "n_samples" in field.shape, is_written)
         return needs
 
+    @property
+    def _buffer_names(self) -> tuple[str, ...]:
+        if self.options.mode == fields.TRAIN:
+            return RUN_BUFFERS
+        return TRAINING_BUFFERS if self.options.trains else BUFFERS
+
     @cached_property
     def buffers(self) -> "Buffers":
         """The arrays that a job makes itself."""
         slices, places, offsets, at = [], [], [], 0
-        for name in TRAINING_BUFFERS if self.options.trains else BUFFERS:
+        for name in self._buffer_names:
             need = self.needs[name]
             size = need.n * need.dtype.itemsize
             slices.append((name, slice(at, at + size), need.dtype))
