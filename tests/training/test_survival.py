@@ -56,7 +56,7 @@ def test_killed_runs_resume_to_the_bit():
 
 
 def test_runs_killed_inside_a_write_resume_to_the_bit():
-    assert survivors("killed_inside_a_write", kind=SHORT[0], scale=0.01, every=3)["kills"] > 5
+    assert survivors("killed_inside_a_write", kind=SHORT[0], scale=0.01, every=5)["kills"] > 5
 
 
 @pytest.mark.parametrize("fault", FAULTS)
