@@ -32,11 +32,12 @@ class LayeredRun(JobRun):
         X: np.ndarray,
         Y: np.ndarray,
         options: KernelOptions,
+        pace: Pace | None = None,
     ):
         work = 3 * options.batch_size * specification.n_multiplications
         self._team = Team(1 if options.update == "sequential" else threads_for(work, options.threads))
         self._is_crowded = self._team.n_threads > threads_for(work, None)
-        self._pace = Pace(self._team.n_threads, fixed=options.threads is not None)
+        self._pace = pace or Pace(self._team.n_threads, fixed=options.threads is not None)
         self._chunk_rows, self._chunk_steps = 1.0, 1
         super().__init__(specification, theta, X, Y, options, n_threads=self._team.n_threads)
 

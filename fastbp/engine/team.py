@@ -33,17 +33,20 @@ def next_chunk_rows(rows: float, seconds: float) -> float:
     return rows * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use: by affinity, control groups, and Python's own limit."""
+def available_cores(most: int | None = None) -> int:
+    """Return how many cores this process may use: by affinity, control groups, and Python's own limit.
+
+    `most` stands in for what the control groups leave.
+    """
     if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; it knows PYTHON_CPU_COUNT
         cores = os.process_cpu_count() or 1
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _quota()))
+    return max(1, min(cores, quota() if most is None else most))
 
 
 @functools.cache
-def _quota(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int:
+def quota(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int:
     """Return the whole cores that Linux's control groups leave to this process, as of containers.
 
     A group's quota is in ``cpu.max`` (version 2), or in ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``; those
@@ -61,9 +64,9 @@ def _quota(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> i
         top = Path(root, controllers) if controllers else Path(root)
         group = top / path.lstrip("/")
         for folder in (group, *group.parents):
-            quota = _quota_of(folder)
-            if quota is not None:
-                least = min(least, max(1, quota))
+            cores = _quota_of(folder)
+            if cores is not None:
+                least = min(least, max(1, cores))
             if folder == top:
                 break
     return least

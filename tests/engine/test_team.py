@@ -53,21 +53,19 @@ def test_quota_of_the_control_groups(files, groups, cores, tmp_path):
         path.write_text(content)
     listed = tmp_path / "cgroup"
     listed.write_text(groups)
-    quota = team._quota.__wrapped__(str(tmp_path / "sys"), str(listed))
+    quota = team.quota.__wrapped__(str(tmp_path / "sys"), str(listed))
     assert quota == (cores or team.sys.maxsize)
 
 
 def test_quota_where_there_are_no_control_groups(tmp_path):
-    assert team._quota.__wrapped__(str(tmp_path), str(tmp_path / "none")) == team.sys.maxsize
+    assert team.quota.__wrapped__(str(tmp_path), str(tmp_path / "none")) == team.sys.maxsize
 
 
 def test_the_process_may_use_its_affinity(monkeypatch):
     monkeypatch.delattr(team.os, "process_cpu_count", raising=False)
     monkeypatch.setattr(team.os, "sched_getaffinity", lambda _: {3, 5, 8}, raising=False)
-    monkeypatch.setattr(team, "_quota", lambda: 64)
-    assert team.available_cores() == 3
-    monkeypatch.setattr(team, "_quota", lambda: 2)
-    assert team.available_cores() == 2
+    assert team.available_cores(most=64) == 3
+    assert team.available_cores(most=2) == 2
 
 
 AFTER_THE_MAIN_THREAD = """

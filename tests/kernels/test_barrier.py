@@ -1,5 +1,6 @@
 """Threads: the same bits for any number of them, many teams at once, and none that waits for ever."""
 
+import itertools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from struct import unpack_from
@@ -199,17 +200,30 @@ def test_pace_of_a_given_number_of_threads_never_changes(n_threads, fixed):
         assert pace.threads() == n_threads
 
 
-def test_changes_of_pace_change_no_bit(monkeypatch):
+class Turns(team.Pace):
+    """Takes a number of threads, one after the other, for so many chunks."""
+
+    def __init__(self, turns):
+        super().__init__(max(turns), fixed=True)
+        self._turns = itertools.cycle(turns)
+
+    def threads(self):
+        return next(self._turns)
+
+
+def test_changes_of_pace_change_no_bit():
     X, labels = samples()
     thetas = []
     for turns in ([2], [1, 2, 2, 1], [1]):
         network = make("labels")
         run_ = LayeredRun(
-            network.specification, network.theta, *check_data(network.specification, X, labels), PLAN
+            network.specification,
+            network.theta,
+            *check_data(network.specification, X, labels),
+            PLAN,
+            Turns(turns),
         )
         for i in range(12):
-            n_threads = turns[i % len(turns)]
-            monkeypatch.setattr(run_._pace, "threads", lambda n=n_threads: n)
             run_.advance(5 * (i + 1))
         thetas.append(run_.theta.tobytes())
     assert len(set(thetas)) == 1
