@@ -280,11 +280,7 @@ class Network:
         threads : int, optional
             As for `predict`.
         """
-        from fastbp.engine import evaluation
-
-        X, Y = check_data(self.specification, X, Y)
-        weights = check_weights(sample_weight, len(X))
-        return evaluation.loss(self.specification, self._theta, X, Y, weights, threads=check_threads(threads))
+        return self._objective(X, Y, sample_weight, threads).value(self._theta)
 
     @np.errstate(all="ignore")
     def gradient(
@@ -312,13 +308,16 @@ class Network:
         -------
         ndarray, shape (n_parameters,)
         """
-        from fastbp.engine import evaluation
+        return self._objective(X, Y, sample_weight, threads).value_and_gradient(self._theta)[1]
+
+    def _objective(
+        self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None, threads: int | None
+    ) -> Any:
+        from fastbp.engine.objective import Objective
 
         X, Y = check_data(self.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
-        return evaluation.gradient(
-            self.specification, self._theta, X, Y, weights, threads=check_threads(threads)
-        )
+        return Objective(self.specification, X, Y, weights, threads=check_threads(threads))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a model file, with its preprocessing and its notes.

@@ -1,6 +1,5 @@
-"""Predictions, losses and gradients on the layered kernel, chunk by chunk, so that Ctrl-C is answered."""
+"""Predictions and losses on the layered kernel, chunk by chunk, so that Ctrl-C is answered."""
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -9,13 +8,11 @@ from fastbp.engine.division import row_work
 from fastbp.engine.job import Job
 from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
 from fastbp.engine.packed_vectors import up
-from fastbp.engine.team import Team, next_chunk_rows, threads_for
+from fastbp.engine.team import Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.memory import LINE, aligned_zeros
 from fastbp.specification import Specification
-
-STEP = fields.place("counters", "step")
 
 CHUNK_WORK = 1e8
 """Multiplications of a chunk of an evaluation, at most some 0.05 s: between chunks Ctrl-C is answered."""
@@ -61,39 +58,6 @@ def loss(
         }
         team.run(Job(_forward_layout(specification, fields.LOSS_ONLY, X[rows], team), arrays))
     return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
-
-
-def gradient(
-    specification: Specification,
-    theta: np.ndarray,
-    X: np.ndarray,
-    Y: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    threads: int | None = None,
-) -> np.ndarray:
-    """Return the gradient of the loss over checked samples, laid out as `Network.theta`."""
-    team = Team(threads_for(3 * len(X) * specification.n_multiplications, threads))
-    options = JobOptions(
-        fields.GRADIENT_ONLY,
-        len(X),
-        team.n_threads,
-        X_in_place=is_read_in_place(X, specification.dtype),
-        batch_size=len(X),
-        trains_biases=specification.has_bias,
-    )
-    layout = make_layout(specification, options)
-    packing = layout.packing
-    packed = aligned_zeros(packing.size, specification.dtype)
-    packing.pack(theta, packed)
-    job = Job(layout, {"theta": packed, "X": X, "labels" if Y.ndim == 1 else "Y": Y, "weights": weights})
-    counters, n = job.arrays["counters"], 1.0
-    while counters[STEP] < 1:  # chunk by chunk, so that Ctrl-C is answered
-        started = time.perf_counter()
-        job.set_chunk(n)
-        team.run(job, 1)
-        n = next_chunk_rows(n, time.perf_counter() - started)
-    return packing.unpack(job.arrays["gradient"][: packing.size])
 
 
 def with_room(theta: np.ndarray) -> np.ndarray:
