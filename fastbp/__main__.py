@@ -1,4 +1,4 @@
-"""`python -m fastbp` is `fastbp`, for where the command is not on the path."""
+"""`python -m fastbp` is the command `fastbp`, also if that is not on the path."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The numbers that `fastbp.reference` computes with, and the mathematical functions that go with them.
+"""The number types of `fastbp.reference`, and their mathematical functions.
 
-`FLOAT64` belongs to `float`, `FLOAT32` to `Float32`; `mpmath.mp` is one more such set of functions, for
-mpmath's `mpf`.
+`FLOAT64` belongs to `float`, and `FLOAT32` to `Float32`. `mpmath.mp` has the same functions for mpmath's
+`mpf`.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ def total(terms: Sequence[Number]) -> Number:
 
 
 def exp(x: float) -> float:
-    """Return e^x, infinite where that leaves the range of a float64 (`math.exp` would raise)."""
+    """Return e^x, or infinity beyond the range of float64 (`math.exp` would raise)."""
     try:
         return math.exp(x)
     except OverflowError:
@@ -36,11 +36,11 @@ def log(x: float) -> float:
 
 
 class Float32(float):
-    """A number that is rounded to float32 after every operation: the truth for ``dtype="float32"``.
+    """A number that is rounded to float32 after every operation: the reference for ``dtype="float32"``.
 
     The float64 result of + - * / on two float32 numbers, rounded once more, is the correctly rounded
-    float32 result (Figueroa 1995, https://doi.org/10.1145/221332.221334). An ordinary number that meets one
-    is rounded first: constants and hyper-parameters are float64 until they are used.
+    float32 result (Figueroa 1995, https://doi.org/10.1145/221332.221334). The other operand is rounded first
+    if it is an ordinary number: constants and hyper-parameters are float64 until they are used.
     """
 
     def __new__(cls, value: float) -> "Float32":

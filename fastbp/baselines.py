@@ -1,7 +1,7 @@
-"""The two baselines to be faster than: backpropagation in pure Python, as people write it.
+"""Two baselines: backpropagation in pure Python, as people write it.
 
 Both train a network of two inputs, two hidden and two output neurons, all sigmoid, on the half squared
-error, one sample a step, with gradients from before the step and fixed biases.
+error, one sample per step, with fixed biases and gradients at the weights from before the step.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 class Neuron:
-    """A neuron that remembers what it last saw, as textbook programs have it."""
+    """A neuron that remembers its last input and output, as in textbook programs."""
 
     def __init__(self, weights: list[float], bias: float):
         self.weights = weights
@@ -75,15 +75,13 @@ def train_222_locals(
     learning_rate: float,
     steps: int,
 ) -> tuple[float, ...]:
-    """Baseline 2: the fastest honest 2-2-2 loop in pure Python, everything a local variable.
+    """Baseline 2: the fastest 2-2-2 loop in pure Python, with every number in a local variable.
 
     Parameters
     ----------
     weights : eight numbers, w1 to w8 of the worked example
-    biases : four numbers, of h1, h2, y1, y2; they stay as they are
-    samples : tuples (x1, x2, t1, t2), taken in order, one a step
-    learning_rate : float
-    steps : int
+    biases : four numbers, of h1, h2, y1, y2; they are not trained samples : tuples (x1, x2, t1, t2), taken in
+    order, one a step learning_rate : float steps : int
 
     Returns
     -------

@@ -533,7 +533,7 @@ def test_other_types_are_refused_by_name():
         ({"task": "regression"}, DataError, "holds text, such as 'apple'; a regression needs numbers"),
         ({"missing": "drop"}, OptionError, "missing is 'drop'"),
         ({"dtype": "float16"}, OptionError, "dtype is 'float16'"),
-        ({"validation": 0.1}, OptionError, "validation is 0.1, which of 3 rows is 0"),
+        ({"validation": 0.1}, OptionError, "validation is 0.1, which is 0 of 3 rows"),
         ({"validation": 1.5}, OptionError, "validation is 1.5"),
         ({"validation": True}, OptionError, "validation is True"),
         ({"validation": "none.csv"}, DataError, "there is no file none.csv"),
@@ -548,7 +548,7 @@ def test_bad_options_are_explained(options, error, complaint):
 
 def test_fractions_are_no_classes():
     path = write("a.csv", "a,y\n1,0.5\n2,1\n")
-    with pytest.raises(DataError, match=r"'y' of a.csv holds fractions, which are no classes"):
+    with pytest.raises(DataError, match=r"'y' of a.csv holds fractions, which cannot be classes"):
         data.load(path, target="y", task="classification")
 
 

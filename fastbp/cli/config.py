@@ -48,7 +48,7 @@ def with_config(
         if name not in actions:
             near = difflib.get_close_matches(name, actions, n=1)
             hint = f"; did you mean {near[0].replace('_', '-')!r}?" if near else ""
-            raise OptionError(f"{path}: {key!r} is no option of this command{hint}")
+            raise OptionError(f"{path}: {key!r} is not an option of this command{hint}")
         try:
             parsed = vars(parser.parse_args(_typed(actions[name], key, value)))
         except OptionError as error:
@@ -70,7 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise OptionError(f"--config {path} cannot be read: {error.strerror}") from None
     except ValueError as error:  # not TOML, or not UTF-8
-        raise OptionError(f"--config {path} is no TOML: {error}") from None
+        raise OptionError(f"--config {path} is not TOML: {error}") from None
 
 
 def _joined(values: list[Any]) -> str:

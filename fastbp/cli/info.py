@@ -97,7 +97,7 @@ def _model_text(path: Path, network: fastbp.Network) -> str:
 
 def _purpose(network: fastbp.Network) -> str:
     if network.preprocessing is None:
-        return "a network, without a word on what its inputs and outputs mean"
+        return "a network; the file does not say what its inputs and outputs mean"
     target = network.preprocessing.target
     if isinstance(target, ClassTarget):
         labels = [shown(str(label)) for label in target.labels]

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unseen",
         choices=data.UNSEEN,
         default="error",
-        help="what a text is that the training rows did not have: an error, or none of the known ones "
+        help="how to treat a text that no training row has: as an error, or as none of the known ones "
         "(default: %(default)s)",
     )
     parser.add_argument(

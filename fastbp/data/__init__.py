@@ -192,7 +192,7 @@ def batches(
     ndarray, shape (some rows, n_inputs)
     """
     check_choice("unseen", unseen, UNSEEN)
-    hint = "; --unseen zeros (unseen='zeros') takes it for none of these"
+    hint = "; --unseen zeros (unseen='zeros') treats it as none of these"
     for _, X in encode(table, preprocessing, np.dtype(check_choice("dtype", dtype, DTYPES)), unseen, hint):
         yield X
 
@@ -218,8 +218,8 @@ def _training_rows(
     n_aside = round(len(values) * fraction)
     if not 1 <= n_aside < len(values):
         raise OptionError(
-            f"validation is {fraction:g}, which of {len(values)} rows is {n_aside}; at least one row must be "
-            "on either side"
+            f"validation is {fraction:g}, which is {n_aside} of {len(values)} rows; there must be at "
+            "least one row on either side"
         )
     generator = np.random.default_rng(check_seed(seed))
     order = generator.permutation(len(values))

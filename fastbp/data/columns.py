@@ -148,7 +148,7 @@ def fit_target(table: Table, name: str, task: str | None) -> tuple[ClassTarget |
         whole = bool((values == np.floor(values)).all()) and bool((np.abs(values) < 2**53).all())
         distinct = np.unique(values)
         if task == "classification" and not whole:
-            raise DataError(f"column {name!r} of {table.path} holds fractions, which are no classes")
+            raise DataError(f"column {name!r} of {table.path} holds fractions, which cannot be classes")
         if task == "regression" or (task is None and not (whole and len(distinct) <= MOST_NUMERIC_LABELS)):
             return NumberTarget(name, 0.0, 1.0), values
         labels: tuple = tuple(int(value) for value in distinct)

@@ -115,7 +115,9 @@ def _tensors(specification: Specification, theta: np.ndarray) -> dict[str, np.nd
 
 def _model(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> StoredModel:
     if set(document) != {"network", "preprocessing", "notes", "fastbp"}:
-        raise ModelFileError("its document lacks a part, or has one too many")
+        raise ModelFileError(
+            "its document must have network, preprocessing, notes and fastbp, and nothing else"
+        )
     notes = document["notes"]
     if not isinstance(notes, dict) or any(isinstance(note, dict | list) for note in notes.values()):
         raise ModelFileError("its notes must be strings, numbers, booleans and nulls")

@@ -192,10 +192,12 @@ def _envelope(header: bytes, kind: str, version: int, oldest: int) -> tuple[dict
     entries = _json(header, "its header")
     metadata = entries.pop(METADATA, None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(ENVELOPE), str):
-        raise ModelFileError("is not a file of fastbp's: its header says nothing about it")
+        raise ModelFileError("is not a file of fastbp's: its header does not say so")
     envelope = _json(metadata[ENVELOPE], "its description")
     if set(envelope) != {"kind", "version", "sha256", "document"}:
-        raise ModelFileError("is damaged: its description lacks a part, or has one too many")
+        raise ModelFileError(
+            "is damaged: its description must have kind, version, sha256 and document, and nothing else"
+        )
     if envelope["kind"] != kind:
         raise ModelFileError(f"is a {_short(envelope['kind'])} file of fastbp's, and not a {kind!r} file")
     found = envelope["version"]
@@ -207,7 +209,7 @@ def _envelope(header: bytes, kind: str, version: int, oldest: int) -> tuple[dict
     if found < oldest:
         raise ModelFileError(f"has format version {found}, and this fastbp reads none from before {oldest}")
     if not isinstance(envelope["document"], dict):
-        raise ModelFileError("is damaged: its document is no JSON object")
+        raise ModelFileError("is damaged: its document is not a JSON object")
     return envelope, entries
 
 
@@ -220,7 +222,7 @@ def _json(text: bytes | str, what: str) -> dict[str, Any]:
         return entries
 
     def no_constant(name: str) -> None:
-        raise ModelFileError(f"is damaged: {what} has {name} in it, which JSON has not")
+        raise ModelFileError(f"is damaged: {what} has {name} in it, which JSON does not allow")
 
     try:
         entries = json.loads(
@@ -231,9 +233,9 @@ def _json(text: bytes | str, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, ModelFileError):
             raise
-        raise ModelFileError(f"is damaged, or not a safetensors file: {what} is no JSON") from None
+        raise ModelFileError(f"is damaged, or not a safetensors file: {what} is not JSON") from None
     if not isinstance(entries, dict):
-        raise ModelFileError(f"is damaged: {what} is no JSON object")
+        raise ModelFileError(f"is damaged: {what} is not a JSON object")
     return entries
 
 

@@ -68,7 +68,7 @@ def test_json_has_the_whole_model_but_its_weights(fastbp):
 def test_a_network_without_names_is_described(fastbp):
     Network([2, 1], bias="none", seed=0).save("net.safetensors")
     out = fastbp("info net.safetensors").out
-    assert "without a word on what its inputs and outputs mean" in out
+    assert "does not say what its inputs and outputs mean" in out
     assert re.search(r"^outputs +1 +sigmoid +2$", out, re.MULTILINE)
 
 

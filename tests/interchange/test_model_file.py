@@ -530,9 +530,9 @@ def test_notes_that_are_none_are_refused(path, notes):
     assert "its notes" in refusal(path)
 
 
-def test_a_document_with_a_part_too_many_is_refused(path):
+def test_a_document_with_an_unknown_key_is_refused(path):
     write(path, document=model_file._document(classifier().stored()) | {"more": 1})
-    assert "one too many" in refusal(path)
+    assert "and nothing else" in refusal(path)
 
 
 def test_what_is_no_file_is_refused_and_what_is_not_there_is_not_found(tmp_path, path):
