@@ -1,9 +1,9 @@
-"""What the loop costs: chunks, and the look-out for divergence, against one kernel call of the whole run.
+"""The cost of the loop: chunks and the search for divergence, against one kernel call for the whole run.
 
-In each round both train the same number of steps from the same state, one after the other, by turns first and
-second, on one thread, whose processor time counts; the share is the median of the rounds' ratios, less 1.
-The time that the loop spends outside the kernel is added up too, because noise hides small fractions; so is
-the time of a call before and after the loop, which does not depend on its length.
+In each round, both train the same number of steps from the same state on one thread, and take turns in going
+first. Processor time is measured. The loop's fraction is the median of the rounds' ratios, less 1. The time
+that the loop spends outside the kernel is added up too, because noise hides small fractions; so is the time
+of a call before and after the loop, which does not depend on its length.
 """
 
 import copy

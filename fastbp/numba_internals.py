@@ -270,7 +270,7 @@ class _PartCompiler(_FunctionCompiler):
 
 
 def compile_as_part(dispatcher: Any) -> None:
-    """Let a dispatcher compile what is only linked into kernels: see `_PartLibrary`."""
+    """Make a dispatcher compile a function that is only linked into kernels: see `_PartLibrary`."""
     if PARTS.is_met(dispatcher):
         numbas = dispatcher._compiler
         dispatcher._compiler = _PartCompiler(

@@ -55,7 +55,7 @@ class Result:
         Why it was not timed.
     pairs : ndarray, shape (n_rounds, 2)
         Nanoseconds a step in each round, of the baseline and of this contender; empty if it was not timed.
-        The baseline's pairs are two of its own slices.
+        Each of the baseline's pairs is two timings of the baseline.
     """
 
     contender: Contender
@@ -137,7 +137,7 @@ def time_pairs(
     others : iterable of hashable
     rounds : int
     nanoseconds : callable
-        Times one slice; it may raise `LostError`.
+        Times a contender once, in nanoseconds a step; it may raise `LostError`.
     progress : callable
         Called with the number of rounds done.
     """
