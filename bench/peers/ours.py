@@ -1,5 +1,6 @@
 # fastbp: the public call with its defaults, as a user makes it. Everything in it is timed: the checks of
 # arguments, the loss curve, the search for divergence. Only the network is prepared outside the call.
+# Rivals are called the same way: what a call costs is a part of the time of its steps.
 
 import os
 
