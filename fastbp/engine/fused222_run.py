@@ -11,6 +11,7 @@ from fastbp.engine.run import Run
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
+from fastbp.kernels.slots import SLOT
 from fastbp.specification import Specification
 
 FREE_EVALUATIONS = 2**16
@@ -75,7 +76,7 @@ class Fused222Run(Run):
         self._fast_only: tuple[np.ndarray, ...] = ()
         if options.math == "fast":
             guess = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
-            slots = np.empty(n_samples * kernels.SLOT if guess else 0, dtype)
+            slots = np.empty(n_samples * SLOT if guess else 0, dtype)
             slots.fill(np.nan)
             self._fast_only = (self.carry, slots, guess_table(dtype), lookup_table(dtype))
 

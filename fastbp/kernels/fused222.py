@@ -46,8 +46,6 @@ Counted in latencies (4 an fma, 3 a product or sum, 1 a shuffle) the chain is 36
 measured, and with all work beside the chain removed, 43.
 """
 
-import numpy as np
-
 from fastbp._jit import helper, kernel, routine
 from fastbp.kernels.floating_point import (
     FLUSHING,
@@ -56,17 +54,15 @@ from fastbp.kernels.floating_point import (
     set_floating_point_state,
 )
 from fastbp.kernels.shuffle import next_position
-from fastbp.kernels.sigmoid_table import (
-    CENTRE,
-    LIMIT,
-    RADIUS,
-    A,
-    B,
-    fast_sigmoid,
-    guess_row,
-    lookup_sigmoid,
-    saturated_sigmoid,
-    sigmoid_formula,
+from fastbp.kernels.sigmoid_table import LIMIT, RADIUS, fast_sigmoid, lookup_sigmoid, sigmoid_formula
+from fastbp.kernels.slots import (
+    SLOT,
+    hidden_fetch,
+    output_fetch,
+    polynomial,
+    saturated_delta,
+    saturated_hidden,
+    slot_read,
 )
 from fastbp.simd import (
     address,
@@ -84,9 +80,6 @@ from fastbp.simd import (
 
 STEP, POSITION, RECORDED, END = 0, 1, 2, 3
 
-SLOT = 32
-"""Numbers in a slot: hidden layer's centres and six coefficients, then the output layer's, two lanes each."""
-
 CARRY = 10
 """Numbers that the look-ahead hands from one chunk to the next: m, A1, A2, E and d, two lanes each."""
 
@@ -97,15 +90,29 @@ def sigmoid(z, table, use_table):
     return fast_sigmoid(z, table) if use_table else sigmoid_formula(z)
 
 
+@helper
+def read_parameters(at):
+    """Return the twelve parameters at an address."""
+    return (
+        element(at, 0),
+        element(at, 1),
+        element(at, 2),
+        element(at, 3),
+        element(at, 4),
+        element(at, 5),
+        element(at, 6),
+        element(at, 7),
+        element(at, 8),
+        element(at, 9),
+        element(at, 10),
+        element(at, 11),
+    )
+
+
 @routine
 def mean_loss(parameters, X, T, n_samples, table, use_table):
     """Return the loss, in the order of operations of `fastbp.reference.loss`; the arrays are addresses."""
-    w1, w3 = element(parameters, 0), element(parameters, 1)
-    w2, w4 = element(parameters, 2), element(parameters, 3)
-    bh1, bh2 = element(parameters, 4), element(parameters, 5)
-    w5, w7 = element(parameters, 6), element(parameters, 7)
-    w6, w8 = element(parameters, 8), element(parameters, 9)
-    by1, by2 = element(parameters, 10), element(parameters, 11)
+    w1, w3, w2, w4, bh1, bh2, w5, w7, w6, w8, by1, by2 = read_parameters(parameters)
     half, total = cast(0.5, w1), cast(0.0, w1)
     for i in range(0, 2 * n_samples, 2):
         x1, x2 = element(X, i), element(X, i + 1)
@@ -121,6 +128,61 @@ def mean_loss(parameters, X, T, n_samples, table, use_table):
 def next_stop(step, record_every, until):
     """Return the step at which the next loss is due, or the last step of the chunk."""
     return min((step // record_every + 1) * record_every, until)
+
+
+@helper
+def begin(counters, order, n_samples, generator, shuffle, losses, loss_arguments):
+    """Return the position of the coming step's sample; before the first step, draw it and record the loss."""
+    position = counters[POSITION]
+    if position < 0:
+        position = next_position(position, order, n_samples, generator, shuffle)
+        counters[POSITION] = position
+        losses[0] = mean_loss(*loss_arguments)
+        counters[RECORDED] = 1
+    return position
+
+
+@helper
+def finish(counters, step, position, record_every, losses, loss_arguments):
+    """Count the steps up to `step`, and record the loss if it is due."""
+    counters[STEP], counters[POSITION] = step, position
+    if step % record_every == 0 or step == counters[END]:
+        losses[counters[RECORDED]] = mean_loss(*loss_arguments)
+        counters[RECORDED] += 1
+
+
+@helper
+def exact_step(parameters, x1, x2, t1, t2, learning_rate, train_biases, sequential):
+    """Return the parameters after a step."""
+    w1, w3, w2, w4, bh1, bh2, w5, w7, w6, w8, by1, by2 = parameters
+    one = cast(1.0, learning_rate)
+    h1 = sigmoid_formula(bh1 + x1 * w1 + x2 * w2)
+    h2 = sigmoid_formula(bh2 + x1 * w3 + x2 * w4)
+    y1 = sigmoid_formula(by1 + h1 * w5 + h2 * w6)
+    y2 = sigmoid_formula(by2 + h1 * w7 + h2 * w8)
+    d1 = (y1 - t1) * (y1 * (one - y1))
+    d2 = (y2 - t2) * (y2 * (one - y2))
+    s1 = w5 * d1 + w7 * d2
+    s2 = w6 * d1 + w8 * d2
+    w5 = w5 - learning_rate * (h1 * d1)
+    w7 = w7 - learning_rate * (h1 * d2)
+    w6 = w6 - learning_rate * (h2 * d1)
+    w8 = w8 - learning_rate * (h2 * d2)
+    if sequential:
+        s1 = w5 * d1 + w7 * d2
+        s2 = w6 * d1 + w8 * d2
+    g1 = s1 * (h1 * (one - h1))
+    g2 = s2 * (h2 * (one - h2))
+    w1 = w1 - learning_rate * (x1 * g1)
+    w3 = w3 - learning_rate * (x1 * g2)
+    w2 = w2 - learning_rate * (x2 * g1)
+    w4 = w4 - learning_rate * (x2 * g2)
+    if train_biases:
+        bh1 = bh1 - learning_rate * g1
+        bh2 = bh2 - learning_rate * g2
+        by1 = by1 - learning_rate * d1
+        by2 = by2 - learning_rate * d2
+    return w1, w3, w2, w4, bh1, bh2, w5, w7, w6, w8, by1, by2
 
 
 @kernel
@@ -145,168 +207,23 @@ def fused222_exact(
     n_samples = order.size
     order_at, generator_at = address(order), address(generator)
     loss_arguments = address(parameters), address(X), address(T), n_samples, address(parameters), False
-    w1, w3, w2, w4, bh1, bh2 = (
-        parameters[0],
-        parameters[1],
-        parameters[2],
-        parameters[3],
-        parameters[4],
-        parameters[5],
-    )
-    w5, w7, w6, w8, by1, by2 = (
-        parameters[6],
-        parameters[7],
-        parameters[8],
-        parameters[9],
-        parameters[10],
-        parameters[11],
-    )
-    one = cast(1.0, learning_rate)
-    position = counters[POSITION]
-    if position < 0:
-        position = next_position(position, order_at, n_samples, generator_at, shuffle)
-        counters[POSITION] = position
-        losses[0] = mean_loss(*loss_arguments)
-        counters[RECORDED] = 1
+    parameters_now = read_parameters(address(parameters))
+    position = begin(counters, order_at, n_samples, generator_at, shuffle, losses, loss_arguments)
     while counters[STEP] < until:
         stop = next_stop(counters[STEP], record_every, until)
         for _ in range(counters[STEP], stop):
             i = 2 * order[position]
-            x1, x2, t1, t2 = X[i], X[i + 1], T[i], T[i + 1]
-            h1 = sigmoid_formula(bh1 + x1 * w1 + x2 * w2)
-            h2 = sigmoid_formula(bh2 + x1 * w3 + x2 * w4)
-            y1 = sigmoid_formula(by1 + h1 * w5 + h2 * w6)
-            y2 = sigmoid_formula(by2 + h1 * w7 + h2 * w8)
-            d1 = (y1 - t1) * (y1 * (one - y1))
-            d2 = (y2 - t2) * (y2 * (one - y2))
-            s1 = w5 * d1 + w7 * d2
-            s2 = w6 * d1 + w8 * d2
-            w5 = w5 - learning_rate * (h1 * d1)
-            w7 = w7 - learning_rate * (h1 * d2)
-            w6 = w6 - learning_rate * (h2 * d1)
-            w8 = w8 - learning_rate * (h2 * d2)
-            if sequential:
-                s1 = w5 * d1 + w7 * d2
-                s2 = w6 * d1 + w8 * d2
-            g1 = s1 * (h1 * (one - h1))
-            g2 = s2 * (h2 * (one - h2))
-            w1 = w1 - learning_rate * (x1 * g1)
-            w3 = w3 - learning_rate * (x1 * g2)
-            w2 = w2 - learning_rate * (x2 * g1)
-            w4 = w4 - learning_rate * (x2 * g2)
-            if train_biases:
-                bh1 = bh1 - learning_rate * g1
-                bh2 = bh2 - learning_rate * g2
-                by1 = by1 - learning_rate * d1
-                by2 = by2 - learning_rate * d2
+            parameters_now = exact_step(
+                parameters_now, X[i], X[i + 1], T[i], T[i + 1], learning_rate, train_biases, sequential
+            )
             position = next_position(position, order_at, n_samples, generator_at, shuffle)
         p = parameters
-        p[0], p[1], p[2], p[3], p[4], p[5] = w1, w3, w2, w4, bh1, bh2
-        p[6], p[7], p[8], p[9], p[10], p[11] = w5, w7, w6, w8, by1, by2
-        counters[STEP], counters[POSITION] = stop, position
-        if stop % record_every == 0 or stop == counters[END]:
-            losses[counters[RECORDED]] = mean_loss(*loss_arguments)
-            counters[RECORDED] += 1
+        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11] = parameters_now
+        finish(counters, stop, position, record_every, losses, loss_arguments)
     set_floating_point_state(state)
 
 
 # --- the fast kernel ---------------------------------------------------------------------------------
-
-
-@helper
-def polynomial(e, k0, k1, k2, k3, k4, k5):
-    """Return P, q and Q such that the polynomial's value at the distance e is P + q Q (Estrin's scheme)."""
-    q = e * e
-    return fma(k1, e, k0), q, fma(fma(k5, e, k4), q, fma(k3, e, k2))
-
-
-@helper
-def slot_read(slots, o):
-    """Return the centres and the six coefficients of a layer."""
-    return (
-        load(slots, o, 2),
-        load(slots, o + 2, 2),
-        load(slots, o + 4, 2),
-        load(slots, o + 6, 2),
-        load(slots, o + 8, 2),
-        load(slots, o + 10, 2),
-        load(slots, o + 12, 2),
-    )
-
-
-@helper
-def slot_write(slots, o, row):
-    """Store what `slot_read` returns."""
-    c, k0, k1, k2, k3, k4, k5 = row
-    store(slots, o, c)
-    store(slots, o + 2, k0)
-    store(slots, o + 4, k1)
-    store(slots, o + 6, k2)
-    store(slots, o + 8, k3)
-    store(slots, o + 10, k4)
-    store(slots, o + 12, k5)
-
-
-@helper
-def column(table, i, j, k):
-    """Return column k of the rows that start at i and j."""
-    return pair(element(table, i + k), element(table, j + k))
-
-
-@helper
-def hidden_row(z, table):
-    """Return the centres and coefficients of s(z)."""
-    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
-    return (
-        column(table, i, j, CENTRE),
-        column(table, i, j, 0),
-        column(table, i, j, 1),
-        column(table, i, j, 2),
-        column(table, i, j, 3),
-        column(table, i, j, 4),
-        column(table, i, j, 5),
-    )
-
-
-@helper
-def delta_column(table, i, j, k, t):
-    """Return coefficient k of A - t B."""
-    return column(table, i, j, A + k) - t * column(table, i, j, B + k)
-
-
-@helper
-def output_row(z, t, table):
-    """Return the centres and coefficients of d(z) = (s(z) - t) s'(z) = A(z) - t B(z)."""
-    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
-    return (
-        column(table, i, j, CENTRE),
-        delta_column(table, i, j, 0, t),
-        delta_column(table, i, j, 1, t),
-        delta_column(table, i, j, 2, t),
-        delta_column(table, i, j, 3, t),
-        delta_column(table, i, j, 4, t),
-        delta_column(table, i, j, 5, t),
-    )
-
-
-@helper
-def beyond_table(z, value):
-    """Return the row of a constant: distance 0 from z itself, where the polynomial has `value`."""
-    zero = splat(0.0, z)
-    return z, value, zero, zero, zero, zero, zero
-
-
-@routine
-def saturated_hidden(z):
-    """Return s(z) where the tables end."""
-    return pair(saturated_sigmoid(lane(z, 0)), saturated_sigmoid(lane(z, 1)))
-
-
-@routine
-def saturated_delta(z, t):
-    """Return d(z) = (s(z) - t) s'(z) where the tables end, with s'(z) = s(z) s(-z)."""
-    y = saturated_hidden(z)
-    return (y - t) * (y * saturated_hidden(splat(0.0, z) - z))
 
 
 @helper
@@ -327,30 +244,6 @@ def lookup_delta(z, t, table):
 
 
 @helper
-def hidden_fetch(z, table, slots, o):
-    """Return the row for z and leave it in the slot, or a constant and an empty slot where the table ends."""
-    if all_within(z, splat(LIMIT, z)):
-        row = hidden_row(z, table)
-        slot_write(slots, o, row)
-    else:
-        row = beyond_table(z, saturated_hidden(z))
-        store(slots, o, splat(np.nan, z))
-    return row
-
-
-@helper
-def output_fetch(z, t, table, slots, o):
-    """Do for the output layer what `hidden_fetch` does for the hidden one."""
-    if all_within(z, splat(LIMIT, z)):
-        row = output_row(z, t, table)
-        slot_write(slots, o, row)
-    else:
-        row = beyond_table(z, saturated_delta(z, t))
-        store(slots, o, splat(np.nan, z))
-    return row
-
-
-@helper
 def look_ahead(m, A1, A2, E, d, sequential):
     """Return m + s k: the hidden pre-activation of the next sample, from what was known before.
 
@@ -362,6 +255,108 @@ def look_ahead(m, A1, A2, E, d, sequential):
     if sequential:
         z = fma(fma(d1, d1, d2 * d2), E, z)
     return z
+
+
+@helper
+def read_pairs(at):
+    """Return V1, V2, bh, W1, W2 and by; and the output weights once more, by output: [w5 w6], [w7 w8]."""
+    W1, W2 = load(at, 6, 2), load(at, 8, 2)
+    U1, U2 = pair(lane(W1, 0), lane(W2, 0)), pair(lane(W1, 1), lane(W2, 1))
+    return load(at, 0, 2), load(at, 2, 2), load(at, 4, 2), W1, W2, load(at, 10, 2), U1, U2
+
+
+@helper
+def write_pairs(at, weights):
+    """Store what `read_pairs` returns."""
+    V1, V2, bh, W1, W2, by, _, _ = weights
+    store(at, 0, V1)
+    store(at, 2, V2)
+    store(at, 4, bh)
+    store(at, 6, W1)
+    store(at, 8, W2)
+    store(at, 10, by)
+
+
+@helper
+def read_carry(at):
+    """Return m, A1, A2, E and d: what `look_ahead` needs."""
+    return load(at, 0, 2), load(at, 2, 2), load(at, 4, 2), load(at, 6, 2), load(at, 8, 2)
+
+
+@helper
+def write_carry(at, ahead):
+    """Store what `read_carry` returns."""
+    m, A1, A2, E, d = ahead
+    store(at, 0, m)
+    store(at, 2, A1)
+    store(at, 4, A2)
+    store(at, 6, E)
+    store(at, 8, d)
+
+
+@helper
+def guessed_forward(weights, ahead, t, slots, o, table, sequential):
+    """Return h and d, from the rows in the slot at o; other rows are fetched where these are wrong."""
+    _, _, _, W1, W2, by, _, _ = weights
+    m, A1, A2, E, d = ahead
+    radius = splat(RADIUS, m)
+    # Hidden layer: e is z's distance from the guessed row's centre, h = P + q Q.
+    z = look_ahead(m, A1, A2, E, d, sequential)
+    c, k0, k1, k2, k3, k4, k5 = slot_read(slots, o)
+    if not all_within(z - c, radius):
+        c, k0, k1, k2, k3, k4, k5 = hidden_fetch(z, table, slots, o)
+    e = look_ahead(m - c, A1, A2, E, d, sequential)
+    P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+    h = fma(q, Q, P)
+    # Output layer: the same; its polynomial gives d.
+    c, k0, k1, k2, k3, k4, k5 = slot_read(slots, o + SLOT // 2)
+    z = fma(W1, spread(h, 0), by) + W2 * spread(h, 1)
+    if not all_within(z - c, radius):
+        c, k0, k1, k2, k3, k4, k5 = output_fetch(z, t, table, slots, o + SLOT // 2)
+    e = fma(W1 * spread(q, 0), spread(Q, 0), fma(W1, spread(P, 0), by - c)) + fma(
+        W2 * spread(q, 1), spread(Q, 1), W2 * spread(P, 1)
+    )
+    P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+    return h, fma(q, Q, P)
+
+
+@helper
+def lookup_forward(weights, ahead, t, table, sequential):
+    """Return h and d, the rows found from z."""
+    _, _, _, W1, W2, by, _, _ = weights
+    m, A1, A2, E, d = ahead
+    h = lookup_hidden(look_ahead(m, A1, A2, E, d, sequential), table)
+    return h, lookup_delta(fma(W1, spread(h, 0), by) + W2 * spread(h, 1), t, table)
+
+
+@helper
+def next_ahead(weights, x, next_x, h, d, E, learning_rate, bias_share, sequential):
+    """Return what `look_ahead` needs of the next sample, from the weights before the update."""
+    V1, V2, bh, _, _, _, U1, U2 = weights
+    (x1, x2), (next_x1, next_x2) = x, next_x
+    zero = splat(0.0, h)
+    m = fma(V1, splat(next_x1, h), fma(V2, splat(next_x2, h), bh))
+    k = splat(-learning_rate * fma(x1, next_x1, fma(x2, next_x2, bias_share)), h) * fma(zero - h, h, h)
+    if sequential:
+        E = (zero - splat(learning_rate, h)) * h * k
+    return m, U1 * k, U2 * k, E, d
+
+
+@helper
+def updated(weights, x, h, d, learning_rate, bias_share, sequential):
+    """Return the weights after a step."""
+    V1, V2, bh, W1, W2, by, U1, U2 = weights
+    zero, shares = splat(0.0, h), splat(bias_share, h)
+    rate = zero - splat(learning_rate, h)
+    step_y = rate * d
+    s = fma(spread(d, 0), U1, spread(d, 1) * U2)
+    W1, W2, by = fma(step_y, spread(h, 0), W1), fma(step_y, spread(h, 1), W2), fma(step_y, shares, by)
+    U1, U2 = fma(spread(step_y, 0), h, U1), fma(spread(step_y, 1), h, U2)
+    if sequential:
+        s = fma(spread(d, 0), U1, spread(d, 1) * U2)
+    step_h = s * (rate * fma(zero - h, h, h))
+    V1, V2 = fma(step_h, splat(x[0], h), V1), fma(step_h, splat(x[1], h), V2)
+    return V1, V2, fma(step_h, shares, bh), W1, W2, by, U1, U2
 
 
 @kernel
@@ -398,97 +393,33 @@ def fused222_fast(
     parameters_at, carry_at, slots_at = address(parameters), address(carry), address(slots)
     guesses_at, lookups_at = address(guesses), address(lookups)
     loss_arguments = parameters_at, X_at, T_at, n_samples, lookups_at, True
-    V1, V2, bh = load(parameters_at, 0, 2), load(parameters_at, 2, 2), load(parameters_at, 4, 2)
-    W1, W2, by = load(parameters_at, 6, 2), load(parameters_at, 8, 2), load(parameters_at, 10, 2)
-    # The output weights a second time, by output: [w5 w6], [w7 w8].
-    U1, U2 = pair(lane(W1, 0), lane(W2, 0)), pair(lane(W1, 1), lane(W2, 1))
-    zero = splat(0.0, V1)
-    radius = splat(RADIUS, V1)
-    rate = zero - splat(learning_rate, V1)
+    weights = read_pairs(parameters_at)
     bias_share = cast(1.0 if train_biases else 0.0, learning_rate)
-    shares = splat(bias_share, V1)
 
-    position = counters[POSITION]
-    if position < 0:
-        position = next_position(position, order_at, n_samples, generator_at, shuffle)
-        i = 2 * element(order_at, position)
-        m = fma(V1, splat(element(X_at, i), V1), fma(V2, splat(element(X_at, i + 1), V1), bh))
-        store(carry_at, 0, m)
-        counters[POSITION] = position
-        losses[0] = mean_loss(*loss_arguments)
-        counters[RECORDED] = 1
-    m, A1, A2 = load(carry_at, 0, 2), load(carry_at, 2, 2), load(carry_at, 4, 2)
-    E, d = load(carry_at, 6, 2), load(carry_at, 8, 2)
+    starts = counters[POSITION] < 0
+    position = begin(counters, order_at, n_samples, generator_at, shuffle, losses, loss_arguments)
     sample = element(order_at, position)
-    x1, x2 = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
+    x = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
+    if starts:
+        V1, V2, bh, _, _, _, _, _ = weights
+        store(carry_at, 0, fma(V1, splat(x[0], V1), fma(V2, splat(x[1], V1), bh)))
+    ahead = read_carry(carry_at)
 
     while counters[STEP] < until:
         stop = next_stop(counters[STEP], record_every, until)
         for _ in range(counters[STEP], stop):
-            t = load(T_at, 2 * sample, 2)
-            o = SLOT * sample
+            t, o = load(T_at, 2 * sample, 2), SLOT * sample
             position = next_position(position, order_at, n_samples, generator_at, shuffle)
             sample = element(order_at, position)
-            next_x1, next_x2 = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
-
-            z = look_ahead(m, A1, A2, E, d, sequential)
+            next_x = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
             if guess:
-                # Hidden layer: e is z's distance from the guessed row's centre, h = P + q Q.
-                c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o)
-                if not all_within(z - c, radius):
-                    c, k0, k1, k2, k3, k4, k5 = hidden_fetch(z, guesses_at, slots_at, o)
-                e = look_ahead(m - c, A1, A2, E, d, sequential)
-                P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
-                h = fma(q, Q, P)
-                h1, h2 = spread(h, 0), spread(h, 1)
-                # Output layer: the same; its polynomial gives d.
-                c, k0, k1, k2, k3, k4, k5 = slot_read(slots_at, o + SLOT // 2)
-                z = fma(W1, h1, by) + W2 * h2
-                if not all_within(z - c, radius):
-                    c, k0, k1, k2, k3, k4, k5 = output_fetch(z, t, guesses_at, slots_at, o + SLOT // 2)
-                e = fma(W1 * spread(q, 0), spread(Q, 0), fma(W1, spread(P, 0), by - c)) + fma(
-                    W2 * spread(q, 1), spread(Q, 1), W2 * spread(P, 1)
-                )
-                P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
-                d = fma(q, Q, P)
+                h, d = guessed_forward(weights, ahead, t, slots_at, o, guesses_at, sequential)
             else:
-                h = lookup_hidden(z, lookups_at)
-                h1, h2 = spread(h, 0), spread(h, 1)
-                d = lookup_delta(fma(W1, h1, by) + W2 * h2, t, lookups_at)
-            h_slope = fma(zero - h, h, h)
-
-            # Look-ahead, from the weights before the update.
-            m = fma(V1, splat(next_x1, m), fma(V2, splat(next_x2, m), bh))
-            k = splat(-learning_rate * fma(x1, next_x1, fma(x2, next_x2, bias_share)), m) * h_slope
-            A1, A2 = U1 * k, U2 * k
-            if sequential:
-                E = rate * h * k
-
-            # Update.
-            step_y = rate * d
-            s = fma(spread(d, 0), U1, spread(d, 1) * U2)
-            W1, W2, by = fma(step_y, h1, W1), fma(step_y, h2, W2), fma(step_y, shares, by)
-            U1, U2 = fma(spread(step_y, 0), h, U1), fma(spread(step_y, 1), h, U2)
-            if sequential:
-                s = fma(spread(d, 0), U1, spread(d, 1) * U2)
-            step_h = s * (rate * h_slope)
-            V1, V2 = fma(step_h, splat(x1, m), V1), fma(step_h, splat(x2, m), V2)
-            bh = fma(step_h, shares, bh)
-            x1, x2 = next_x1, next_x2
-
-        store(parameters_at, 0, V1)
-        store(parameters_at, 2, V2)
-        store(parameters_at, 4, bh)
-        store(parameters_at, 6, W1)
-        store(parameters_at, 8, W2)
-        store(parameters_at, 10, by)
-        store(carry_at, 0, m)
-        store(carry_at, 2, A1)
-        store(carry_at, 4, A2)
-        store(carry_at, 6, E)
-        store(carry_at, 8, d)
-        counters[STEP], counters[POSITION] = stop, position
-        if stop % record_every == 0 or stop == counters[END]:
-            losses[counters[RECORDED]] = mean_loss(*loss_arguments)
-            counters[RECORDED] += 1
+                h, d = lookup_forward(weights, ahead, t, lookups_at, sequential)
+            ahead = next_ahead(weights, x, next_x, h, d, ahead[3], learning_rate, bias_share, sequential)
+            weights = updated(weights, x, h, d, learning_rate, bias_share, sequential)
+            x = next_x
+        write_pairs(parameters_at, weights)
+        write_carry(carry_at, ahead)
+        finish(counters, stop, position, record_every, losses, loss_arguments)
     set_floating_point_state(state)

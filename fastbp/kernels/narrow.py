@@ -111,6 +111,96 @@ def steepness(code, a):
     return splat(1.0, a)
 
 
+@helper
+def read_rows(at, row, n, zero):
+    """Return four rows of weights: the n that there are, and zeros."""
+    w0 = load_like(at, 0, zero)
+    w1 = load_like(at, row, zero) if n > 1 else zero
+    w2 = load_like(at, 2 * row, zero) if n > 2 else zero
+    w3 = load_like(at, 3 * row, zero) if n > 3 else zero
+    return w0, w1, w2, w3
+
+
+@helper
+def write_rows(at, row, n, rows):
+    """Store the n rows that there are."""
+    w0, w1, w2, w3 = rows
+    store(at, 0, w0)
+    if n > 1:
+        store(at, row, w1)
+    if n > 2:
+        store(at, 2 * row, w2)
+    if n > 3:
+        store(at, 3 * row, w3)
+
+
+@helper
+def inner_sums(x, weights, b, n_in):
+    """Return z of the hidden layer, and the inputs, each in all lanes: the n_in that there are, and zeros."""
+    w0, w1, w2, w3 = weights
+    zero = splat(0.0, b)
+    x0 = splat(element(x, 0), zero)
+    x1 = splat(element(x, 1), zero) if n_in > 1 else zero
+    z = fma(x1, w1, fma(x0, w0, b))
+    x2, x3 = zero, zero
+    if n_in > 2:
+        x2 = splat(element(x, 2), zero)
+        x3 = splat(element(x, 3), zero) if n_in > 3 else zero
+        z = fma(x3, w3, fma(x2, w2, z))
+    return z, (x0, x1, x2, x3)
+
+
+@helper
+def outer_sums(h, weights, c, n_out, few):
+    """Return z of the output layer; `few`: the hidden layer fits into four lanes."""
+    v0, v1, v2, v3 = weights
+    if n_out == 1:
+        return splat(lane_sum(low(h, 4) * low(v0, 4)) if few else lane_sum(h * v0), c) + c
+    if few:
+        g = low(h, 4)
+        return lane_sums(g * low(v0, 4), g * low(v1, 4), g * low(v2, 4), g * low(v3, 4)) + c
+    return lane_sums(h * v0, h * v1, h * v2, h * v3) + c
+
+
+@helper
+def cost_and_delta(loss, output, y, t):
+    """Return the outputs' losses and deltas, from z of the output layer."""
+    a = activated(output, y)
+    cost, d = gradient_of(loss, output, a, t, y)
+    if not gives_delta(loss):
+        d = d * steepness(output, a)
+    return cost, d
+
+
+@helper
+def passed_back(d, h, down, weights, n_out, sequential):
+    """Return what comes back to the hidden layer, and the output weights after the update."""
+    v0, v1, v2, v3 = weights
+    d0 = splat(lane(d, 0), h)
+    s = d0 * v0
+    push = down * h
+    v0 = fma(d0, push, v0)
+    if n_out > 1:
+        d1, d2, d3 = splat(lane(d, 1), h), splat(lane(d, 2), h), splat(lane(d, 3), h)
+        s = fma(d1, v1, s) + fma(d3, v3, d2 * v2)
+        v1, v2, v3 = fma(d1, push, v1), fma(d2, push, v2), fma(d3, push, v3)
+        if sequential:
+            s = fma(d1, v1, d0 * v0) + fma(d3, v3, d2 * v2)
+    elif sequential:
+        s = d0 * v0
+    return s, (v0, v1, v2, v3)
+
+
+@helper
+def moved_rows(push, x, weights, n_in):
+    """Return the hidden weights after the update."""
+    (x0, x1, x2, x3), (w0, w1, w2, w3) = x, weights
+    w0, w1 = fma(push, x0, w0), fma(push, x1, w1)
+    if n_in > 2:
+        w2, w3 = fma(push, x2, w2), fma(push, x3, w3)
+    return w0, w1, w2, w3
+
+
 @routine
 def narrow(job, until):
     """Train a network of up to four inputs, one hidden layer up to a vector wide, and up to four outputs.
@@ -138,14 +228,8 @@ def narrow(job, until):
 
     zero = wide_splat_4(0.0, inner)
     zero4 = low(zero, 4)
-    w0 = load_like(inner, 0, zero)
-    w1 = load_like(inner, inner_row, zero) if n_in > 1 else zero
-    w2 = load_like(inner, 2 * inner_row, zero) if n_in > 2 else zero
-    w3 = load_like(inner, 3 * inner_row, zero) if n_in > 3 else zero
-    v0 = load_like(outer, 0, zero)
-    v1 = load_like(outer, outer_row, zero) if n_out > 1 else zero
-    v2 = load_like(outer, 2 * outer_row, zero) if n_out > 2 else zero
-    v3 = load_like(outer, 3 * outer_row, zero) if n_out > 3 else zero
+    weights = read_rows(inner, inner_row, n_in, zero)
+    outer_weights = read_rows(outer, outer_row, n_out, zero)
     b, c = load_like(inner_biases, 0, zero), load(outer_biases, 0, 4)
     trains = own(job, 1.0 if get(job, "trains_biases") != 0 else 0.0)
     trained, trained4 = splat(trains, zero), splat(trains, zero4)
@@ -163,70 +247,29 @@ def narrow(job, until):
             else:
                 x = gathered
                 gather(job, area, position, 0, 1)
-            x0 = splat(element(x, 0), zero)
-            x1 = splat(element(x, 1), zero) if n_in > 1 else zero
             rate = element(rates, min(now - first_step, last_rate))
             down, down4 = splat(-rate, zero), splat(-rate, zero4)
-            z = fma(x1, w1, fma(x0, w0, b))
-            x2, x3 = zero, zero
-            if n_in > 2:
-                x2 = splat(element(x, 2), zero)
-                x3 = splat(element(x, 3), zero) if n_in > 3 else zero
-                z = fma(x3, w3, fma(x2, w2, z))
-            h = first_lanes(n_hidden, activated(hidden, z), zero)
 
-            if n_out == 1:
-                y = splat(lane_sum(low(h, 4) * low(v0, 4)) if few else lane_sum(h * v0), c) + c
-            elif few:
-                g = low(h, 4)
-                y = lane_sums(g * low(v0, 4), g * low(v1, 4), g * low(v2, 4), g * low(v3, 4)) + c
-            else:
-                y = lane_sums(h * v0, h * v1, h * v2, h * v3) + c
-            a = activated(output, y)
+            z, inputs = inner_sums(x, weights, b, n_in)
+            h = first_lanes(n_hidden, activated(hidden, z), zero)
+            y = outer_sums(h, outer_weights, c, n_out, few)
             t = masked_load(T_at, sample * n_out, n_out, zero4)
-            cost, d = gradient_of(loss, output, a, t, y)
-            if not gives_delta(loss):
-                d = d * steepness(output, a)
+            cost, d = cost_and_delta(loss, output, y, t)
             d = first_lanes(n_out, scale * d, zero4)
             total += mean * np.float64(lane_sum(first_lanes(n_out, cost, zero4)))
 
-            d0 = splat(lane(d, 0), zero)
-            s = d0 * v0
-            push = down * h
-            v0 = fma(d0, push, v0)
-            if n_out > 1:
-                d1, d2, d3 = splat(lane(d, 1), zero), splat(lane(d, 2), zero), splat(lane(d, 3), zero)
-                s = fma(d1, v1, s) + fma(d3, v3, d2 * v2)
-                v1, v2, v3 = fma(d1, push, v1), fma(d2, push, v2), fma(d3, push, v3)
-                if sequential:
-                    s = fma(d1, v1, d0 * v0) + fma(d3, v3, d2 * v2)
-            elif sequential:
-                s = d0 * v0
+            s, outer_weights = passed_back(d, h, down, outer_weights, n_out, sequential)
             c = fma(down4 * trained4, d, c)
             push = s * (down * steepness(hidden, h))
-            w0, w1 = fma(push, x0, w0), fma(push, x1, w1)
-            if n_in > 2:
-                w2, w3 = fma(push, x2, w2), fma(push, x3, w3)
+            weights = moved_rows(push, inputs, weights, n_in)
             b = fma(push, trained, b)
         write(counters, "position", position)
         write(totals, "loss_sum", total)
         count(job, stop - step, stop - step, 0.0, np.float64(stop - step))
         step = stop
 
-    store(inner, 0, w0)
-    store(outer, 0, v0)
-    if n_in > 1:
-        store(inner, inner_row, w1)
-    if n_in > 2:
-        store(inner, 2 * inner_row, w2)
-    if n_in > 3:
-        store(inner, 3 * inner_row, w3)
-    if n_out > 1:
-        store(outer, outer_row, v1)
-    if n_out > 2:
-        store(outer, 2 * outer_row, v2)
-    if n_out > 3:
-        store(outer, 3 * outer_row, v3)
+    write_rows(inner, inner_row, n_in, weights)
+    write_rows(outer, outer_row, n_out, outer_weights)
     if get(job, "trains_biases") != 0:
         store(inner_biases, 0, b)
         store(outer_biases, 0, c)
