@@ -10,6 +10,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from fastbp import __version__
 from tests.processes import PACKAGE, run
@@ -52,8 +53,8 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
 def test_the_wheel_requires_what_pyproject_says(wheel):
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     metadata = HeaderParser().parsestr(wheel.read(name).decode())
-    required = {line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    assert required == set(PROJECT["dependencies"])
+    required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert required == {Requirement(line) for line in PROJECT["dependencies"]}
     assert set(metadata.get_all("Provides-Extra")) == set(EXTRAS)
     assert metadata["Version"] == __version__
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fastbp.kernels.fused222 import hidden_row, output_row, polynomial
+from fastbp.kernels.fused222 import polynomial
 from fastbp.kernels.sigmoid_table import (
     EDGE,
     GUESS_PER_UNIT,
@@ -16,6 +16,7 @@ from fastbp.kernels.sigmoid_table import (
     guess_table,
     lookup_table,
 )
+from fastbp.kernels.slots import hidden_row, output_row
 from fastbp.simd import address, fma, lane, pair
 
 
