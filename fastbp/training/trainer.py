@@ -43,7 +43,8 @@ class Trainer:
     microseconds more than its arithmetic, where a call of `fastbp.train` costs tens to hundreds. Its steps
     have the bits of ``fastbp.train(..., kernel="layered")`` on the same batches.
 
-    The network gets the parameters when the ``with`` block ends, and whenever `network` is asked for.
+    It starts from the parameters that the network has when the trainer is made. The network gets the trained
+    ones when the ``with`` block ends, and whenever `network` is asked for.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ class Trainer:
         if isinstance(getattr(optimizer, "learning_rate", None), Adaptive):
             raise OptionError("optimizer has schedules.Adaptive, which looks at the ends of epochs; "
                               "a Trainer knows none: set trainer.learning_rate")  # fmt: skip
-        self._network, self._dtype = network, network.dtype
+        self._network, self._start = network, network.theta.copy()
         self._rows = 0 if batch_size is None else check_integer("batch_size", batch_size, 1)
         self._arguments: dict[str, Any] = {
             "optimizer": optimizer,
@@ -192,8 +193,8 @@ class Trainer:
         """Check a batch that is not as the kernel reads it, and make it so."""
         X, Y = check_data(self._network.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
-        X = _as_kernels_read(X, self._dtype)
-        Y = _as_kernels_read(Y, self._dtype if Y.ndim == 2 else INT64)
+        X = _as_kernels_read(X, self._network.dtype)
+        Y = _as_kernels_read(Y, self._network.dtype if Y.ndim == 2 else INT64)
         if self._run is None or len(X) > self._rows:
             self._prepare(len(X))
         assert self._run is not None
@@ -205,7 +206,7 @@ class Trainer:
     def _prepare(self, rows: int) -> None:
         """Make a run for batches of up to so many rows, that goes on from where the one before is."""
         state = self._run and self._run.state()
-        run = BatchRun(self._network.specification, self._network.theta, self._options_for(rows))
+        run = BatchRun(self._network.specification, self._start, self._options_for(rows))
         if state:
             run.restore(state)
         run.set_rate(self._learning_rate)

@@ -315,3 +315,13 @@ def test_ctrl_c_comes_out_between_two_steps():
 def test_a_trainer_is_not_pickled():
     with pytest.raises(TypeError, match="state_dict"):
         pickle.dumps(Trainer(classifier(), optimizer=SGD(0.1)))
+
+
+@pytest.mark.parametrize("batch_size", [None, ROWS])
+def test_it_starts_from_the_parameters_that_the_network_has_when_it_is_made(batch_size):
+    network, expected = classifier(), stepped(classifier(), epochs=1, optimizer=SGD(0.1))[0]
+    trainer = Trainer(network, optimizer=SGD(0.1), batch_size=batch_size)
+    network.theta[:] = 7
+    for batch in batches():
+        trainer.step(*batch)
+    assert trainer.network.theta.tobytes() == expected.tobytes()
