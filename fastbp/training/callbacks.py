@@ -1,4 +1,4 @@
-"""Callbacks: functions of the user's that are called after every epoch."""
+"""Callbacks: the user's functions that are called after every epoch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from fastbp.training.interrupts import Interrupts
 
 @dataclass(eq=False)
 class EpochState:
-    """What a callback is told after an epoch.
+    """What a callback receives after an epoch.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class EpochState:
     metrics : dict of float
         The metrics by the names that they have in `TrainingResult.history`.
     learning_rate : float
-        That of the last step.
+        The learning rate of the last step.
     network : Network
-        The network, with the present parameters, to look at: writing into it has no effect on the run.
+        The network with the present parameters. Writing into it has no effect on the run.
     """
 
     epoch: int
@@ -63,7 +63,7 @@ class Callbacks:
         self._theta = network.theta.view()  # a callback may make `network.theta` read-only
 
     def call(self, epoch: int, step: int, row: Mapping[str, float], theta: np.ndarray) -> bool:
-        """Call them all with an epoch's row of the history; return whether one of them stops the run."""
+        """Call all of them after an epoch, with its row of the history; return whether one stops the run."""
         own = ("loss", "validation_loss", "learning_rate")
         state = EpochState(
             epoch=epoch,

@@ -1,17 +1,17 @@
-"""Checkpoints: everything that a run is, in files of which one can be read at any instant.
+"""Checkpoints: the whole state of a run in files. At any moment, one of them can be read.
 
-A folder holds ``checkpoint-00000001.safetensors`` and so on, in the container that
-`fastbp.interchange.tensor_file` describes, of kind "checkpoint", version 2. Their tensors are the arrays of
-the run, ``state.theta`` and so on, and what the loop knows: ``history``, ``watch`` and ``best_theta`` of
-early stopping, ``adaptive``. Parameters, and what an optimizer remembers of each, are laid out as
-`Network.theta`, so that nothing depends on the processor that wrote them. The document is::
+A folder holds ``checkpoint-00000001.safetensors`` and so on. Their format is that of
+`fastbp.interchange.tensor_file`, of kind "checkpoint", version 2. Their tensors are the arrays of the run
+(``state.theta`` and so on), and those of the loop: ``history``, ``watch`` and ``best_theta`` of early
+stopping, ``adaptive``. Parameters and the optimizer's state are laid out as `Network.theta`, so nothing
+depends on the processor that wrote them. The document is::
 
-    {"run": {"network": ..., "optimizer": ..., "data": ..., ...},     what must be the same to resume
-     "made_with": {"CPU": ..., "fastbp": ..., "numpy": ..., ...},     what should be
+    {"run": {"layer_sizes": ..., "optimizer": ..., "steps": ..., ...},     must be the same to resume
+     "made_with": {"CPU": ..., "fastbp": ..., "numpy": ..., ...},          should be the same
      "step": 12000, "n_epochs": 3, "seconds": 1.5,
-     "stop_reason": null, or why the run ended if it is not to go on}
+     "stop_reason": null, or why the run ended if it must not continue}
 
-A checkpoint is written beside, synced and renamed, and only then is the oldest one removed.
+A checkpoint is written to a temporary file, synced and renamed. Only then is the oldest one removed.
 """
 
 import contextlib
@@ -46,12 +46,12 @@ from fastbp.errors import (
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
 
 KIND, VERSION = "checkpoint", 2
-"""Version 1 had parameters as the kernel of one processor packs them; nothing reads it."""
+"""Version 1 had the parameters as the kernels of one processor pack them. Nothing reads it any more."""
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 SAMPLED_NUMBERS = 2**18
-"""Numbers of an array, in whole rows, that its digest looks at: milliseconds, for data of any size."""
+"""How many numbers of an array its digest covers, in whole rows. It takes milliseconds for any size."""
 
 NAMED = re.compile(r"checkpoint-(\d{8,18})\.safetensors")
 
@@ -68,7 +68,7 @@ class Checkpoint:
         The time between two checkpoints, such as "500ms", "30s", "5min" or "2h"; or the number of epochs.
         There is one at the start and at the end, too.
     keep : int, default 3
-        How many checkpoints to keep: the newest ones. At least 1.
+        How many checkpoints to keep, the newest ones. At least 1.
 
     Raises
     ------
@@ -133,13 +133,13 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """The folder of one run's checkpoints: the only place that knows what their files are called.
+    """The folder of the checkpoints of one run. Only this class knows the names of the files.
 
     Parameters
     ----------
     path : path-like
     keep : int
-        How many checkpoints to keep: the newest ones.
+        How many checkpoints to keep, the newest ones.
     """
 
     def __init__(self, path: str | os.PathLike[str], keep: int = 3):
@@ -152,7 +152,7 @@ class CheckpointFolder:
         return bool(self._numbers())
 
     def forget(self) -> None:
-        """Remove the checkpoints, and what is left of one whose writing was cut short."""
+        """Remove the checkpoints, and unfinished files of checkpoints whose writing was interrupted."""
         for path in [*self.path.glob("checkpoint-*.safetensors"), *self.path.glob(".checkpoint-*.tmp")]:
             path.unlink(missing_ok=True)
 
@@ -162,14 +162,14 @@ class CheckpointFolder:
         Parameters
         ----------
         description : mapping
-            What the run is that is to be resumed, as `write` got it.
+            The description of the run to resume, as it was given to `write`.
 
         Raises
         ------
         ModelFileError
-            If there are some, and none can be read.
+            If there are checkpoints, and none can be read.
         CheckpointError
-            If it is of another run.
+            If the checkpoint is of another run.
         """
         failure = ""  # not the exception, whose traceback would keep the run in memory
         for number in reversed(self._numbers()):
@@ -223,7 +223,8 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
     differences = [
         f"{name} was {saved.get(name)}, and is {run.get(name)}"
         for name in sorted(saved.keys() | run.keys())
-        if saved.get(name) != run.get(name) and not (name == "seed" and run[name] is None)  # any will do
+        # A run without a seed may go on from any.
+        if saved.get(name) != run.get(name) and not (name == "seed" and run[name] is None)
     ]
     if differences:
         raise CheckpointError(
@@ -244,7 +245,7 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
 
 
 def made_with_now() -> dict[str, str]:
-    """Return what the bits of a run depend on, besides the run."""
+    """Return what the bits of a result depend on besides the run: the processor and the versions."""
     return {
         "CPU": processor.NAME,
         "features of the CPU": hashlib.sha256(processor.FEATURE_LIST.encode()).hexdigest()[:8],
@@ -258,7 +259,7 @@ def made_with_now() -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Return a setting as JSON has it, the same for equal settings: a schedule as its name and fields."""
+    """Return a setting as JSON can hold it; a dataclass, such as a schedule, as its name and fields."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
@@ -270,7 +271,7 @@ def plain(value: Any) -> Any:
 
 
 def data_digest(*arrays: np.ndarray | None) -> str:
-    """Return a digest of arrays' shapes and of rows spread evenly over them, first and last among them."""
+    """Return a digest of the shapes of arrays, and of evenly spaced rows, the first and last included."""
     digest = hashlib.sha256()
     for array in arrays:
         if array is None:

@@ -1,4 +1,4 @@
-"""Early stopping: the end of a run that does not get better."""
+"""Early stopping: it ends a run that does not improve any more."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ from fastbp.training.metrics import NAMED, Metric, check_metric
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """End a run after `patience` epochs in a row without an improvement, and take the best parameters.
+    """End a run after `patience` epochs in a row without an improvement, and keep the best parameters.
 
     An epoch is an improvement if its value is better than the best one before it by more than
     `minimum_improvement` (Prechelt 1998, "Early stopping - but when?", where this is the criterion UP,
-    https://doi.org/10.1007/3-540-49430-8_3). NaN never is.
+    https://doi.org/10.1007/3-540-49430-8_3). NaN is never an improvement.
 
     Parameters
     ----------
@@ -22,14 +22,15 @@ class EarlyStopping:
     minimum_improvement : float, default 0.0
         At least 0.
     monitor : str or callable, optional
-        What to look at: "loss", "validation_loss", the name of one of the run's metrics, or a metric of its
-        own, which the run then evaluates too. Metrics are those of the validation data, if there are any.
-        The default is the validation loss, if there are validation data, and the loss otherwise.
+        The value to look at: "loss", "validation_loss", the name of a metric, or a metric function. The run
+        evaluates it too, if it is not among its metrics. Metrics are evaluated on the validation data, if
+        there are any. The default is the validation loss if there are validation data, and the loss
+        otherwise.
     higher_is_better : bool, optional
-        To be given for metrics other than "accuracy" and "r2", and for them alone.
+        Must be given for a metric function of your own. For the others it is known.
     restore_best : bool, default True
-        Whether the network gets the parameters of the best epoch when the run ends, however it ends, save
-        for an exception; else it keeps the last ones.
+        Whether the network gets the parameters of the best epoch at the end, unless an exception ends the
+        run. Otherwise it keeps the last ones.
 
     Raises
     ------
@@ -65,7 +66,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class EarlyStoppingState:
-    """What `EarlyStopping` knows between epochs; `best_value` counts so that less is better."""
+    """What `EarlyStopping` knows between epochs. A lower `best_value` is better."""
 
     best_value: float = math.inf
     best_epoch: int = 0
@@ -80,7 +81,7 @@ class EarlyStoppingState:
 
 @dataclass(frozen=True)
 class MonitoredColumn:
-    """The column of the history that early stopping looks at, and the sign with which less is better."""
+    """The column of the history that early stopping looks at, and the sign that makes lower values better."""
 
     name: str
     sign: float
@@ -89,7 +90,7 @@ class MonitoredColumn:
 def find_monitored_column(
     stopping: EarlyStopping, metrics: dict[str, Metric], validates: bool
 ) -> tuple[MonitoredColumn, dict[str, Metric]]:
-    """Return the column that decides, and the metrics of the run with the one that `monitor` adds."""
+    """Return the column to look at, and the metrics of the run with the one that `monitor` adds."""
     monitor = stopping.monitor
     if monitor is None:
         monitor = "validation_loss" if validates else "loss"

@@ -21,7 +21,10 @@ NOT_BEGUN = EarlyStoppingState()
 
 @dataclass(frozen=True, eq=False)
 class EpochRecord:
-    """What is known of the epochs that ended. It is replaced as a whole, so no exception can tear it."""
+    """What is known about the epochs that ended.
+
+    It is replaced as a whole, so an exception never leaves it half changed.
+    """
 
     n_epochs: int = 0
     early_stopping: EarlyStoppingState = NOT_BEGUN
@@ -33,10 +36,10 @@ NO_EPOCH = EpochRecord()
 
 
 class Epochs:
-    """Does what is to be done after every epoch, and keeps what it found.
+    """Does the work after every epoch, and keeps the history.
 
     The adaptive learning rate lives here: `record` holds its state, `prepare` and `end` give it to the run,
-    and `schedule_from` tells what it was.
+    and `schedule_from` returns earlier rates.
 
     Attributes
     ----------
@@ -67,7 +70,7 @@ class Epochs:
         self.record = EpochRecord(adaptive=adaptive.start()) if adaptive else NO_EPOCH
 
     def prepare(self) -> None:
-        """Compile what evaluates, and set the learning rate, before the first step."""
+        """Before the first step: compile the evaluation, and set the learning rate."""
         if self._evaluation is not None:
             self._evaluation.prepare()
         if self.record.adaptive is not None:
@@ -85,7 +88,7 @@ class Epochs:
 
     @property
     def stop_reason(self) -> StopReason | None:
-        """Why there is no epoch after this one, if so."""
+        """Why the last epoch ends the run, or None if it does not."""
         stopping, record = self._early_stopping, self.record
         if stopping and record.early_stopping.stalled >= stopping.patience:
             return StopReason.EARLY_STOPPING
@@ -94,9 +97,10 @@ class Epochs:
         return None
 
     def catch_up(self) -> None:
-        """Count the epochs that nobody looked at: of a run that had no callbacks, and is resumed with some.
+        """Count the epochs of a resumed run that have no row in the history.
 
-        Their losses are not known any more. An epoch that ends at the present step is still to be looked at.
+        They exist if the run had no callbacks before, and has some now. Their losses are unknown. An epoch
+        that ends at the present step is not counted: `end` is still to be called for it.
         """
         step, length = self._run.step, self._run.steps_per_epoch
         known, passed = self.record.n_epochs, step // length - (step % length == 0)
@@ -109,15 +113,15 @@ class Epochs:
         self.record = replace(self.record, n_epochs=passed)
 
     def end(self) -> StopReason | None:
-        """Do what an epoch's end asks for; return why the run stops here, if it does.
+        """Do the work after an epoch; return why the run stops here, or None if it does not.
 
-        All that is found is committed in one assignment, after the evaluation and before the callbacks. So an
-        epoch whose evaluation was interrupted has not ended yet, and ends when the run is resumed.
+        All results are stored in one assignment, after the evaluation and before the callbacks. So an epoch
+        whose evaluation was interrupted has not ended yet. It ends when the run is resumed.
 
         Raises
         ------
         Diverged
-            If the epoch's loss or a parameter is not finite. The epoch has not ended then, either.
+            If the epoch's loss or a parameter is not finite. Then, too, the epoch has not ended.
         """
         run, record, stopping = self._run, self.record, self._early_stopping
         epoch, theta, loss = record.n_epochs + 1, run.theta, run.epoch_loss
@@ -148,7 +152,7 @@ class Epochs:
         return self.stop_reason or (StopReason.CALLBACK if stopped else None)
 
     def schedule_from(self, step: int) -> tuple[Schedule, float]:
-        """Return the learning rates from a step on, and the step at which `Adaptive` changes them next.
+        """Return the learning rates from a step on, and the next step at which `Adaptive` changes them.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Keeping a run: what goes into a checkpoint, when, and how a run is made from one again."""
+"""The checkpoints of a run: what they hold, when they are written, and how a run is resumed from one."""
 
 import math
 import warnings
@@ -31,16 +31,16 @@ class CheckpointKeeper:
         When checkpoints are due.
     folder : CheckpointFolder
     description : dict
-        What the run is: `describe` makes it.
+        What must be the same to resume the run, from `describe`.
     clock : function
         Returns seconds.
 
     Attributes
     ----------
     seconds : float
-        What the run had taken up to the checkpoint that it was resumed from.
+        The time that the run had taken up to the checkpoint from which it was resumed.
     stop_reason : StopReason or None
-        Why the run that was resumed had ended, if it is not to go on.
+        Why the resumed run had ended, if it must not continue.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CheckpointKeeper:
     # --- writing -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to count, with a checkpoint of a run that is new; raise OSError if it cannot be written."""
+        """Start the clock, and write the first checkpoint of a new run; raise OSError if that fails."""
         self._started = self._clock()
         if self._written_step < 0:
             self._folder.write(self._description, *self._content(None))
@@ -78,7 +78,7 @@ class CheckpointKeeper:
 
     @property
     def next_step(self) -> float:
-        """The step of the next checkpoint, if they are counted in epochs."""
+        """The step of the next checkpoint if they are written by epochs; infinite if by time."""
         if not self._every_steps:
             return math.inf
         return (self._run.step // self._every_steps + 1) * self._every_steps
@@ -98,7 +98,7 @@ class CheckpointKeeper:
                 stacklevel=2,
             )
         finally:
-            self._set_due()  # from the end on: writing may take longer than the time between two
+            self._set_due()  # counted from the end: writing may take longer than the time between two
 
     def _set_due(self) -> None:
         self._due = self._clock() + self._every_seconds
@@ -126,7 +126,7 @@ class CheckpointKeeper:
     # --- resuming ----------------------------------------------------------------------------------------
 
     def resume(self, resume: bool | str) -> None:
-        """Bring the run to where its newest checkpoint is, if there is one and it is wanted."""
+        """Bring the run to the state of its newest checkpoint, if there is one and `resume` allows it."""
         if resume is False:
             return
         found = self._folder.read(self._description)
@@ -154,7 +154,7 @@ class CheckpointKeeper:
             rate, best_loss, n_stalled, exhausted = tensors["adaptive"]
             counts.append(n_stalled)
             if not 0 <= rate < math.inf:
-                raise ModelFileError("the checkpoint is damaged: its learning rate is none")
+                raise ModelFileError("the checkpoint is damaged: its learning rate is not one")
             adaptive = AdaptiveState(float(rate), float(best_loss), int(n_stalled), bool(exhausted))
         if not all(0 <= count <= n_epochs for count in counts):
             raise ModelFileError("the checkpoint is damaged: it counts more epochs than there were")
@@ -171,7 +171,7 @@ class CheckpointKeeper:
     def _expected_arrays(
         self, n_epochs: int, state: dict[str, np.ndarray]
     ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shapes and types of a checkpoint's arrays, by name; `best_theta` may be missing."""
+        """Return the shapes and types of the arrays of a checkpoint, by name; `best_theta` may be missing."""
         epochs, float64 = self._epochs, np.dtype(np.float64)
         expected = {f"state.{name}": (array.shape, array.dtype) for name, array in state.items()}
         expected |= {"history": ((n_epochs, len(epochs.columns)), float64), "watch": ((3,), float64)}
@@ -191,7 +191,7 @@ def _check_arrays(
 
 
 def _final(stop_reason: Any) -> StopReason | None:
-    """Return the reason that a checkpoint gives for the end of its run, or None for a run that may go on."""
+    """Return why the run of a checkpoint ended, or None if it may continue."""
     if stop_reason is None:
         return None
     final = [reason for reason in StopReason if reason.is_final and reason == stop_reason]
@@ -205,7 +205,7 @@ DESCRIBED_OTHERWISE = {
     "sample_weight": "digest of the data",
     "validation_data": "digest of the validation data",
 }
-"""Options that decide the result, and what stands for them in a description."""
+"""Options that decide the result, and what a description has in their place."""
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""The look-out for divergence: snapshots to go back to, and the search for a run's first bad step."""
+"""Divergence: snapshots of a run to go back to, and the search for its first bad step."""
 
 import math
 from collections.abc import Callable
@@ -14,21 +14,22 @@ from fastbp.training.stopping import Limits, Stopped
 class Lookout:
     """Takes snapshots of a run in which the kernel has seen only finite values.
 
-    The kernel sees that the loss of some sample became infinite when it comes to that sample, up to two
-    epochs later. So there are two snapshots: the newest, and one of which the loss over all samples was
-    finite, to go back to if that of the newest is not.
+    The loss of a sample may become infinite up to two epochs before the kernel visits that sample. So there
+    are two snapshots: the newest one, and a proven one, at which the loss over all samples was finite. The
+    search begins at the proven one if the loss at the newest one is not finite.
 
-    What stopped being finite never is again, and a run repeats itself to the bit. So the search costs at most
-    twice the work since the last snapshot, and looking out costs next to nothing before it is needed.
+    A value that is not finite stays so, and a run repeats itself to the bit. So the search can halve the
+    steps in question: it costs at most twice the work since the last snapshot. Before it is needed, snapshots
+    cost next to nothing.
 
     Parameters
     ----------
     run : Run
     schedule_from : function
-        Takes a step; returns the learning rates from there on, and the step of their next change.
+        Takes a step. Returns the learning rates from there on, and the step of their next change.
     begin_again : function or None
-        Returns the run as it was before its first step, as long as nobody wrote into the network. With it,
-        nothing is copied before the first snapshot is due.
+        Makes the run again, as it was before its first step. It must be None if others write into the
+        network. With it, nothing is copied before the first snapshot is due.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Lookout:
         self._proof_seconds = 0.0
 
     def start(self) -> None:
-        """Begin to look out, before the first step."""
+        """Begin to look out before the first step, with a snapshot unless `begin_again` can make one."""
         started = self._pacing.clock()
         self._first_step = self._run.step
         if self._begin_again is None:
@@ -69,9 +70,14 @@ class Lookout:
         return now >= self._due
 
     def look(self, loss_seconds: float) -> None:
-        """Take a snapshot, and prove it now and then by the loss, which takes roughly so many seconds.
+        """Take a snapshot; now and then, prove it by the loss over all samples.
 
-        It is written over an older one, as fresh memory may cost ten times what the copy does.
+        It is written over an older one: fresh memory may cost ten times as much as the copy.
+
+        Parameters
+        ----------
+        loss_seconds : float
+            Roughly the time that evaluating the loss takes.
         """
         clock = self._pacing.clock
         started = clock()
@@ -79,7 +85,8 @@ class Lookout:
         self._newest = self._run.snapshot(room)
         self._set_due(started)
         taken_at = clock()
-        if taken_at - self._proven_at > max(self._proof_seconds, loss_seconds) / self._pacing.snapshot_share:
+        proof_seconds = max(self._proof_seconds, loss_seconds)
+        if taken_at - self._proven_at > proof_seconds / self._pacing.snapshot_fraction:
             if self._is_loss_finite():
                 self._spare, self._proven = self._proven, self._newest
             self._proven_at = clock()
@@ -87,26 +94,26 @@ class Lookout:
 
     def _set_due(self, started: float) -> None:
         ended = self._pacing.clock()
-        between = max(self._pacing.snapshot_seconds, (ended - started) / self._pacing.snapshot_share)
+        between = max(self._pacing.snapshot_seconds, (ended - started) / self._pacing.snapshot_fraction)
         self._due = ended + between
 
     def _is_loss_finite(self) -> bool:
-        """Whether the loss over all samples is known to be finite: not if there is no time to find out."""
+        """Whether the loss over all samples is finite; False if the run must stop before that is known."""
         try:
             return math.isfinite(self._run.loss(self._limits.check))
         except Stopped:
             return False
 
-    def find_first_bad_step(self, longest_leap: int) -> tuple[Run, int]:
-        """Find the first step after which something is not finite, by halving.
+    def find_first_bad_step(self, chunk_steps: int) -> tuple[Run, int]:
+        """Find the first step after which something is not finite, by bisection.
 
-        No leap is longer than a chunk, for Ctrl-C, which raises KeyboardInterrupt here.
+        Ctrl-C raises KeyboardInterrupt here. It is checked at least every `chunk_steps` steps.
 
         Returns
         -------
         (Run, int)
-            The run as it was before that step, and the step; or the run and its own step, if it was bad
-            already where it began.
+            The run as it was before that step, and the step. If the run was bad where it began, they are
+            the run there and its own step.
         """
         good, bad_step = self.newest(), self._run.step
         assert self._proven is not None
@@ -117,7 +124,7 @@ class Lookout:
         while bad_step - good.step > 1:
             middle = good.snapshot()
             middle.schedule, change = self._schedule_from(good.step)
-            until = int(min((good.step + bad_step) // 2, good.step + longest_leap, change))
+            until = int(min((good.step + bad_step) // 2, good.step + chunk_steps, change))
             middle.advance(until, lambda: self._interrupts.pressed)
             if self._is_sound(middle):
                 good = middle
@@ -126,7 +133,7 @@ class Lookout:
         return good, bad_step
 
     def error(self, before: Run, bad_step: int, n_steps: int) -> DivergenceError:
-        """Return what tells the user what `find_first_bad_step` found."""
+        """Return the error that tells the user what `find_first_bad_step` found."""
         if bad_step == before.step:
             return diverged_before(bad_step)
         rate = self._schedule_from(before.step)[0].rate(before.step)
@@ -138,15 +145,15 @@ class Lookout:
         )
 
     def _is_sound(self, run: Run) -> bool:
-        """Whether all is finite, the loss over all samples included."""
+        """Whether everything is finite, the loss over all samples included."""
         self._interrupts.check()
         sound = run.is_finite() and math.isfinite(run.loss(self._interrupts.check))
-        self._interrupts.check()  # in the last evaluation, too: Ctrl-C is never lost
+        self._interrupts.check()  # Ctrl-C during the evaluation counts, too
         return sound
 
 
 def diverged_before(step: int) -> DivergenceError:
-    """Return what tells the user that something was not finite before the first step of this call."""
+    """Return the error for values that were not finite before the first step of this call."""
     if step == 0:
         return DivergenceError(
             "before training, a parameter or the loss is not finite; "

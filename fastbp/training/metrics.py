@@ -10,14 +10,14 @@ from fastbp.errors import OptionError, as_float, check_choice, check_sequence, i
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 RESERVED = ("epoch", "step", "loss", "learning_rate", "validation_loss")
-"""Names in a history that are not metrics'."""
+"""The other columns of a history. A metric cannot have one of these names."""
 
 
 @np.errstate(all="ignore")
 def accuracy(Y_true: np.ndarray, Y_pred: np.ndarray) -> float:
-    """Return the fraction of samples whose class is predicted right.
+    """Return the fraction of samples whose class is predicted correctly.
 
-    The class is the largest output; of a network with one output, whether it is at least 1/2.
+    The class is the index of the largest output. With one output, it is whether that is at least 1/2.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def _classes(Y: np.ndarray) -> np.ndarray:
 def r2(Y_true: np.ndarray, Y_pred: np.ndarray) -> float:
     """Return the coefficient of determination, ``1 - sum (y - p)^2 / sum (y - mean y)^2``.
 
-    It is the mean over outputs, each with the same weight. An output whose targets are all the same counts as
-    1 if it is predicted without an error, and as 0 otherwise, as in scikit-learn.
+    It is the unweighted mean over outputs. If all targets of an output are equal, the output counts as 1 if
+    it is predicted without an error, and as 0 otherwise, as in scikit-learn.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def r2(Y_true: np.ndarray, Y_pred: np.ndarray) -> float:
 
 
 NAMED: dict[str, Metric] = {"accuracy": accuracy, "r2": r2}
-"""Metrics that have a name; of all of them, more is better."""
+"""Metrics that have a name. For all of them, higher is better."""
 
 
 def check_metrics(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
@@ -91,7 +91,7 @@ def check_metric(argument: str, metric: str | Metric) -> tuple[str, Metric]:
 
 
 def check_value(name: str, value: Any) -> float:
-    """Return what a metric returned as a float, or say that it is no number."""
+    """Return the result of a metric as a float, or raise if it is not a number."""
     number = float(value) if is_flag(value) else as_float(value)
     if number is None:
         raise OptionError(f"metric {name!r} returned {shown(value)}, and must return one number")

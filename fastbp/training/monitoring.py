@@ -1,4 +1,4 @@
-"""What the loop does beside training, checked before the run starts."""
+"""What the loop does besides training; the options for it, checked before the run starts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ from fastbp.training.metrics import Metric, check_metrics
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MonitoringOptions:
-    """The options of `fastbp.train` that the loop is for, which checks them and settles what they leave open.
+    """The options of `fastbp.train` for the loop. They are checked here, and completed.
 
     Attributes
     ----------
     validation_data : (ndarray, ndarray), optional
         As `check_validation_data` returns them.
     metrics : dict of function
-        By their names; with the one that early stopping adds.
+        The functions by their names, with the one that early stopping adds.
     monitored : MonitoredColumn or None
-        What early stopping looks at.
+        The column that early stopping looks at.
     """
 
     validation_data: tuple[np.ndarray, np.ndarray] | None = option(None, decides_result=True)
@@ -80,5 +80,5 @@ def check_validation_data(network: Network, validation_data: Any) -> tuple[np.nd
 
 
 def apart(array: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Return the array, or a copy if it views the parameters, which the loop writes to while it trains."""
+    """Return the array, or a copy if it shares memory with the parameters: training writes to them."""
     return array.copy() if np.may_share_memory(array, theta) else array

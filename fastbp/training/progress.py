@@ -6,11 +6,11 @@ from contextlib import suppress
 from typing import Any
 
 GONE = (OSError, ValueError)
-"""What writing to a terminal raises that is not there any more, which is no reason to end a run."""
+"""What is raised by writing to a terminal that does not exist any more. A run goes on nevertheless."""
 
 
 def shows_progress(progress: bool | str) -> bool:
-    """Whether to show a bar: told so, or "auto" and somebody is watching standard error."""
+    """Whether to show a bar: as the option says, and for "auto" if standard error is a terminal."""
     if progress != "auto":
         return bool(progress)
     with suppress(AttributeError, ValueError):  # no standard error, or a closed one
@@ -25,12 +25,12 @@ class ProgressBar:
         self._bar: Any = None
 
     def start(self, step: int, n_steps: int) -> None:
-        """Show the bar, at a step."""
+        """Show the bar, which begins at a step."""
         with suppress(*GONE):
             self._bar = _make_bar(step, n_steps)
 
     def update(self, step: int, loss: float | None) -> None:
-        """Show a step, if it is time to."""
+        """Show a step, if the bar is due to be drawn."""
         if self._bar is None:
             return
         try:
@@ -51,7 +51,7 @@ def _make_bar(step: int, n_steps: int) -> Any:
     from tqdm import tqdm
 
     class Bar(tqdm):
-        """Without a thread that watches the others, and without a lock between processes."""
+        """tqdm's bar without its monitor thread, and without its lock between processes."""
 
         monitor_interval = 0
 

@@ -15,29 +15,29 @@ class TrainingResult:
     ----------
     loss_curve : ndarray of float64
         The loss at evenly spaced epochs and at the end. The kernel "fused222" evaluates it over all samples,
-        and before training too. The kernel "layered" gives an epoch's mean, each batch taken before its
-        step, without l2's part, as that costs nothing; `Network.loss` evaluates.
+        and also before training. The other kernels give the mean over the batches of an epoch, each before
+        its step, without the l2 term: that costs nothing. `Network.loss` evaluates the loss of any data.
     loss_steps : ndarray of int64
-        The number of steps taken when each of these losses was recorded.
+        How many steps had been taken when each of these losses was recorded.
     n_steps : int
         Steps taken.
     seconds : float
         Wall-clock time in the training loop, without compilation, and without the first and last checkpoint.
     stop_reason : StopReason
         A str, too: "completed", if the run took all its steps; else what ended it: "interrupted" (Ctrl-C),
-        "early_stopping", "max_seconds", "callback", or "learning_rate_exhausted" (`schedules.Adaptive` had
-        nothing left to divide).
+        "early_stopping", "max_seconds", "callback", or "learning_rate_exhausted" (`schedules.Adaptive` could
+        not lower the rate any further).
     kernel : str
         The kernel that ran.
     history : dict of ndarray
-        Columns of equal length: "epoch", "step", "loss", "learning_rate", "validation_loss" if there are
-        validation data, and the metrics by their names, or as "validation_accuracy" and so on if it is the
-        validation data that they were taken of. A row for each epoch, if there are validation data, metrics,
-        early stopping, callbacks or an adaptive learning rate; else the epochs of `loss_steps`, as looking at
-        every epoch takes time. The learning rate is that of the last step. The loss is NaN for the epochs
-        from before a run without callbacks was resumed with some.
+        Columns of equal length: "epoch", "step", "loss", "learning_rate" (of the last step), with validation
+        data "validation_loss", and the metrics by their names. Metrics of validation data are named
+        "validation_accuracy" and so on. There is a row for each epoch if there are validation data, metrics,
+        early stopping, callbacks or an adaptive learning rate. Otherwise the rows are those of `loss_steps`,
+        as it takes time to look at every epoch. If a run without callbacks is resumed with some, the loss of
+        its earlier epochs is NaN.
     best_epoch : int or None
-        The best epoch, with early stopping.
+        The best epoch; None without early stopping.
     """
 
     loss_curve: np.ndarray = field(repr=False)

@@ -1,4 +1,4 @@
-"""Why a run stops, and the question whether it is to stop now: Ctrl-C was pressed, or its time is over."""
+"""Why a run stops, and whether it must stop now, because of Ctrl-C or a time limit."""
 
 import math
 import time
@@ -16,13 +16,13 @@ class StopReason(StrEnum):
     INTERRUPTED = "interrupted"
     """Ctrl-C was pressed."""
     EARLY_STOPPING = "early_stopping"
-    """It did not get better."""
+    """It did not improve any more."""
     MAX_SECONDS = "max_seconds"
     """Its time was over."""
     CALLBACK = "callback"
     """A callback called ``state.stop()``."""
     LEARNING_RATE_EXHAUSTED = "learning_rate_exhausted"
-    """`schedules.Adaptive` had nothing left to divide."""
+    """`schedules.Adaptive` could not lower the learning rate any further."""
 
     @property
     def is_final(self) -> bool:
@@ -38,7 +38,7 @@ class Diverged(Exception):
 
 
 class Stopped(Exception):
-    """Something that takes long was left, as the run is to stop."""
+    """A long computation was left, because the run must stop."""
 
 
 class Limits:
@@ -55,10 +55,10 @@ class Limits:
         self.deadline = math.inf
 
     def is_over(self) -> bool:
-        """Whether the run is to stop now."""
+        """Whether the run must stop now."""
         return self._interrupts.pressed or self._clock() >= self.deadline
 
     def check(self) -> None:
-        """Raise `Stopped` if the run is to stop now."""
+        """Raise `Stopped` if the run must stop now."""
         if self.is_over():
             raise Stopped

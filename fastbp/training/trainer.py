@@ -29,7 +29,7 @@ from fastbp.schedules import Adaptive
 from fastbp.training.checkpoint import plain
 
 KIND, VERSION = "trainer", 1
-"""Of the files that `Trainer.save` writes."""
+"""The kind and the version of the files that `Trainer.save` writes."""
 
 INT64 = np.dtype(np.int64)
 
@@ -37,14 +37,14 @@ IN_ANOTHER_THREAD = "this trainer is taking a step in another thread; give each 
 
 
 class Trainer:
-    """Trains a network on one batch after the other, as they come: online, reinforcement, active learning.
+    """Trains a network on batches that come one by one: in online, reinforcement or active learning.
 
     It prepares everything once, and keeps the optimizer's state between steps. So a step costs a few
-    microseconds more than its arithmetic, where a call of `fastbp.train` costs tens to hundreds. Its steps
-    have the bits of ``fastbp.train(..., kernel="layered")`` on the same batches.
+    microseconds more than its arithmetic; a call of `fastbp.train` costs tens to hundreds. Its steps have the
+    bits of ``fastbp.train(..., kernel="layered")`` on the same batches.
 
-    It starts from the parameters that the network has when the trainer is made. The network gets the trained
-    ones when the ``with`` block ends, and whenever `network` is asked for.
+    It starts from the parameters that the network has when the trainer is made. It writes the trained
+    parameters into the network when the ``with`` block ends, and whenever the property `network` is read.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Trainer:
     optimizer : SGD, RMSprop, Adam, AdamW or RPROP
         Its learning rate may be a number or a schedule, but not `schedules.Adaptive`, which looks at epochs.
     batch_size : int, optional
-        Rows of the largest batch. The default is that of the first step; a larger one that comes later is
-        prepared for anew. It decides in which order rows are added, as `train`'s `batch_size` does.
+        Rows of the largest batch. The default is the size of the first batch. If a larger batch comes later,
+        the buffers are made again. The size decides in which order rows are added, as in `train`.
     update, seed, l2, dropout, gradient_clip_norm, threads : optional
         As `fastbp.train` takes them.
 
@@ -135,15 +135,15 @@ class Trainer:
         Returns
         -------
         float
-            The loss of the batch, at the parameters from before the step, without l2's part.
+            The loss of the batch at the parameters from before the step, without the l2 term.
 
         Raises
         ------
         ShapeError, DataError
             If the batch is not what it may be. No step is taken.
         DivergenceError
-            If the loss is infinite or NaN. The network keeps the parameters that it got last; go back with
-            `load_state_dict`, or by a new trainer.
+            If the loss is infinite or NaN. The network keeps the parameters that were written into it last.
+            To go back, call `load_state_dict`, or make a new trainer.
         """
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(IN_ANOTHER_THREAD)
@@ -168,7 +168,7 @@ class Trainer:
     def steps(
         self, X: ArrayLike, Y: ArrayLike, n_steps: int, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Take some steps on the same batch; return the loss from before the last one: see `step`."""
+        """Take `n_steps` steps on the same batch; return the loss from before the last one. See `step`."""
         n_steps = check_integer("n_steps", n_steps, 1)
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(IN_ANOTHER_THREAD)
@@ -190,7 +190,7 @@ class Trainer:
 
     @np.errstate(all="ignore")
     def _take(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[BatchRun, Any, Any]:
-        """Check a batch that is not as the kernel reads it, and make it so."""
+        """Check a batch, copy it if the kernel cannot read it in place, and give it to the run."""
         X, Y = check_data(self._network.specification, X, Y)
         weights = check_weights(sample_weight, len(X))
         X = _as_kernels_read(X, self._network.dtype)
@@ -204,7 +204,7 @@ class Trainer:
         return self._run, X, Y
 
     def _prepare(self, rows: int) -> None:
-        """Make a run for batches of up to so many rows, that goes on from where the one before is."""
+        """Make a run for batches of up to `rows` rows, which continues from the state of the one before."""
         state = self._run and self._run.state()
         run = BatchRun(self._network.specification, self._start, self._options_for(rows))
         if state:
@@ -219,7 +219,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step. What is assigned stays, whatever the optimizer says."""
+        """The learning rate of the next step. An assigned one replaces the optimizer's from then on."""
         if self._learning_rate is not None:
             return self._learning_rate
         return self._options.schedule.rate(self.n_steps)
@@ -234,12 +234,12 @@ class Trainer:
 
     @property
     def network(self) -> Network:
-        """The network, brought to the present parameters.
+        """The network, after the present parameters are written into it.
 
         Raises
         ------
         DivergenceError
-            If one of them is infinite or NaN. The network keeps those that it got last.
+            If one of them is infinite or NaN. The network keeps those that were written into it last.
         """
         if self._run is not None:
             theta = self._run.theta
@@ -259,7 +259,7 @@ class Trainer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if not isinstance(error, DivergenceError):
-            self.network  # noqa: B018  (brings the network up to date)
+            self.network  # noqa: B018  (writes the parameters into it)
 
     # --- state -------------------------------------------------------------------------------------------
 
@@ -269,8 +269,8 @@ class Trainer:
         Returns
         -------
         dict of ndarray
-            "step"; "theta"; "optimizer_state", a row laid out as theta for each of the optimizer's state
-            vectors; "generator", from which dropout is drawn.
+            "step"; "theta"; "optimizer_state", with one row for each state vector of the optimizer, laid out
+            as theta; "generator", the state of the random numbers for dropout.
         """
         if self._run is None:
             self._prepare(1)
@@ -279,12 +279,12 @@ class Trainer:
         return self._run.state()
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Go to a state that `state_dict` returned, of a trainer like this one.
+        """Restore a state that `state_dict` of a trainer like this one returned.
 
         Raises
         ------
         OptionError
-            If an array is missing, or has another shape or type. Nothing is changed then.
+            If an array is missing, or has another shape or type. Then nothing is changed.
         """
         present = self.state_dict()
         wanted = {name: (array.shape, array.dtype) for name, array in present.items()}
@@ -297,20 +297,20 @@ class Trainer:
         self._run.restore(state)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to a file, from which `load` goes on with the same bits.
+        """Write the state to a file. After `load`, steps give the same bits as without the file.
 
-        It is in the safetensors format, and replaces an older one in one go.
+        It is in the safetensors format. An older file is replaced in one operation.
         """
         write_tensors(path, KIND, VERSION, {"trainer": self._description(), "fastbp": __version__},
                       self.state_dict())  # fmt: skip
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Go to a state that `save` wrote, of a trainer like this one.
+        """Restore a state that `save` of a trainer like this one wrote.
 
         Raises
         ------
         OSError, ModelFileError
-            If the file cannot be read, or is none.
+            If the file cannot be read, or is not a trainer's.
         CheckpointError
             If it is of another network, optimizer, or option.
         """

@@ -13,20 +13,20 @@ from fastbp.training.metrics import Metric, check_value
 
 
 class Evaluation:
-    """Evaluates what a row of the history has besides the loss of the training.
+    """Evaluates the columns of the history that are computed after an epoch.
 
     Parameters
     ----------
     specification : Specification
     X, Y : ndarray
-        The validation data, or those of the training.
+        The validation data, or the training data.
     validates : bool
-        Whether they are validation data: their loss is evaluated, and the columns are named so.
+        Whether they are validation data. Then their loss is evaluated, and the names of the columns say so.
     metrics : dict
         Functions by their names.
     interrupts : Interrupts
     work : float
-        Multiplications between two looks at Ctrl-C.
+        Multiplications between two checks for Ctrl-C.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Evaluation:
         self.columns = (("validation_loss",) if validates else ()) + self._metric_columns
 
     def prepare(self) -> None:
-        """Compile what evaluates, or load it."""
+        """Compile the evaluation, or load it."""
         evaluation.loss(self._specification, self._theta, self._X[:1], self._Y[:1])
         evaluation.predict(self._specification, self._theta, self._X[:1])
 

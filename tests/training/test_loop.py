@@ -418,7 +418,7 @@ def test_first_bad_step_is_found_from_an_older_snapshot_where_the_newest_has_an_
     expected = grows()
     with pytest.raises(DivergenceError) as by_search:
         train(expected, 10**5, **options)
-    pacing = Pacing(chunk_seconds=0.0, snapshot_seconds=0.0, snapshot_share=1e9 if proves else 1.0)
+    pacing = Pacing(chunk_seconds=0.0, snapshot_seconds=0.0, snapshot_fraction=1e9 if proves else 1.0)
     network = grows()
     with pytest.raises(DivergenceError) as caught:
         train(network, 10**5, **options, seams=Seams(pacing))
