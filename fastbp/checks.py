@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.errors import DataError, ShapeError, check_integer
-from fastbp.losses import HIGHEST_TARGETS, LOWEST_TARGETS, NAMES, check_targets
+from fastbp.losses import HIGHEST_TARGETS, LOWEST_TARGETS, check_targets
 from fastbp.specification import Specification
 
 STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
@@ -15,8 +15,8 @@ STREAMED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
 SMALL = 4096
 """The most elements of an array that is checked in one pass."""
 
-ANY_TARGETS = tuple(loss for loss in NAMES if loss not in (*LOWEST_TARGETS, *HIGHEST_TARGETS))
-"""Losses for which targets may be any finite numbers."""
+LIMITED_TARGETS = frozenset((*LOWEST_TARGETS, *HIGHEST_TARGETS))
+"""Losses for which targets may not be just any finite numbers."""
 
 BLOCK_BYTES = 2**23
 """Bytes of an array that are checked at a time."""
@@ -37,7 +37,7 @@ def check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tupl
     Arrays that have this form already are not copied.
     """
     if (
-        specification.loss_name in ANY_TARGETS
+        specification.loss_name not in LIMITED_TARGETS
         and _is_ready(X, specification.n_inputs, specification.dtype)
         and _is_ready(Y, specification.n_outputs, specification.dtype)
         and len(X) == len(Y)  # type: ignore[arg-type]

@@ -37,8 +37,8 @@ class Network:
         One of these, or "softmax".
     loss : str, default "half_squared_error"
         "half_squared_error" (1/2 the sum over outputs, averaged over samples), "mean_squared_error",
-        "mean_absolute_error", "huber", "binary_cross_entropy", "categorical_cross_entropy", "poisson";
-        definitions and allowed output activations in `fastbp.losses`.
+        "mean_absolute_error", "huber", "quantile(0.9)" or of another level, "binary_cross_entropy",
+        "categorical_cross_entropy", "poisson"; definitions and allowed output activations in `fastbp.losses`.
     bias : {"trainable", "fixed", "none"}, default "trainable"
         Whether layers have biases, and whether training changes them.
     initializer : str, default "glorot_uniform"

@@ -146,6 +146,24 @@ LOSSES: dict[str, tuple[Callable[..., Number], Callable[[Number, Number, int], N
 """The formulas of `fastbp.losses`; the derivative is with respect to one of K outputs."""
 
 
+def quantile(q: float) -> tuple[Callable[..., Number], Callable[[Number, Number, int], Number]]:
+    """Return max(q (t - y), (1 - q) (y - t)), averaged over the outputs, and its derivative.
+
+    The derivative is -q / K below t, (1 - q) / K above, and 0 at t.
+    """
+
+    def slope(e: Number) -> Number:
+        return 1.0 - q if e > 0 else -q if e < 0 else e
+
+    return mean_over(lambda y, t, f: slope(y - t) * (y - t)), lambda y, t, K: slope(y - t) / K
+
+
+def unfused(loss: str) -> tuple[Callable[..., Number], Callable[[Number, Number, int], Number]]:
+    """Return the formulas of a loss by its name; "quantile(0.9)" has its level in the name."""
+    name, _, level = loss.partition("(")
+    return quantile(float(level.removesuffix(")") or 0.5)) if name == "quantile" else LOSSES[loss]
+
+
 # These losses are computed from z, together with the output's activation: 1 / y and log y are infinite if y
 # underflows, but the loss and its derivative with respect to z are not.
 
@@ -231,7 +249,7 @@ FUSED = {
 
 def sample_loss(y: Vector, t: Vector, z: Vector, activation: str, loss: str, f: Any) -> Number:
     """Return the loss of one sample."""
-    return FUSED[loss][0](y, t, z, activation, f) if loss in FUSED else LOSSES[loss][0](y, t, f)
+    return FUSED[loss][0](y, t, z, activation, f) if loss in FUSED else unfused(loss)[0](y, t, f)
 
 
 def output_delta(
@@ -245,7 +263,8 @@ def output_delta(
     """Return dL/dz of the output layer; only gelu, silu and poisson need its z."""
     if loss in FUSED:
         return FUSED[loss][1](y, t, z, activation, f)
-    d_y = [LOSSES[loss][1](y_j, t_j, len(y)) for y_j, t_j in zip(y, t, strict=True)]
+    derivative = unfused(loss)[1]
+    d_y = [derivative(y_j, t_j, len(y)) for y_j, t_j in zip(y, t, strict=True)]
     return activate_backward(activation, z or y, y, d_y, f)
 
 

@@ -151,6 +151,7 @@ LOSSES = (
     ("poisson", "softplus"),
     ("poisson", "sigmoid"),
     ("poisson", "softmax"),
+    ("quantile(0.8)", "identity"),
 )
 
 

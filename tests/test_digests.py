@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import SGD, activations, losses
+from fastbp import SGD, activations
 from fastbp.optimizers import Optimizer
 from tests import digests
+from tests.every_loss import EVERY_LOSS
 
 FEW = (
     "fused222, float64, bias trainable",
@@ -66,7 +67,7 @@ def test_everything_that_has_a_name_is_among_the_configurations():
     networks = [configuration.make() for configuration in configurations]
     assert {name for network in networks for name in network.hidden_activations} == set(activations.HIDDEN)
     assert {network.output_activation for network in networks} == set(activations.OUTPUT)
-    assert {network.loss_name for network in networks} == set(losses.NAMES)
+    assert {network.loss_name for network in networks} == set(EVERY_LOSS)
     kinds = {type(configuration.options["optimizer"]) for configuration in configurations}
     assert kinds == {kind for kind in vars(fastbp).values() if is_optimizer(kind)}
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from fastbp import Network, activations, losses, reference
+from fastbp import Network, reference
 from fastbp.activations import HIDDEN
+from tests.every_loss import EVERY_LOSS, fitting_outputs
 
 RTOL, ATOL = 1e-12, 3e-15
 """Relative to each derivative, and to the largest: sums of terms of that size round."""
@@ -95,16 +96,12 @@ def assert_gradient_is_exact(task: Task) -> None:
     assert_allclose(gradient, expected, rtol=RTOL, atol=ATOL * np.abs(expected).max())
 
 
-def fitting_outputs(loss: str) -> tuple[str, ...]:
-    return losses.TABLE[losses.CODES[loss]].outputs or activations.OUTPUT
-
-
 EVERY_HIDDEN = [
     Task(hidden=hidden, loss=loss, output=fitting_outputs(loss)[0], labels=loss.startswith("categorical"))
     for hidden in HIDDEN
-    for loss in losses.NAMES
+    for loss in EVERY_LOSS
 ]
-EVERY_OUTPUT = [Task(output=output, loss=loss) for loss in losses.NAMES for output in fitting_outputs(loss)]
+EVERY_OUTPUT = [Task(output=output, loss=loss) for loss in EVERY_LOSS for output in fitting_outputs(loss)]
 
 
 @pytest.mark.parametrize("task", EVERY_HIDDEN, ids=str)
@@ -120,7 +117,7 @@ def test_every_output_activation_with_every_loss_that_it_goes_with(task):
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_layer_sizes(data):
-    loss = data.draw(st.sampled_from(losses.NAMES))
+    loss = data.draw(st.sampled_from(EVERY_LOSS))
     output = data.draw(st.sampled_from(fitting_outputs(loss)))
     last = data.draw(st.integers(2 if output == "softmax" else 1, 4))
     sizes = (*data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)), last)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastbp import activations, baselines, losses, reference
+from fastbp import activations, baselines, reference
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.errors import OptionError
 from tests.data import flat, torch_data
+from tests.every_loss import EVERY_LOSS, fitting_outputs
 
 
 def random_network(sizes, seed, number=float, names=None):
@@ -83,9 +84,7 @@ def _precision():
         yield
 
 
-OUTPUTS_AND_LOSSES = [
-    (output, loss.name) for loss in losses.TABLE for output in loss.outputs or activations.OUTPUT
-]
+OUTPUTS_AND_LOSSES = [(output, loss) for loss in EVERY_LOSS for output in fitting_outputs(loss)]
 
 
 @pytest.mark.parametrize(("output", "loss"), OUTPUTS_AND_LOSSES)

@@ -11,7 +11,7 @@ import fastbp
 from fastbp import activations, data, losses
 from fastbp.cli.files import check_out
 from fastbp.cli.picture import SUFFIXES, check_matplotlib
-from fastbp.errors import check_integer
+from fastbp.errors import OptionError, check_integer
 from fastbp.preprocessing import MISSING
 
 OPTIMIZERS = {
@@ -22,7 +22,9 @@ OPTIMIZERS = {
     "sgd": fastbp.SGD,
 }
 
-LOSSES = tuple(loss.name for loss in losses.TABLE if not loss.outputs)
+LOSSES = tuple(
+    "quantile(0.9)" if loss.name == "quantile" else loss.name for loss in losses.TABLE if not loss.outputs
+)
 """Losses of any number."""
 
 DEFAULTS: dict[str, Any] = {
@@ -119,7 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the network")
     add(group, "--hidden", "sizes of the hidden layers, such as 16,16, or 0", type=_sizes, metavar="SIZES")
     add(group, "--activation", "of the hidden layers", choices=activations.HIDDEN)
-    add(group, "--loss", "of a regression (default: mean_squared_error)", choices=LOSSES)
+    choices = f"of a regression (default: mean_squared_error): {', '.join(LOSSES)}"
+    add(group, "--loss", choices, type=_loss, metavar="LOSS")
     add(group, "--dtype", "of all arithmetic", choices=("float64", "float32"))
 
     group = parser.add_argument_group("training")
@@ -175,6 +178,17 @@ def _sizes(text: str) -> tuple[int, ...]:
     if min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of sizes such as 16,16, nor 0 for no layer")
     return sizes
+
+
+def _loss(text: str) -> str:
+    """Return a loss of any number; quantile may have its level."""
+    try:
+        loss = losses.check_loss(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if losses.row_of(loss).outputs:
+        raise argparse.ArgumentTypeError(f"{text!r} is not for a regression; choose {', '.join(LOSSES)}")
+    return loss
 
 
 def _batch_size(text: str) -> int | None:

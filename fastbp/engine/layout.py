@@ -177,7 +177,7 @@ class Layout:
     @property
     def loss(self) -> int:
         """Code of the loss."""
-        return losses.CODES[self.specification.loss_name]
+        return losses.row_of(self.specification.loss_name).code
 
     @property
     def n_inputs(self) -> int:
@@ -245,6 +245,7 @@ class Layout:
         return RULES[self.options.rule].n_states
 
     n_generators = 2
+    n_loss_parameters = 1
     n_rates = 1  # or more: they are counted where they are handed over
     n_hyperparameters = N_HYPERPARAMETERS
     n_step_constants = N_CONSTANTS
@@ -319,7 +320,10 @@ class Layout:
         Jobs share these arrays. They are one value with the integers, which hold their addresses: two threads
         that come here at once must not get the arrays of one with the integers of the other.
         """
-        common = {"zeros": aligned_zeros(self.widest, self.dtype)}
+        common = {
+            "zeros": aligned_zeros(self.widest, self.dtype),
+            "loss_parameters": np.array([losses.level_of(self.specification.loss_name)]),
+        }
         if self.options.trains:
             common["items"] = np.array(self.item_rows, np.int64).reshape(-1)
         first = {"n_threads": self.options.n_threads, "chunk_rows": self.options.batch_size, "n_rates": 1}
@@ -410,7 +414,7 @@ def _boundaries(
     """Return the boundaries, and a work area with what they hold of a tile."""
     gathers, backward = not options.X_in_place, options.mode != fields.PREDICT
     itemsize = specification.dtype.itemsize
-    area, rows, loss = _Area(itemsize), up(tile, ROWS_TOGETHER), losses.CODES[specification.loss_name]
+    area, rows, loss = _Area(itemsize), up(tile, ROWS_TOGETHER), losses.row_of(specification.loss_name).code
     names = (None, *specification.hidden_activations, specification.output_activation)
     layers: list[dict[str, Any]] = [*_layers(packing, itemsize, options.trains), {}]
     boundaries = []

@@ -66,6 +66,7 @@ JOB = {
     "mode": _integer("TRAIN, GRADIENT_ONLY, LOSS_ONLY or PREDICT"),
     "n_layers": _integer("layers of the network"),
     "loss": _integer("code of the loss"),
+    "loss_parameters": Field("float64*", ("n_loss_parameters",), (), "the level of quantile"),
     "n_threads": _integer("threads of the team that runs the next call", RUN),
     # --- data
     "n_samples": _integer("samples", LAYOUT, PREDICT),

@@ -20,7 +20,7 @@ from fastbp.kernels.elementwise import (
     tanh_slope,
 )
 from fastbp.kernels.fields import DRAWN, IN_ORDER
-from fastbp.kernels.output import gives_delta, gradient_of
+from fastbp.kernels.output import gives_delta, gradient_of, level_of
 from fastbp.kernels.records import get, has, of, outputs_of, own, typed, work_area, write
 from fastbp.kernels.rows import gather
 from fastbp.kernels.shuffle import next_position
@@ -163,10 +163,10 @@ def outer_sums(h, weights, c, n_out, few):
 
 
 @helper
-def cost_and_delta(loss, output, y, t):
+def cost_and_delta(loss, level, output, y, t):
     """Return the outputs' losses and deltas, from z of the output layer."""
     a = activated(output, y)
-    cost, d = gradient_of(loss, output, a, t, y)
+    cost, d = gradient_of(loss, level, output, a, t, y)
     if not gives_delta(loss):
         d = d * steepness(output, a)
     return cost, d
@@ -220,7 +220,7 @@ def narrow(job, until):
     gathered = outputs_of(job, area, "a_at", 0, 0)
     n_in, n_hidden, n_out = of(job, "size", 0), of(job, "size", 1), of(job, "size", 2)
     hidden, output, loss = of(job, "activation", 1), of(job, "activation", 2), get(job, "loss")
-    sequential, few = get(job, "sequential") != 0, n_hidden <= 4
+    level, sequential, few = level_of(job), get(job, "sequential") != 0, n_hidden <= 4
     inner, outer = of(job, "W", 0), of(job, "WT", 1)
     inner_row, outer_row = of(job, "W_row", 0), of(job, "WT_row", 1)
     inner_biases, outer_biases = of(job, "b", 0), of(job, "b", 1)
@@ -254,7 +254,7 @@ def narrow(job, until):
             h = first_lanes(n_hidden, activated(hidden, z), zero)
             y = outer_sums(h, outer_weights, c, n_out, few)
             t = masked_load(T_at, sample * n_out, n_out, zero4)
-            cost, d = cost_and_delta(loss, output, y, t)
+            cost, d = cost_and_delta(loss, level, output, y, t)
             d = first_lanes(n_out, scale * d, zero4)
             total += mean * np.float64(lane_sum(first_lanes(n_out, cost, zero4)))
 

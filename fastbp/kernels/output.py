@@ -25,6 +25,7 @@ from fastbp.losses import (
     MEAN_ABSOLUTE_ERROR,
     MEAN_SQUARED_ERROR,
     POISSON,
+    QUANTILE,
 )
 from fastbp.simd import (
     cast,
@@ -92,7 +93,13 @@ def gives_delta(loss):
 
 
 @helper
-def gradient_of(loss, code, y, t, z):
+def level_of(job):
+    """Return the level of quantile."""
+    return element(get(job, "loss_parameters"), 0)
+
+
+@helper
+def gradient_of(loss, level, code, y, t, z):
     """Return the loss of outputs, and its derivative by y, or by z: see `gives_delta`.
 
     The factor that averages is not in them. `code` is that of the output activation, y = f(z).
@@ -111,6 +118,10 @@ def gradient_of(loss, code, y, t, z):
             where_less(one, size, size - half, half * e * e),
             where_less(one, e, one, where_less(e, zero - one, zero - one, e)),
         )
+    if loss == QUANTILE:
+        q = splat(level, y)
+        slope = where_less(zero, e, one - q, where_less(e, zero, zero - q, e))
+        return slope * e, slope
     if loss == BINARY_CROSS_ENTROPY:
         positive = where_less(z, zero, zero, z)
         return fma(zero - t, z, positive) + log1p_exp_minus_abs(z), e
@@ -201,6 +212,7 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
     """
     last = get(job, "n_layers")
     loss, columns, distance = get(job, "loss"), of(job, "size", last), of(job, "row", last)
+    level = level_of(job)
     z, a = outputs_of(job, area, "z_at", last, row), outputs_of(job, area, "a_at", last, row)
     delta = outputs_of(job, area, "delta_at", last, row)
     row_losses = shifted_to_batch(job, sample + row)
@@ -243,7 +255,7 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
             left = columns - j
             t = masked_load(targets, j, left, zero)
             y = wide_load(a, o + j)
-            cost, d = gradient_of(loss, code, y, t, wide_load(z, o + j))
+            cost, d = gradient_of(loss, level, code, y, t, wide_load(z, o + j))
             total = total + first_lanes(left, cost, zero)
             d = first_lanes(left, scale * d, zero)
             inner = fma(d, y, inner) if softmaxed else inner

@@ -144,6 +144,8 @@ def test_a_loss_and_a_task_can_be_chosen(fastbp):
     line = "train wine.csv --target cultivar --task regression --loss huber --epochs 2"
     assert report(fastbp, line)["task"] == "regression"
     assert Network.load("wine.safetensors").loss_name == "huber"
+    assert report(fastbp, line.replace("huber", "quantile(0.9)"))["task"] == "regression"
+    assert Network.load("wine.safetensors").loss_name == "quantile(0.9)"
 
 
 def test_patience_ends_a_run_that_gets_no_better(fastbp):
@@ -479,6 +481,8 @@ def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
         (f"{IRIS} --validation nothing.csv", "there is no file nothing.csv"),
         (f"{IRIS} --validation wine.csv", "wine.csv lacks 'sepal length (cm)'"),
         (f"{IRIS} --loss huber", "--loss is for a regression"),
+        (f"{IRIS} --loss quantile(2)", "must be between 0 and 1"),
+        (f"{IRIS} --loss poisson", "'poisson' is not for a regression"),
         (f"{IRIS} --epochs 0", "--epochs is 0"),
         (f"{IRIS} --patience 0", "--patience is 0"),
         (f"{IRIS} --seed -1", "--seed is -1"),

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 import fastbp
-from fastbp import activations, losses, schedules
+from fastbp import activations, schedules
+from tests.every_loss import EVERY_LOSS, fitting_outputs
 
 MOST_STEPS, MOST_SAMPLES = 12, 12
 
@@ -124,15 +125,15 @@ def _network(d: Draw, fused: bool) -> dict[str, Any]:
     if fused:
         return {"layer_sizes": (2, 2, 2)} | common
     sizes = [d.one_of(*SIZES) for _ in range(d.integer(2, 5))]
-    loss = d.one_of(*losses.TABLE)
-    output = d.one_of(*(loss.outputs or activations.OUTPUT))
+    loss = d.one_of(*EVERY_LOSS)
+    output = d.one_of(*fitting_outputs(loss))
     if output == "softmax" and sizes[-1] == 1:
         sizes[-1] = d.one_of(*SIZES[1:])
     return {
         "layer_sizes": tuple(sizes),
         "hidden_activation": tuple(d.one_of(*activations.HIDDEN) for _ in sizes[2:]),
         "output_activation": output,
-        "loss": loss.name,
+        "loss": loss,
     } | common
 
 

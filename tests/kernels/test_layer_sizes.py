@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import fastbp
-from fastbp import activations, losses
+from fastbp import activations
+from tests.every_loss import EVERY_LOSS, fitting_outputs
 from tests.kernels.tasks import Task, expected, trained
 
 SIZES = (*range(1, 10), 15, 16, 17, 31, 32, 33)
@@ -44,8 +45,8 @@ def check_random_network(data: st.DataObject, dtype: str) -> None:
         kernels = ("fused222", "online", "layered")
         batch_size, l2 = 1, 0.0
     else:
-        loss = data.draw(st.sampled_from(losses.NAMES))
-        output = data.draw(st.sampled_from(losses.TABLE[losses.CODES[loss]].outputs or activations.OUTPUT))
+        loss = data.draw(st.sampled_from(EVERY_LOSS))
+        output = data.draw(st.sampled_from(fitting_outputs(loss)))
         size = st.one_of(st.sampled_from(SIZES), st.integers(1, 70))
         last = data.draw(size) + (output == "softmax")
         sizes = (*data.draw(st.lists(size, min_size=1, max_size=3)), last)

@@ -19,6 +19,7 @@ from fastbp.engine.online_run import OnlineRun
 from fastbp.errors import OptionError
 from tests import data
 from tests.conftest import train
+from tests.every_loss import EVERY_LOSS, fitting_outputs
 from tests.kernels.tasks import Task, as_reference, assert_same_training, flat, targets, trained
 
 OPTIMIZERS = [
@@ -40,10 +41,10 @@ def reference_gradient(task: Task) -> np.ndarray:
     return flat([gradient for _, gradient in backward][::-1], network)
 
 
-@pytest.mark.parametrize("loss", losses.NAMES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 @pytest.mark.parametrize("hidden", activations.HIDDEN)
 def test_loss_is_the_references(hidden, loss):
-    output = (losses.TABLE[losses.CODES[loss]].outputs or ("tanh",))[0]
+    output = (losses.row_of(loss).outputs or ("tanh",))[0]
     task = Task(hidden=hidden, loss=loss, output=output)
     network, (X, Y) = task.network(), task.samples()
     expected = reference.loss(as_reference(network), X.tolist(), Y.tolist(), loss)
@@ -297,8 +298,8 @@ def test_bad_sample_weights_are_refused(weights, complaint):
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_random_networks_follow_the_reference(data):
-    loss = data.draw(st.sampled_from(losses.NAMES))
-    output = data.draw(st.sampled_from(losses.TABLE[losses.CODES[loss]].outputs or activations.OUTPUT))
+    loss = data.draw(st.sampled_from(EVERY_LOSS))
+    output = data.draw(st.sampled_from(fitting_outputs(loss)))
     last = data.draw(st.sampled_from([2, 3, 17] if output == "softmax" else [1, 2, 9]))
     # A gradient that is 0 but for rounding has no sign that RPROP could follow.
     fitting = OPTIMIZERS[:-1] if loss == "mean_absolute_error" else OPTIMIZERS
@@ -355,7 +356,7 @@ def test_saturated_networks_have_a_finite_loss_and_gradient(output, scale):
 
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "categorical_cross_entropy"])
 def test_cross_entropies_of_saturated_outputs_are_finite(loss):
-    task = Task((3, 3), output=losses.TABLE[losses.CODES[loss]].outputs[0], loss=loss)
+    task = Task((3, 3), output=losses.row_of(loss).outputs[0], loss=loss)
     network, (X, Y) = task.network(), task.samples()
     assert 1e3 < network.loss(X * 1e5, Y) < 1e7
     assert np.isfinite(network.gradient(X * 1e5, Y)).all()

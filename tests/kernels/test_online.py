@@ -14,6 +14,7 @@ from fastbp.checks import check_data
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.online_run import OnlineRun
 from fastbp.kernels.narrow import NARROW_HIDDEN
+from tests.every_loss import EVERY_LOSS, fitting_outputs
 from tests.kernels.tasks import Task, assert_same_training, trained
 
 ONLINE = {"kernel": "online", "batch_size": 1, "optimizer": fastbp.SGD(0.05)}
@@ -29,9 +30,9 @@ def test_every_activation_follows_the_reference(hidden, update):
 
 
 @UPDATES
-@pytest.mark.parametrize("loss", losses.NAMES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 def test_every_loss_follows_the_reference(loss, update):
-    for output in losses.TABLE[losses.CODES[loss]].outputs or activations.OUTPUT:
+    for output in fitting_outputs(loss):
         assert_same_training(Task(loss=loss, output=output), **ONLINE, update=update, steps=15)
 
 
@@ -83,10 +84,10 @@ def test_narrow_networks_follow_the_reference(sizes, bias, update):
     assert_same_training(Task(sizes, "sigmoid", "sigmoid", bias=bias), **ONLINE, update=update)
 
 
-@pytest.mark.parametrize("loss", [name for name in losses.NAMES if name != "categorical_cross_entropy"])
+@pytest.mark.parametrize("loss", [name for name in EVERY_LOSS if name != "categorical_cross_entropy"])
 @pytest.mark.parametrize("hidden", NARROW)
 def test_narrow_activations_and_losses_follow_the_reference(hidden, loss):
-    for output in losses.TABLE[losses.CODES[loss]].outputs or NARROW:
+    for output in losses.row_of(loss).outputs or NARROW:
         assert_same_training(Task((2, 4, 2), hidden, output, loss), **ONLINE, steps=20)
 
 
