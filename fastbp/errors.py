@@ -7,7 +7,10 @@ kernels see one type. (An array made from a NumPy integer would hold other bytes
 import difflib
 import math
 import operator
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -66,6 +69,42 @@ class DivergenceError(FastbpError, ArithmeticError):
 
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
         return type(self), (str(self), self.step)  # without this, pickle loses the step
+
+
+_in_shell: ContextVar[bool] = ContextVar("in_shell", default=False)
+
+
+@contextmanager
+def shell_options() -> Iterator[None]:
+    """Let messages name options as they are typed in the shell."""
+    token = _in_shell.set(True)
+    try:
+        yield
+    finally:
+        _in_shell.reset(token)
+
+
+def as_option(name: str, value: object = None) -> str:
+    """Return an option, and a value to give it, as the user would write it: in Python or in the shell.
+
+    Examples
+    --------
+    >>> as_option("decimal", ","), as_option("ignore", ["age"]), as_option("task")
+    ("decimal=','", "ignore=['age']", 'task')
+    >>> with shell_options():
+    ...     as_option("skip_rows", 2), as_option("ignore", ["my age"]), as_option("task")
+    ('--skip-rows 2', "--ignore 'my age'", '--task')
+    """
+    if not _in_shell.get():
+        return name if value is None else f"{name}={value!r}"
+    dashed = name.replace("_", "-")
+    if value is None or value is True:
+        return f"--{dashed}"
+    if value is False:
+        return f"--no-{dashed}"
+    values = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+    quoted = [f'"{item}"' if "," in item and len(item) > 1 else item for item in values]
+    return f"--{dashed} {shlex.quote(','.join(quoted))}"
 
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
