@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from fastbp.checks import check_data, check_threads, check_weights, check_X
 from fastbp.errors import check_seed
 from fastbp.initializers import initial_weights
-from fastbp.interchange import model_file
+from fastbp.interchange import estimators, model_file
 from fastbp.interchange.model_file import StoredModel
 from fastbp.memory import aligned_zeros
 from fastbp.preprocessing import Preprocessing
@@ -353,6 +353,42 @@ class Network:
         """
         model_file.save(path, self.stored())
 
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Return a network with the parameters of a fitted MLP of scikit-learn, or of ours.
+
+        The network's outputs are those of the estimator, before they become labels: for a regressor, what
+        ``predict`` returns; for a classifier, what ``predict_proba`` returns. If a classifier has two
+        classes, the network has one output: the probability of the second class.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            Fitted. Its ``coefs_`` are copied to `weights`, its ``intercepts_`` to `biases`.
+
+        Raises
+        ------
+        OptionError
+            If it is another estimator, or is not fitted.
+
+        Notes
+        -----
+        `preprocessing` gets the names of the features and the labels, if the network has an output for each
+        label or is a regression with one output. So the model file is enough to predict labels.
+
+        Examples
+        --------
+        >>> from sklearn.neural_network import MLPRegressor
+        >>> estimator = MLPRegressor(hidden_layer_sizes=3, solver="lbfgs", random_state=0)
+        >>> estimator = estimator.fit([[0.0], [1.0]], [0.0, 2.0])
+        >>> net = Network.from_sklearn(estimator)
+        >>> net
+        Network([1, 3, 1], relu, identity, half_squared_error, bias='trainable', dtype='float64')
+        >>> bool(abs(net.predict([[0.5]]) - estimator.predict([[0.5]])).max() < 1e-12)
+        True
+        """
+        return cls.from_stored(estimators.stored_model(estimator))
+
     def stored(self) -> StoredModel:
         """Return what a model file stores of the network; theta is a view."""
         return StoredModel(self.specification, self._theta, self.preprocessing, self.notes)
@@ -372,7 +408,11 @@ class Network:
         ModelFileError
             If the file is damaged, is not a model file, or comes from a newer fastbp.
         """
-        model = model_file.load(path)
+        return cls.from_stored(model_file.load(path))
+
+    @classmethod
+    def from_stored(cls, model: StoredModel) -> Self:
+        """Return the network that a model file stores; its parameters are copied."""
         network = cls.from_specification(model.specification)
         network.theta[:] = model.theta
         network.preprocessing, network.notes = model.preprocessing, model.notes
