@@ -136,16 +136,34 @@ WEIGHT_RATIO = 2.0**1000
 
 
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray | None:
-    """Return sample weights as a C-contiguous float64 array, or say what is wrong.
+    """Return sample weights as a C-contiguous float64 array whose mean is 1, or say what is wrong.
 
-    Only the ratios of weights matter. All are multiplied by a power of 2 that brings the largest between 1/2
-    and 1. No sum of weights then leaves the range of float64, and no bit of a result changes.
+    Only the ratios of weights matter. Weights that are all the same become exactly 1.
     """
-    return None if sample_weight is None else _check_weights(sample_weight, n_samples)
+    return None if sample_weight is None else _normalized(check_batch_weights(sample_weight, n_samples))
 
 
 @np.errstate(all="ignore")
-def _check_weights(sample_weight: ArrayLike, n_samples: int) -> np.ndarray:
+def _normalized(weights: np.ndarray) -> np.ndarray:
+    """Return the weights divided by their mean."""
+    smallest, largest = weights.min(), weights.max()
+    if largest == 0:
+        raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
+    if smallest == largest:
+        return np.ones_like(weights)
+    scaled = np.ldexp(weights, -np.frexp(largest)[1])  # no sum of these leaves the range of float64
+    lost = np.flatnonzero((scaled < 1 / WEIGHT_RATIO) & (weights > 0))
+    if len(lost):
+        raise DataError(
+            f"sample_weight[{lost[0]}] is {weights[lost[0]]}, and the largest is {largest}; "
+            f"that may be at most {WEIGHT_RATIO:.1e} times the smallest one above 0"
+        )
+    return scaled / scaled.mean()
+
+
+@np.errstate(all="ignore")
+def check_batch_weights(sample_weight: ArrayLike, n_samples: int) -> np.ndarray:
+    """Return weights as a C-contiguous float64 array, as large as they are, or say what is wrong."""
     weights = np.asarray(sample_weight)
     if weights.shape != (n_samples,):
         raise ShapeError(f"sample_weight has shape {weights.shape}, and must be ({n_samples},)")
@@ -157,14 +175,4 @@ def _check_weights(sample_weight: ArrayLike, n_samples: int) -> np.ndarray:
         raise DataError(
             f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite float64 of at least 0"
         )
-    if not converted.any():
-        raise DataError("sample_weight is 0 for every sample; at least one must be above 0")
-    largest = converted.max()
-    scaled = np.ldexp(converted, -np.frexp(largest)[1])
-    lost = np.flatnonzero((scaled < 1 / WEIGHT_RATIO) & (converted > 0))
-    if len(lost):
-        raise DataError(
-            f"sample_weight[{lost[0]}] is {weights[lost[0]]}, and the largest is {largest}; "
-            f"that may be at most {WEIGHT_RATIO:.1e} times the smallest one above 0"
-        )
-    return scaled
+    return converted

@@ -1,9 +1,10 @@
 """Loss functions: their names, codes, and definitions.
 
 ``a`` is an output of the network, ``t`` its target, ``z`` the output's pre-activation, ``K`` the number of
-outputs. `TABLE` has one row for each loss and defines it for *one sample*. The loss of many samples is the
-mean of their losses, or with sample weights the weighted mean ``sum_i w_i L_i / sum_i w_i``. The gradient is
-averaged in the same way.
+outputs. `TABLE` has one row for each loss and defines it for *one sample*. The loss of n samples is the mean
+of their losses, or with sample weights ``sum_i w_i L_i / n``, where the mean of the weights over all samples
+is 1. So it is the weighted mean of all samples, and a batch of heavy samples counts more than another. The
+gradient is averaged in the same way.
 
 half_squared_error is a sum over the outputs, and so is categorical_cross_entropy. The other losses are means
 over the outputs, as in PyTorch and Keras: mean_squared_error is 2 / K times half_squared_error. The two

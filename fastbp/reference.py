@@ -350,12 +350,16 @@ def backward(
 
 
 def mean(values: Sequence[Number], weights: Vector | None) -> Number:
-    """Return sum_i w_i v_i / sum_i w_i, or without weights sum_i v_i / n; 0 if all weights are 0."""
+    """Return sum_i w_i v_i / n; without weights, each w_i is 1."""
     if weights is None:
         return total(values) / len(values)
-    if not any(weights):
-        return 0.0
-    return total([w * value for w, value in zip(weights, values, strict=True)]) / total(weights)
+    return total([w * value for w, value in zip(weights, values, strict=True)]) / len(values)
+
+
+def normalized(weights: Vector) -> Vector:
+    """Return the weights divided by their mean: over all samples, it is then 1."""
+    average = mean(weights, None)
+    return [w / average for w in weights]
 
 
 def mean_gradient(gradients: list[Layer], weights: Vector | None) -> Layer:
@@ -626,7 +630,8 @@ def train(
     """Train in place, in the order of the samples or shuffled by `sample_order`.
 
     The last batch of an epoch has the remaining samples, and counts as one step. A learning rate alone means
-    plain gradient descent; an `optimizer` has its own learning rate. The other options are those of
+    plain gradient descent; an `optimizer` has its own learning rate. Weights of samples are first divided by
+    their mean; `batch_step`, `backward` and `loss` take them as they are. The other options are those of
     `batch_step`.
 
     Examples
@@ -638,6 +643,7 @@ def train(
     0.35891648
     """
     updater = Updater(learning_rate if optimizer is None else optimizer, functions)
+    weights = None if sample_weight is None else normalized(sample_weight)
     order = sample_order(len(X), generator_state)
     left = len(X)
     for _ in range(steps):
@@ -648,6 +654,6 @@ def train(
             [X[i] for i in batch],
             [Y[i] for i in batch],
             updater,
-            sample_weight=None if sample_weight is None else [sample_weight[i] for i in batch],
+            sample_weight=None if weights is None else [weights[i] for i in batch],
             **options,
         )

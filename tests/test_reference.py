@@ -187,7 +187,7 @@ def test_a_batch_is_the_mean_of_its_samples_and_a_weight_repeats_one():
     batch = flat([g for _, g in reference.backward(network, X, Y)][::-1])
     np.testing.assert_allclose(batch, np.mean(singles, axis=0), rtol=1e-14)
     weighted = flat([g for _, g in reference.backward(network, X, Y, sample_weight=[1, 0, 3])][::-1])
-    np.testing.assert_allclose(weighted, (singles[0] + 3 * singles[2]) / 4, rtol=1e-14)
+    np.testing.assert_allclose(weighted, (singles[0] + 3 * singles[2]) / 3, rtol=1e-14)
     nothing = [g for _, g in reference.backward(network, X, Y, sample_weight=[0, 0, 0])][::-1]
     assert not flat(nothing).any()
 

@@ -57,7 +57,7 @@ def loss(
             "row_losses": losses[rows],
         }
         team.run(Job(_forward_layout(specification, fields.LOSS_ONLY, X[rows], team), arrays))
-    return float(losses.sum() / (len(X) if weights is None else weights.sum(dtype=np.float64)))
+    return float(losses.sum() / len(X))
 
 
 def with_room(theta: np.ndarray) -> np.ndarray:

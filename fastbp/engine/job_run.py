@@ -69,6 +69,7 @@ class JobRun(Run):
             sequential=options.update == "sequential",
             clips=options.gradient_clip_norm > 0,
             drops=options.dropout > 0,
+            divides_by_weights=options.divides_by_weights and options.sample_weight is not None,
             n_steps=options.n_steps,
             record_every=self._record_every,
         )

@@ -46,6 +46,10 @@ class KernelOptions:
         integers as there are samples, from 0 on. They may repeat, as in a bootstrap. It is asked once an
         epoch, and in a run that is resumed again, so it must depend on the number alone. `shuffle` does not
         count then. This is not an option of `train`; it is for estimators and populations.
+    divides_by_weights : bool
+        Whether the loss of a batch is divided by the sum of its weights, and not by its rows; the loss of an
+        epoch is then the mean over its rows of the losses of their batches. This is not an option of `train`
+        either: it is what scikit-learn computes.
     n_steps : int
         The steps of the whole run, from `epochs` or `steps`.
     batch_size : int
@@ -72,6 +76,7 @@ class KernelOptions:
     threads: int | None = option(None, decides_result=False)
     math: str = option("fast", decides_result=True)
     order: Callable[[int], ArrayLike] | None = None
+    divides_by_weights: bool = False
     n_steps: int = field(init=False)
     schedule: Schedule = field(init=False)
 

@@ -87,7 +87,7 @@ class JobOptions:
         Rows of a step.
     transposed : bool
         Whether W of all layers but the first are kept as W^T: for the online kernel.
-    ordering, rule, trains_biases, sequential, clips, drops, n_steps, record_every
+    ordering, rule, trains_biases, sequential, clips, drops, divides_by_weights, n_steps, record_every
         As `fields.JOB` describes them.
     """
 
@@ -103,6 +103,7 @@ class JobOptions:
     sequential: bool = False
     clips: bool = False
     drops: bool = False
+    divides_by_weights: bool = False
     n_steps: int = 1
     record_every: int = 1
 

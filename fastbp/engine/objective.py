@@ -68,7 +68,6 @@ class Objective:
         self._threads = threads
         work = 3 * len(X) * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and threads in (None, 1)
-        self._weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
         self._theta = aligned_zeros(specification.n_parameters, specification.dtype)
         self._gradient = aligned_zeros(specification.n_parameters, specification.dtype)
         self._rows = self._theta.reshape(1, -1), self._gradient.reshape(1, -1)
@@ -117,7 +116,7 @@ class Objective:
         """Return the mean loss; few samples are added in the kernel, with the same bits, and faster."""
         is_added = self._is_quick and len(losses) <= FEW
         total = job.arrays["totals"].item(LOSS_SUM) if is_added else np.add.reduce(losses)
-        return float(total / self._weight)
+        return float(total / len(self._X))
 
     def predict(self, theta: np.ndarray) -> np.ndarray:
         """Return the network's outputs for X, of shape (n_samples, n_outputs)."""

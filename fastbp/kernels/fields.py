@@ -108,6 +108,9 @@ JOB = {
     "sequential": _integer("whether a layer is updated before the error passes back through it"),
     "clips": _integer("whether the gradient is clipped"),
     "drops": _integer("whether there is dropout"),
+    "divides_by_weights": _integer(
+        "whether a batch's loss is divided by the sum of its weights, not by its rows"
+    ),
     "rates": Field("float64*", ("n_rates",), (RUN,), "learning rates from first_step on; the last one stays"),
     "n_rates": _integer("how many they are", RUN),
     "first_step": _integer("the step of the first rate", RUN),
@@ -162,9 +165,9 @@ def _number(meaning: str, *writers: str) -> Field:
 
 TOTALS = {
     "loss_sum": _number("sum of this epoch's losses, each times its weight", KERNEL),
-    "weight_sum": _number("sum of these weights", KERNEL),
+    "row_sum": _number("rows of these losses", KERNEL),
     "epoch_loss": _number("mean loss of the last epoch that ended", KERNEL),
-    "batch_weight": _number("sum of the weights of the batch at hand", KERNEL),
+    "divisor": _number("what the loss of the batch at hand is divided by", KERNEL),
     "not_finite": _number("NaN once an epoch ended whose loss was not finite, else 0", KERNEL),
 }
 """What a run has added up."""

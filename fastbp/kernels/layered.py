@@ -37,7 +37,7 @@ from fastbp.kernels.gradients import (
     item_size,
     n_ones,
 )
-from fastbp.kernels.output import losses_and_deltas
+from fastbp.kernels.output import inverse, losses_and_deltas
 from fastbp.kernels.packing import begin_at, unpack_from
 from fastbp.kernels.parameters import renew_transposes, update_all, update_item
 from fastbp.kernels.records import (
@@ -78,9 +78,8 @@ SUMMED_ROWS = 1024
 @routine
 def sequential_step(job, area, first, rows):
     """Take a step that updates each layer before the error passes back through it: one thread, one tile."""
-    weight = get(get(job, "totals"), "batch_weight")
+    factor = inverse(get(get(job, "totals"), "divisor"))
     forward(job, area, first, 0, rows)
-    factor = 1.0 / weight if weight > 0.0 else 0.0
     losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
     items, l2 = get(job, "items"), get(get(job, "numbers"), "l2")
     for layer in range(get(job, "n_layers") - 1, -1, -1):

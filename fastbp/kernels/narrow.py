@@ -265,7 +265,7 @@ def narrow(job, until):
             b = fma(push, trained, b)
         write(counters, "position", position)
         write(totals, "loss_sum", total)
-        count(job, stop - step, stop - step, 0.0, np.float64(stop - step))
+        count(job, stop - step, stop - step, 0.0)
         step = stop
 
     write_rows(inner, inner_row, n_in, weights)

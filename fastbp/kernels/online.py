@@ -18,7 +18,7 @@ from fastbp.kernels.elementwise import (
 from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.narrow import is_narrow, narrow
-from fastbp.kernels.output import losses_and_deltas, sample_at, softmax, weight_of
+from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax, weight_of
 from fastbp.kernels.product import dots, row_product, whole_vectors
 from fastbp.kernels.records import get, job_at, of, outputs_of, typed, work_area, write
 from fastbp.kernels.rows import gather
@@ -189,11 +189,11 @@ def any_network(job, until):
         else:
             x = gathered
             gather(job, area, position, 0, 1)
-        weight = weight_of(job, sample)
-        write(totals, "batch_weight", weight)
+        divisor = weight_of(job, sample) if get(job, "divides_by_weights") != 0 else 1.0
+        write(totals, "divisor", divisor)
         rate = element(rates, min(step - first_step, last_rate))
         forward(job, area, x)
-        losses_and_deltas(job, area, position, 0, 1, 1.0 / weight if weight > 0.0 else 0.0, area)
+        losses_and_deltas(job, area, position, 0, 1, inverse(divisor), area)
         for layer in range(n_layers - 1, -1, -1):
             shrink = rate * (decay + l2)
             if layer > 0:

@@ -198,6 +198,12 @@ def weight_of(job, sample):
 
 
 @helper
+def inverse(divisor):
+    """Return 1 / divisor, or 0 for 0: the weights of a batch may all be 0."""
+    return 1.0 / divisor if divisor > 0.0 else 0.0
+
+
+@helper
 def shifted_to_batch(job, sample):
     """Return the address in `row_losses` of the sample at this position of the epoch."""
     return shifted(get(job, "row_losses"), sample - get(get(job, "counters"), "row"))

@@ -84,7 +84,7 @@ def begin_at(job, flat):
     write(counters, "epoch", 0)
     write(counters, "recorded", 0)
     write(totals, "loss_sum", 0.0)
-    write(totals, "weight_sum", 0.0)
+    write(totals, "row_sum", 0.0)
     write(totals, "not_finite", 0.0)
     write(job, "done_rows", 0)
     write(job, "has_transposes", 0)

@@ -12,7 +12,7 @@ from fastbp.kernels.elementwise import (
     apply_slope,
 )
 from fastbp.kernels.fields import PREDICT, X_FLOAT32, X_OWN, X_UINT8
-from fastbp.kernels.output import losses_and_deltas, sample_at, softmax
+from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax
 from fastbp.kernels.product import product, whole_vectors
 from fastbp.kernels.records import (
     get,
@@ -157,8 +157,7 @@ def scratch_of(job, thread):
 @routine
 def pass_rows(job, area, thread, sample, row, rows):
     """Take rows of a tile through forward pass, loss and backward pass."""
-    weight = get(get(job, "totals"), "batch_weight")
+    factor = inverse(get(get(job, "totals"), "divisor"))
     forward(job, area, sample, row, rows)
-    factor = 1.0 / weight if weight > 0.0 else 0.0
     losses_and_deltas(job, area, sample, row, rows, factor, scratch_of(job, thread))
     backward(job, area, row, rows)

@@ -5,12 +5,8 @@ import numpy as np
 from fastbp._jit import helper, routine
 from fastbp.kernels.barrier import NEXT, atomic_add
 from fastbp.kernels.fields import DRAWN
-from fastbp.kernels.output import sample_at, weight_of
-from fastbp.kernels.records import (
-    get,
-    has,
-    write,
-)
+from fastbp.kernels.output import inverse, sample_at, weight_of
+from fastbp.kernels.records import get, write
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.update import step_constants
 from fastbp.simd import (
@@ -44,12 +40,12 @@ def prepare_step(job):
         for _ in range(rows):
             position = next_position(position, order, n_samples, generator, True)
         write(counters, "position", position)
-    weight = np.float64(rows)
-    if has(job, "weights"):
-        weight = 0.0
+    divisor = np.float64(rows)
+    if get(job, "divides_by_weights") != 0:
+        divisor = 0.0
         for r in range(rows):
-            weight += weight_of(job, sample_at(job, first + r))
-    write(totals, "batch_weight", weight)
+            divisor += weight_of(job, sample_at(job, first + r))
+    write(totals, "divisor", divisor)
     rate = element(get(job, "rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1))
     step_constants(get(job, "rule"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
 
@@ -100,18 +96,21 @@ def sum_losses(losses, n):
 @routine
 def finish_step(job, rows):
     """Count a step, and record the loss of an epoch that ends with it."""
-    count(job, 1, rows, sum_losses(get(job, "row_losses"), rows), get(get(job, "totals"), "batch_weight"))
+    loss = sum_losses(get(job, "row_losses"), rows)
+    if get(job, "divides_by_weights") != 0:
+        loss *= rows * inverse(get(get(job, "totals"), "divisor"))
+    count(job, 1, rows, loss)
 
 
 @routine
-def count(job, steps, rows, loss, weight):
+def count(job, steps, rows, loss):
     """Count steps of one epoch, and record the loss of an epoch that ends with them.
 
-    `loss` and `weight` are the sums of the rows' losses, times their weights, and of their weights.
+    `loss` is the sum over the steps of the batch's loss, times its rows.
     """
     counters, totals, losses = get(job, "counters"), get(job, "totals"), get(job, "losses")
     write(totals, "loss_sum", get(totals, "loss_sum") + loss)
-    write(totals, "weight_sum", get(totals, "weight_sum") + weight)
+    write(totals, "row_sum", get(totals, "row_sum") + rows)
     step, row, epoch = (
         get(counters, "step") + steps,
         get(counters, "row") + rows,
@@ -124,8 +123,7 @@ def count(job, steps, rows, loss, weight):
     write(counters, "row", row)
     write(counters, "epoch", epoch)
     if ends or step == get(job, "n_steps"):
-        weights = get(totals, "weight_sum")
-        mean = get(totals, "loss_sum") / weights if weights > 0.0 else 0.0
+        mean = get(totals, "loss_sum") / get(totals, "row_sum")
         write(totals, "not_finite", get(totals, "not_finite") + 0.0 * mean)
         if step == get(job, "n_steps") or epoch % get(job, "record_every") == 0:
             recorded = get(counters, "recorded")
@@ -134,4 +132,4 @@ def count(job, steps, rows, loss, weight):
         if ends:
             write(totals, "epoch_loss", mean)
             write(totals, "loss_sum", 0.0)
-            write(totals, "weight_sum", 0.0)
+            write(totals, "row_sum", 0.0)

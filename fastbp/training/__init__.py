@@ -87,8 +87,9 @@ def train(
         Makes the shuffling and the dropout reproducible: the same seed gives the same bits, for one version
         of the libraries and one kind of CPU.
     sample_weight : array_like, shape (n_samples,), optional
-        The loss of a batch is the mean weighted by these, ``sum_i w_i L_i / sum_i w_i``. Only their ratios
-        count; the largest may be 1e301 times the smallest one above 0.
+        The loss of a batch is ``sum_i w_i L_i / n``, over its n samples. The weights are first divided by
+        their mean over all samples: only their ratios count, and an epoch's loss is the weighted mean. The
+        largest may be 1e301 times the smallest one above 0.
     l2 : float
         Adds ``l2 / 2`` times the sum of all squared weights, biases left out, to the loss that is minimised.
     dropout : float

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp._version import __version__
-from fastbp.checks import check_data, check_weights
+from fastbp.checks import check_batch_weights, check_data
 from fastbp.engine.batch_run import BatchRun
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.errors import (
@@ -130,7 +130,8 @@ class Trainer:
             C-contiguous arrays of the network's type, and int64 labels, are read in place: nothing is
             copied, and nothing is kept.
         sample_weight : array_like, shape (n_samples,), optional
-            As for `fastbp.train`.
+            The loss of the batch is ``sum_i w_i L_i / n_samples``. Weights are taken as they are, because no
+            trainer knows the whole data; `fastbp.train` divides them by their mean over the data.
 
         Returns
         -------
@@ -192,7 +193,7 @@ class Trainer:
     def _take(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[BatchRun, Any, Any]:
         """Check a batch, copy it if the kernel cannot read it in place, and give it to the run."""
         X, Y = check_data(self._network.specification, X, Y)
-        weights = check_weights(sample_weight, len(X))
+        weights = None if sample_weight is None else check_batch_weights(sample_weight, len(X))
         X = _as_kernels_read(X, self._network.dtype)
         Y = _as_kernels_read(Y, self._network.dtype if Y.ndim == 2 else INT64)
         if self._run is None or len(X) > self._rows:

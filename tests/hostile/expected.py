@@ -70,7 +70,7 @@ class Lists:
         weights = configuration.options.get("sample_weight")
         if weights is None and moved_by:
             weights = np.ones(len(self.X))
-        self.weights = None if weights is None else moved(np.asarray(weights)).tolist()
+        self.weights = None if weights is None else reference.normalized(moved(np.asarray(weights)).tolist())
 
     def _rows(self, array: np.ndarray) -> list[list[Any]]:
         return [[self.number(value) for value in row] for row in array.tolist()]
@@ -238,7 +238,7 @@ class Training:
             epoch += zip(weights, self.step(batch), strict=True)
             if (step + 1) % per_epoch:
                 continue
-            means.append(sum(w * loss for w, loss in epoch) / sum(w for w, _ in epoch))
+            means.append(sum(w * loss for w, loss in epoch) / len(epoch))
             losses.append(lists.full_loss())
             unweighted.append(lists.full_loss(weighted=False))
             epoch = []

@@ -52,7 +52,7 @@ def test_a_number_of_a_boundary_is_read_where_the_table_has_it(block, boundary):
         (lambda job: element(typed(job, "X", "uint8*"), 1), np.uint8),
         (lambda job: element(typed(job, "X", "own*"), 1), np.float32),
         (lambda job: get(get(job, "counters"), "row"), np.int64),
-        (lambda job: get(get(job, "totals"), "weight_sum"), np.float64),
+        (lambda job: get(get(job, "totals"), "row_sum"), np.float64),
         (lambda job: get(nth(get(job, "items"), 0), "first"), np.int64),
     ],
 )

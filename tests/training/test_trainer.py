@@ -105,8 +105,9 @@ def test_batches_of_any_form_give_the_same_bits(form):
     assert plain.theta.tobytes() == formed.theta.tobytes()
 
 
-def test_weights_are_those_of_train():
+def test_weights_are_those_of_train_if_their_mean_is_one():
     weights = GENERATOR.uniform(0, 2, ROWS)
+    weights /= weights.mean()
     trained, network = classifier(), classifier()
     fastbp.train(
         trained, X[:ROWS], LABELS[:ROWS], steps=5, optimizer=SGD(0.1), sample_weight=weights, kernel="layered"
