@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp.network import Network
 from fastbp.preprocessing import ClassTarget, Preprocessing
-from fastbp.training.metrics import accuracy, r2
+from fastbp.training.metrics import Decisions, accuracy, r2
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> 
         Class labels, shape (n_samples,), or standardised targets, shape (n_samples, 1).
     """
     if isinstance(preprocessing.target, ClassTarget):
-        return [Score("accuracy", float(accuracy(Y, outputs)))]
+        return [Score("accuracy", accuracy(Decisions(True), Y, outputs))]
     with np.errstate(over="ignore", invalid="ignore"):  # outputs may be infinite
         errors = (outputs.astype(np.float64) - Y) * preprocessing.target.scale
         return [Score("r2", r2(Y, outputs)), Score("rmse", float(np.sqrt(np.mean(errors**2))))]

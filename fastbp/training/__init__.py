@@ -104,7 +104,11 @@ def train(
         (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063).
     metrics : sequence of str or callable
         What to evaluate after every epoch, of the validation data if there are any, and of X and Y otherwise:
-        "accuracy", "r2", or functions ``metric(Y_true, Y_pred)`` that return a number.
+        "accuracy", "f1" and "auc", which are for classes, "r2", "mae" and "rmse", which are for numbers, or
+        functions ``metric(Y_true, Y_pred)`` that return a number. Class labels, softmax outputs and targets
+        with one high value in each row are classes, of which the largest output decides. Any other targets of
+        two values, such as 0 and 1, or -1 and 1, are several labels, and each output decides for itself.
+        `fastbp.training.metrics` has the definitions.
     early_stopping : EarlyStopping, optional
         Ends the run when it does not get better, and takes the best parameters.
     callbacks : sequence of callable

@@ -14,6 +14,7 @@ from fastbp.training.epochs import Epochs
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import CheckpointKeeper, describe
 from fastbp.training.loop import Loop
+from fastbp.training.metrics import bind
 from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar, shows_progress
@@ -43,11 +44,12 @@ def make_loop(
     if options.metrics or options.callbacks:
         interrupts.keep_settings()
     if options.validation_data is not None or options.metrics:
+        evaluated = options.validation_data or data
         evaluation = Evaluation(
             network.specification,
-            *(options.validation_data or data),
+            *evaluated,
             validates=options.validation_data is not None,
-            metrics=options.metrics,
+            metrics=bind(options.metrics, network.specification, data[1], evaluated[1]),
             interrupts=interrupts,
             work=pacing.evaluation_work,
         )

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from fastbp.errors import OptionError, check_choice, check_flag, check_integer, check_number, settle
-from fastbp.training.metrics import NAMED, Metric, check_metric
+from fastbp.training.metrics import NAMED, Metric, NamedMetric, check_metric
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class MonitoredColumn:
 
 
 def find_monitored_column(
-    stopping: EarlyStopping, metrics: dict[str, Metric], validates: bool
-) -> tuple[MonitoredColumn, dict[str, Metric]]:
+    stopping: EarlyStopping, metrics: dict[str, Metric | NamedMetric], validates: bool
+) -> tuple[MonitoredColumn, dict[str, Metric | NamedMetric]]:
     """Return the column to look at, and the metrics of the run with the one that `monitor` adds."""
     monitor = stopping.monitor
     if monitor is None:
@@ -113,10 +113,11 @@ def find_monitored_column(
             raise OptionError(f"early_stopping.monitor and one of metrics have the name {name!r}; "
                               "give one another __name__")  # fmt: skip
     higher = stopping.higher_is_better
-    if function in NAMED.values():
-        if higher is False:
-            raise OptionError(f"early_stopping.higher_is_better is False, and more {name!r} is better")
-        higher = True
+    if isinstance(function, NamedMetric):
+        if higher is not None and higher != function.higher_is_better:
+            better = "more" if function.higher_is_better else "less"
+            raise OptionError(f"early_stopping.higher_is_better is {higher}, and {better} {name!r} is better")
+        higher = function.higher_is_better
     if higher is None:
         raise OptionError(f"early_stopping.higher_is_better must be True or False for the metric {name!r}")
     column = f"validation_{name}" if validates else name

@@ -13,7 +13,7 @@ from fastbp.options import option
 from fastbp.training.callbacks import check_callbacks
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping, MonitoredColumn, find_monitored_column
-from fastbp.training.metrics import Metric, check_metrics
+from fastbp.training.metrics import Metric, NamedMetric, check_metrics
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,7 +31,7 @@ class MonitoringOptions:
     """
 
     validation_data: tuple[np.ndarray, np.ndarray] | None = option(None, decides_result=True)
-    metrics: dict[str, Metric] = option((), decides_result=True)
+    metrics: dict[str, Metric | NamedMetric] = option((), decides_result=True)
     early_stopping: EarlyStopping | None = option(None, decides_result=True)
     callbacks: tuple[Callable[[Any], object], ...] = option((), decides_result=False)
     checkpoint: Checkpoint | None = option(None, decides_result=False)

@@ -11,7 +11,7 @@ import fastbp
 from fastbp import SGD, Adam, DivergenceError, EarlyStopping, Network, OptionError, schedules
 from fastbp.training.checkpoint import CheckpointFolder
 from fastbp.training.interrupts import Interrupts
-from fastbp.training.metrics import accuracy, r2
+from fastbp.training.metrics import Decisions, accuracy, r2
 from fastbp.training.pace import Pacing
 from tests.conftest import described
 from tests.training.seams import Clock, Seams, WatchedRun, watching
@@ -130,7 +130,7 @@ def test_labels_are_validated_as_labels():
     result = fastbp.train(
         network, X, labels, epochs=5, optimizer=Adam(), validation_data=(X, labels), metrics=["accuracy"]
     )
-    assert result.history["validation_accuracy"][-1] == accuracy(labels, network.predict(X))
+    assert result.history["validation_accuracy"][-1] == accuracy(Decisions(True), labels, network.predict(X))
     assert result.history["validation_loss"][-1] == pytest.approx(network.loss(X, labels), rel=1e-12)
 
 
@@ -442,7 +442,7 @@ def wrong(value):
         ({"metrics": "accuracy"}, "metrics is 'accuracy', and must be a sequence, such as"),
         ({"metrics": 1}, "metrics is 1, and must be a sequence"),
         ({"metrics": ["acuracy"]}, r"metrics\[0\] is 'acuracy', and may be .*did you mean 'accuracy'"),
-        ({"metrics": [3]}, r"metrics\[0\] is 3, and must be a function or one of accuracy, r2"),
+        ({"metrics": [3]}, r"metrics\[0\] is 3, and must be a function or one of accuracy, f1"),
         ({"metrics": ["r2", "r2"]}, r"metrics\[1\] is the second with the name 'r2'"),
         ({"metrics": [loss]}, r"metrics\[0\] has the name 'loss', which a history has already"),
         ({"metrics": [wrong("good")]}, "metric 'metric' returned 'good', and must return one number"),

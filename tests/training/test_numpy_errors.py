@@ -9,7 +9,7 @@ import pytest
 import fastbp
 from fastbp import RPROP, SGD, Adam, AdamW, EarlyStopping, RMSprop, schedules
 from fastbp.errors import DivergenceError, FastbpError, OptionError, ShapeError
-from fastbp.training.metrics import accuracy, r2
+from fastbp.training.metrics import Decisions, accuracy, auc, f1, mae, r2, rmse
 from tests.conftest import described
 from tests.training.tasks import TASKS
 
@@ -191,7 +191,9 @@ def test_metrics_of_outputs_of_any_size(size):
     with np.errstate(all="ignore"):
         scaled = size * Y
     assert_the_same_whatever_is_set(lambda: (r2(Y, scaled), r2(scaled, Y), r2(scaled, scaled)))
-    assert_the_same_whatever_is_set(lambda: float(accuracy(Y, scaled)))
+    assert_the_same_whatever_is_set(lambda: (mae(Y, scaled), rmse(Y, scaled)))
+    for metric in (accuracy, f1, auc):
+        assert_the_same_whatever_is_set(lambda metric=metric: metric(Decisions(False), Y >= 0.5, scaled))
 
 
 # --- code of the user's --------------------------------------------------------------------------------
