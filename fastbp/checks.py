@@ -38,15 +38,15 @@ def check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tupl
     """
     if (
         specification.loss_name not in LIMITED_TARGETS
-        and _is_ready(X, specification.n_inputs, specification.dtype)
-        and _is_ready(Y, specification.n_outputs, specification.dtype)
+        and is_ready(X, specification.n_inputs, specification.dtype)
+        and is_ready(Y, specification.n_outputs, specification.dtype)
         and len(X) == len(Y)  # type: ignore[arg-type]
     ):
         return X, Y  # type: ignore[return-value]
     return _check_data(specification, X, Y)
 
 
-def _is_ready(array: ArrayLike, n_columns: int, dtype: np.dtype) -> bool:
+def is_ready(array: ArrayLike, n_columns: int, dtype: np.dtype) -> bool:
     """Return whether an array is small and readable by kernels. It takes 2 us; all checks take 15."""
     return (
         type(array) is np.ndarray

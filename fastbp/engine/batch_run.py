@@ -1,21 +1,20 @@
 """A training run whose batches come from outside, one call at a time."""
 
 import time
+from functools import partial
 
 import numpy as np
 
+from fastbp.engine.job import take
 from fastbp.engine.job_run import EPOCH_LOSS, RATES_AT_ONCE, STEP
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.kernels import fields
-from fastbp.kernels.batches import take_labels, take_targets
 from fastbp.kernels.layered import layered
 from fastbp.schedules import Constant
 from fastbp.specification import Specification
 
 EPOCH = fields.place("counters", "epoch")
-
-INT64 = np.dtype(np.int64)
 
 CHUNK_SECONDS, FASTEST_GROWTH = 0.05, 16.0
 """Work between two looks at Ctrl-C, and how many times as many steps the next chunk may have."""
@@ -31,10 +30,17 @@ class BatchRun:
     """Parameters, optimizer state and a prepared job that is pointed to one batch after the other.
 
     It takes the steps of the layered kernel, each on a batch of up to ``options.batch_size`` rows.
+
+    Attributes
+    ----------
+    take : function
+        Points the job to a batch X, Y, if training can take it as it is, and returns whether: see
+        `fastbp.engine.job.take`. The arrays must stay in memory until the step is taken.
     """
 
     def __init__(self, specification: Specification, theta: np.ndarray, options: KernelOptions):
-        rows, dtype = options.batch_size, specification.dtype
+        self._rows = rows = options.batch_size
+        dtype = specification.dtype
         X = np.zeros((rows, specification.n_inputs), dtype)
         Y = np.zeros((rows, specification.n_outputs), dtype)
         self._run, self._schedule = LayeredRun(specification, theta, X, Y, options), options.schedule
@@ -43,8 +49,8 @@ class BatchRun:
         work = 3 * rows * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and options.threads in (None, 1)
         self._is_weighted = False
-        self._dtype = dtype
         self._address, self._empty = self._job.address, self._job.empty
+        self.take = partial(take, self._address, dtype, rows)
         self._counters, self._totals = self._run.counters, self._run.totals
         self._rates_end = 0
 
@@ -57,18 +63,6 @@ class BatchRun:
     def theta(self) -> np.ndarray:
         """The parameters, laid out as `Network.theta`."""
         return self._run.theta
-
-    def take(self, X: np.ndarray, Y: np.ndarray) -> bool:
-        """Point the job to a batch, if training can take it as it is; return whether.
-
-        It can if X and Y are C-contiguous, aligned and of the network's type, or labels of int64, and their
-        numbers are what they may be. They must stay in memory until the step is taken.
-        """
-        if not (X.dtype == self._dtype and X.flags.carray and Y.flags.carray and X.ndim == 2):
-            return False
-        if Y.ndim == 2 and Y.dtype == self._dtype:
-            return take_targets(self._address, X, Y)
-        return Y.ndim == 1 and Y.dtype == INT64 and take_labels(self._address, X, Y)
 
     def weigh(self, weights: np.ndarray | None) -> None:
         """Weigh the rows of the batch that was taken last, until the next call."""
@@ -86,7 +80,7 @@ class BatchRun:
             return self.steps(1)
         step = self._counters.item(STEP)
         if step >= self._rates_end:
-            self._set_rates(step)
+            self._prepare_steps(step)
         layered(self._address, 0, step + 1, self._empty, self._empty)
         return self._totals.item(EPOCH_LOSS)
 
@@ -109,7 +103,9 @@ class BatchRun:
         self._run.schedule = self._schedule if rate is None else Constant(rate)
         self._rates_end = 0
 
-    def _set_rates(self, step: int) -> None:
+    def _prepare_steps(self, step: int) -> None:
+        """Set the rates of the coming steps, and let one call of the kernel take all rows of a step."""
+        self._job.set_chunk(self._rows)
         schedule = self._run.schedule
         if isinstance(schedule, Constant):
             self._job.set_rates(step, np.array([schedule.initial]))

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastbp.checks import all_finite
-from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
-from fastbp.engine.run import Run
+from fastbp.checks import SMALL, all_finite, is_ready
+from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
+from fastbp.engine.run import NO_SAMPLES, Run
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
@@ -49,36 +49,66 @@ class Fused222Run(Run):
     ):
         dtype = specification.dtype
         n_samples = len(X)
-        self.steps_per_epoch = n_samples
+        self.steps_per_epoch, self.n_parameters = n_samples, theta.size
         self.schedule = options.schedule
         self.has_bias = specification.has_bias
         self.parameters = np.zeros(12, dtype)
         self._in_theta = slice(None) if self.has_bias else WEIGHTS
-        self.parameters[self._in_theta] = theta
-        self.counters = np.array([0, -1, 0, options.n_steps])
+        self._start = np.array([0, -1, 0, options.n_steps])
+        self.counters = self._start.copy()
         self._n_steps, self._record_every = options.n_steps, _record_every(options.n_steps, n_samples)
         self.losses = np.zeros(1 + -(-options.n_steps // self._record_every))
         self.order = np.arange(n_samples)
-        shuffles = options.shuffle and n_samples > 1
-        self.generator = np.array([options.generator_state if shuffles else 0], np.uint64)
-        self.carry = np.zeros(kernels.CARRY, dtype)
-
-        self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
+        self._draws = options.shuffle and n_samples > 1
+        self.generator = np.zeros(1, np.uint64)
+        self.carry = np.empty(kernels.CARRY, dtype)
         self._dtype = dtype
         _learning_rate(options.schedule.rate(0), dtype)
         self._options = (
             specification.bias == "trainable",
             options.update == "sequential",
-            shuffles,
+            self._draws,
             self._record_every,
         )
         self._kernel = kernels.fused222_fast if options.math == "fast" else kernels.fused222_exact
         self._fast_only: tuple[np.ndarray, ...] = ()
         if options.math == "fast":
             guess = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
-            slots = np.empty(n_samples * SLOT if guess else 0, dtype)
-            slots.fill(np.nan)
-            self._fast_only = (self.carry, slots, guess_table(dtype), lookup_table(dtype))
+            self._slots = np.empty(n_samples * SLOT if guess else 0, dtype)
+            self._fast_only = (self.carry, self._slots, guess_table(dtype), lookup_table(dtype))
+        self.may_start_over = options.is_over_at_once(specification) and n_samples <= SMALL
+        X = np.ascontiguousarray(X, dtype)
+        self._begin(theta, X, Y, options.generator_state if self._draws else 0)
+
+    def _begin(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, generator_state: int) -> None:
+        self._data = _read_only(X), _read_only(Y)
+        self.parameters[self._in_theta] = theta
+        self.counters[:] = self._start
+        if self._draws:
+            self.order[:] = np.arange(self.order.size)
+            self.generator[0] = generator_state
+        self.carry.fill(0.0)
+        if self._fast_only:
+            self._slots.fill(np.nan)
+
+    def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
+        """Begin as a new run does, with the same options but `seed`, on as many other samples."""
+        if not (
+            len(X) == len(Y) == self.order.size
+            and is_ready(X, 2, self._dtype)
+            and is_ready(Y, 2, self._dtype)
+        ):
+            return False
+        self._begin(theta, X, Y, generator_state(seed) if self._draws else 0)
+        return True
+
+    def finish(self) -> None:
+        """Take all steps in one call of the kernel, after `start_over`."""
+        self.advance(self._n_steps)
+
+    def let_go(self) -> None:
+        """Keep no reference to the samples."""
+        self._data = NO_SAMPLES
 
     @property
     def step(self) -> int:
@@ -93,15 +123,15 @@ class Fused222Run(Run):
     @property
     def recorded_steps(self) -> np.ndarray:
         """The steps after which these losses were taken."""
-        steps = np.arange(self.counters.item(kernels.RECORDED)) * self._record_every
+        every = self._record_every
+        steps = np.arange(0, self.counters.item(kernels.RECORDED) * every, every)
         if steps.size and steps[-1] > self._n_steps:
             steps[-1] = self._n_steps  # the rest of an epoch
         return steps
 
-    @property
-    def theta(self) -> np.ndarray:
-        """A copy of the parameters, laid out as `Network.theta`."""
-        return np.array(self.parameters[self._in_theta])
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the parameters into an array that is laid out as `Network.theta`."""
+        theta[:] = self.parameters[self._in_theta]
 
     @property
     def epoch_loss(self) -> float:

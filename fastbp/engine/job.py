@@ -12,12 +12,17 @@ import numpy as np
 from fastbp.engine.layout import Layout, is_read_in_place
 from fastbp.engine.packed_vectors import up
 from fastbp.kernels import fields
+from fastbp.kernels.batches import take_labels, take_targets
 from fastbp.memory import LINE, aligned_zeros, room_after
 
 X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fields.X_UINT8}
 """Types of X that kernels convert row by row; others are converted as a whole beforehand."""
 
 READABLE = tuple(np.dtype(name) for name in X_KINDS)
+
+OF_SAMPLES = ("X", "Y", "labels", "weights")
+
+INT64 = np.dtype(np.int64)
 
 
 class Job:
@@ -55,7 +60,7 @@ class Job:
         self.address: int = self.integers.ctypes.data
         self.empty = np.empty((0, 1), layout.dtype)
         size, slices, places, offsets = layout.buffers
-        block = aligned_zeros(size, np.uint8)
+        self._block = block = aligned_zeros(size, np.uint8)
         self.integers[places] = block.ctypes.data + offsets
         self.arrays = common | {name: block[place].view(dtype) for name, place, dtype in slices}
         for name, array in arrays.items():
@@ -137,6 +142,21 @@ class Job:
         tile, groups = self["tile_rows"], max(1, self["n_groups"])
         self._write("chunk_rows", up(int(rows / groups) + 1, tile))
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the buffers that the job made."""
+        return self._block.size
+
+    def keep_start(self) -> None:
+        """Keep copies of the integers and of the buffers, for `rewind`; samples are not kept."""
+        arrays = {name: array for name, array in self.arrays.items() if name not in OF_SAMPLES}
+        self._start = self.integers.copy(), self._block.copy(), arrays
+
+    def rewind(self) -> None:
+        """Go back to where `keep_start` was called, to take other samples."""
+        self.integers[:], self._block[:], arrays = self._start
+        self.arrays = arrays.copy()
+
     # --- how arrays get into the integers ------------------------------------------------------------------
 
     def _write(self, name: str, value: int) -> None:
@@ -179,6 +199,19 @@ class Job:
         ):
             return X
         raise TypeError(f"X is {_described(X)}, which no kernel can read")
+
+
+def take(address: int, dtype: np.dtype, most: int, X: np.ndarray, Y: np.ndarray) -> bool:
+    """Point the job at an address to other samples, if training can take them as they are; return whether.
+
+    It can if X and Y are C-contiguous, aligned and of the network's dtype, or labels of int64, and their
+    numbers are what they may be. The job keeps no reference to them. `most` is how many it has room for.
+    """
+    if not (X.dtype == dtype and X.flags.carray and Y.flags.carray and X.ndim == 2):
+        return False
+    if Y.ndim == 2 and Y.dtype == dtype:
+        return take_targets(address, X, Y, most)
+    return Y.ndim == 1 and Y.dtype == INT64 and take_labels(address, X, Y, most)
 
 
 def check_array(name: str, array: object, dtype: np.dtype, is_written: bool, least: int) -> np.ndarray:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastbp.checks import all_finite
 from fastbp.engine import evaluation
-from fastbp.engine.job import Job
-from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions
+from fastbp.engine.job import Job, take
+from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
-from fastbp.engine.run import Run
+from fastbp.engine.run import NO_SAMPLES, Run
 from fastbp.errors import OptionError, shown
 from fastbp.kernels import fields
 from fastbp.kernels.packing import pack, unpack
@@ -21,6 +22,9 @@ from fastbp.specification import Specification
 RATES_AT_ONCE = 2**14
 """Learning rates that one call of the kernel takes: 128 kB, which stay in the cache. Those of a whole chunk
 of 2-4-1, a million steps, took 30 MB and 6 % of the time, even for a constant rate: now one number."""
+
+STARTS_OVER_BYTES = 2**20
+"""The most memory of a run that starts over: it is kept twice between two calls of `fastbp.train`."""
 
 STEP, POSITION, RECORDED = (fields.place("counters", name) for name in ("step", "position", "recorded"))
 EPOCH_LOSS = fields.place("totals", "epoch_loss")
@@ -50,6 +54,7 @@ class JobRun(Run):
     ):
         n_samples, dtype = len(X), specification.dtype
         self.schedule = options.schedule
+        self.n_parameters = specification.n_parameters
         self.steps_per_epoch = -(-n_samples // options.batch_size)
         epochs = -(-options.n_steps // self.steps_per_epoch)
         self._record_every = -(-epochs // MAX_RECORDS)
@@ -79,18 +84,50 @@ class JobRun(Run):
         job = self.make_job({})
         self._job: Job | None = job
         self._packer = job
+        self._draws = self._ordering == fields.DRAWN or options.dropout > 0
         arrays = job.arrays
         self.parameters, self.order, self.generator = arrays["theta"], arrays["order"], arrays["generator"]
         self.losses, self.totals, self.counters = arrays["losses"], arrays["totals"], arrays["counters"]
         self.optimizer_state = arrays["state"].reshape(-1, self._packing.size)
-        pack(job.address, theta, self.parameters, specification.has_bias, self._transposed)
         if len(self.optimizer_state):
             self.optimizer_state[:] = options.optimizer.initial_state(self._packing.size, dtype)
         if self._ordering:
             self.order[:] = np.arange(n_samples)
-        if self._ordering == fields.DRAWN or options.dropout > 0:
-            self.generator.fill(options.generator_state)
         self.counters[POSITION] = -1
+        self.may_start_over = (
+            options.is_over_at_once(specification)
+            and job.n_bytes <= STARTS_OVER_BYTES
+            and X.dtype == dtype
+            and X.flags.carray
+        )
+        if self.may_start_over:
+            job.keep_start()
+        self._begin(theta, options.generator_state if self._draws else 0)
+
+    def _begin(self, theta: np.ndarray, generator_state: int) -> None:
+        """Begin at these parameters."""
+        pack(self._packer.address, theta, self.parameters, self._packing.has_bias, self._transposed)
+        if self._draws:
+            self.generator.fill(generator_state)
+
+    def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
+        """Begin as a new run does, with the same options but `seed`, on as many other samples."""
+        n_samples, dtype = self._options.n_samples, self._specification.dtype
+        self._begin(theta, generator_state(seed) if self._draws else 0)
+        self._data = X, Y
+        return len(X) == n_samples and take(self.job.address, dtype, n_samples, X, Y)
+
+    def finish(self) -> None:
+        """Take all steps in one call of the kernel, after `start_over`."""
+        n_steps, schedule = self._options.n_steps, self.schedule
+        rates = schedule.initial if isinstance(schedule, Constant) else schedule.rates(0, n_steps)
+        self.job.set_rates(0, rates)
+        self.call_kernel_once(self.job, n_steps)
+
+    def let_go(self) -> None:
+        """Go back to where the run can start over, and keep no reference to the samples."""
+        self._data = NO_SAMPLES
+        self.job.rewind()
 
     @property
     def step(self) -> int:
@@ -116,12 +153,9 @@ class JobRun(Run):
         """The mean loss of the last epoch that ended."""
         return float(self.totals[EPOCH_LOSS])
 
-    @property
-    def theta(self) -> np.ndarray:
-        """The parameters, laid out as `Network.theta`."""
-        theta = np.empty(self._specification.n_parameters, self.parameters.dtype)
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the parameters into an array that is laid out as `Network.theta`."""
         unpack(self._packer.address, self.parameters, theta, self._packing.has_bias, self._transposed)
-        return theta
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that training changes; parameters, and what goes with each, laid out as theta."""
@@ -144,7 +178,7 @@ class JobRun(Run):
 
         The sum of an epoch's losses keeps what one step did to it, and the kernel keeps what an epoch's was.
         """
-        return bool(np.isfinite(self.totals).all() and np.isfinite(self.parameters).all())
+        return all_finite(self.totals) and all_finite(self.parameters)
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state."""
@@ -207,6 +241,10 @@ class JobRun(Run):
     @abstractmethod
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         """Let the kernel train to step `until`, or less far if `is_stopped` says so."""
+
+    @abstractmethod
+    def call_kernel_once(self, job: Job, until: int) -> None:
+        """Let the kernel train to step `until` in one call, in this thread."""
 
     @property
     def job(self) -> Job:

@@ -1,8 +1,9 @@
 """What a run is to do, checked and settled before it starts."""
 
+import os
 from collections.abc import Callable
-from dataclasses import KW_ONLY, InitVar, dataclass, field
-from functools import cached_property
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,13 @@ from fastbp.errors import (
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.options import option
 from fastbp.schedules import Adaptive, Constant, Schedule
+from fastbp.specification import Specification
 
 UPDATES = ("simultaneous", "sequential")
 MATHS = ("fast", "exact")
+
+AT_ONCE_WORK, AT_ONCE_EPOCHS = 1e6, 200
+"""Multiplications and epochs of a run up to which one call of the kernel takes all its steps: about 1 ms."""
 
 MAX_RECORDS = 1000
 """Losses kept of one run, besides the one before training."""
@@ -60,7 +65,7 @@ class KernelOptions:
         The learning rates that the run starts with. If the optimizer's are `Adaptive`, the loop changes them.
     """
 
-    n_samples: InitVar[int]
+    n_samples: int
     _: KW_ONLY
     epochs: int | None = option(None, decides_result=True)
     steps: int | None = option(None, decides_result=True)
@@ -80,7 +85,8 @@ class KernelOptions:
     n_steps: int = field(init=False)
     schedule: Schedule = field(init=False)
 
-    def __post_init__(self, n_samples: int) -> None:
+    def __post_init__(self) -> None:
+        n_samples = self.n_samples
         settled: dict[str, Any] = vars(self)  # a frozen dataclass may write what it settles here
         if self.seed is not None:
             settled["seed"] = check_seed(self.seed)
@@ -122,7 +128,18 @@ class KernelOptions:
     @cached_property
     def generator_state(self) -> int:
         """Where the kernel's generator starts, from `seed`."""
-        return int(np.random.SeedSequence(self.seed).generate_state(1, np.uint64)[0])
+        return generator_state(self.seed)
+
+    def is_over_at_once(self, specification: Specification) -> bool:
+        """Whether one call of the kernel may take all steps of the run, and nothing differs by sample."""
+        work = 3 * specification.n_multiplications * self.n_steps * self.batch_size
+        return (
+            work <= AT_ONCE_WORK
+            and self.n_steps < AT_ONCE_EPOCHS * -(-self.n_samples // self.batch_size)
+            and self.threads in (None, 1)
+            and self.sample_weight is self.order is None
+            and not isinstance(self.optimizer.learning_rate, Adaptive)
+        )
 
     @property
     def one_sample_sgd(self) -> bool:
@@ -137,6 +154,17 @@ class KernelOptions:
             and self.sample_weight is None
             and self.l2 == self.dropout == self.gradient_clip_norm == 0
         )
+
+
+def generator_state(seed: int | None) -> int:
+    """Return where a kernel's generator starts: for None, a different state each time."""
+    return int.from_bytes(os.urandom(8)) if seed is None else _seeded_state(seed)
+
+
+@lru_cache(maxsize=256)
+def _seeded_state(seed: int) -> int:
+    """Return the state for a seed. NumPy needs 10 us for it."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 
 def _batch_size(batch_size: object, n_samples: int) -> int:

@@ -9,6 +9,7 @@ from fastbp.engine.job import Job
 from fastbp.engine.job_run import JobRun
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.team import FASTEST_GROWTH, Pace, Team, next_chunk_rows, threads_for
+from fastbp.kernels.layered import layered
 from fastbp.specification import Specification
 
 CROWDED_SECONDS = 0.006
@@ -55,6 +56,10 @@ class LayeredRun(JobRun):
             self._call(job, until)
         if until > before:
             self._pace.record(until - before, time.perf_counter() - started)
+
+    def call_kernel_once(self, job: Job, until: int) -> None:
+        """Let the kernel train to step `until` in one call: a chunk has all rows of a step."""
+        layered(job.address, 0, until, job.empty, job.empty)
 
     def _call(self, job: Job, until: int) -> None:
         """Call the kernel once, and choose from what it took how much the next call takes."""

@@ -47,3 +47,7 @@ class OnlineRun(JobRun):
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         """Let the kernel train to step `until`: single samples are never so much work that Ctrl-C waits."""
         online(job.address, until, job.empty)
+
+    def call_kernel_once(self, job: Job, until: int) -> None:
+        """Let the kernel train to step `until`."""
+        online(job.address, until, job.empty)

@@ -11,6 +11,9 @@ from fastbp.engine.kernel_options import KernelOptions
 from fastbp.schedules import Schedule
 from fastbp.specification import Specification
 
+NO_SAMPLES = np.empty((0, 1)), np.empty((0, 1))
+"""What a run has that let go of its samples."""
+
 
 class Run(ABC):
     """A training run on one kernel. Only the kernel changes its state, so it is consistent at any moment.
@@ -31,6 +34,10 @@ class Run(ABC):
     packed: ClassVar[tuple[str, ...]]
     """The other arrays that training changes."""
 
+    parameters: np.ndarray
+    """As the kernel has them."""
+    n_parameters: int
+    """How many the network has."""
     steps_per_epoch: int
     schedule: Schedule
     """The learning rates by step. What stands here when `advance` is called is taken."""
@@ -40,15 +47,42 @@ class Run(ABC):
     def refusal(specification: Specification, options: KernelOptions) -> str | None:
         """Return why the kernel cannot do what is asked for, to follow "kernel is ..., and ", or None."""
 
+    may_start_over: bool
+    """Whether `start_over` and `finish` may be called: for a run that is over at once."""
+
+    @abstractmethod
+    def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
+        """Begin as a new run does, with these options but `seed`, on as many other samples: after `let_go`.
+
+        Returns
+        -------
+        bool
+            False if the samples must be checked and prepared first. The run cannot be used then.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Take all steps in one call of the kernel, after `start_over`."""
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """Keep no reference to the samples. The run can only start over then."""
+
     @property
     @abstractmethod
     def step(self) -> int:
         """Steps taken."""
 
     @property
-    @abstractmethod
     def theta(self) -> np.ndarray:
-        """The parameters, laid out as `Network.theta`."""
+        """A copy of the parameters, laid out as `Network.theta`."""
+        theta = np.empty(self.n_parameters, self.parameters.dtype)
+        self.copy_theta_to(theta)
+        return theta
+
+    @abstractmethod
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the parameters into an array that is laid out as `Network.theta`."""
 
     @property
     @abstractmethod

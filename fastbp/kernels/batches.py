@@ -32,10 +32,10 @@ def are_probabilities(numbers, rows, columns):
 
 
 @helper
-def take_inputs(job, X):
-    """Point a job to inputs; return whether they have its shape and are finite, or too many."""
+def take_inputs(job, X, most):
+    """Point a job to inputs; return whether they have its shape, are finite, and at most so many rows."""
     rows, columns = X.shape
-    if columns != of(job, "size", 0) or rows < 1 or rows > get(job, "batch_size"):
+    if columns != of(job, "size", 0) or rows < 1 or rows > most:
         return False
     if times_zero(address(X), X.size) != 0:
         return False
@@ -45,20 +45,22 @@ def take_inputs(job, X):
 
 
 @kernel
-def take_targets(job_address, X, Y):
-    """Point a job to the samples of its next step, if training can take them as they are.
+def take_targets(job_address, X, Y, most):
+    """Point a job to other samples, if training can take them as they are.
 
     Parameters
     ----------
     job_address : int
-        Of a job of one batch, that reads X in place.
+        Of a job whose X was like this one: of the network's type and C-contiguous.
     X, Y : array, shapes (n_samples, n_inputs) and (n_samples, n_outputs)
         C-contiguous, of the network's type. The job keeps no reference.
+    most : int
+        How many samples the job has room for.
 
     Returns
     -------
     bool
-        False, with the step's samples undefined, if a shape is wrong, or a number is not what it may be.
+        False, with the job's samples undefined, if a shape is wrong, or a number is not what it may be.
     """
     job = job_at(job_address, X)
     n_outputs, loss = of(job, "size", get(job, "n_layers")), get(job, "loss")
@@ -73,11 +75,11 @@ def take_targets(job_address, X, Y):
         return False
     write(job, "Y", address(Y))
     clear(job, "labels")
-    return take_inputs(job, X)
+    return take_inputs(job, X, most)
 
 
 @kernel
-def take_labels(job_address, X, labels):
+def take_labels(job_address, X, labels, most):
     """Do what `take_targets` does, with class labels: int64, of shape (n_samples,)."""
     job = job_at(job_address, X)
     n_classes = of(job, "size", get(job, "n_layers"))
@@ -85,4 +87,4 @@ def take_labels(job_address, X, labels):
     if not fits or not all_between(address(labels), labels.size, 0, n_classes - 1):
         return False
     write(job, "labels", address(labels))
-    return take_inputs(job, X)
+    return take_inputs(job, X, most)

@@ -14,6 +14,7 @@ from fastbp.errors import OptionError, check_choice
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.training.assembly import make_loop
+from fastbp.training.at_once import IdleRuns
 from fastbp.training.callbacks import EpochState
 from fastbp.training.checkpoint import Checkpoint
 from fastbp.training.early_stopping import EarlyStopping
@@ -32,6 +33,10 @@ __all__ = [
     "TrainingResult",
     "train",
 ]
+
+
+IDLE = IdleRuns()
+"""For all calls of `train`."""
 
 
 def train(
@@ -188,40 +193,49 @@ def train(
         raise OptionError(
             "network.theta is read-only, and training writes to it; set network.theta.flags.writeable = True"
         )
+    of_kernel = {
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "update": update,
+        "shuffle": shuffle,
+        "sample_weight": sample_weight,
+        "l2": l2,
+        "dropout": dropout,
+        "gradient_clip_norm": gradient_clip_norm,
+        "math": math,
+        "threads": threads,
+    }
+    of_loop = {
+        "metrics": metrics,
+        "early_stopping": early_stopping,
+        "callbacks": callbacks,
+        "checkpoint": checkpoint,
+        "resume": resume,
+        "max_seconds": max_seconds,
+        "progress": progress,
+    }
+    call = kernel, validation_data, *of_kernel.values(), *of_loop.values()
+    if result := IDLE.train(call, network, X, Y, seed):
+        return result
     check_choice("kernel", kernel, NAMES)
-    X, Y = check_data(network.specification, X, Y)
-    kernel_options = KernelOptions(
-        len(X),
-        epochs=epochs,
-        steps=steps,
-        batch_size=batch_size,  # type: ignore[arg-type]  # settled there
-        optimizer=optimizer,
-        update=update,
-        shuffle=shuffle,
-        seed=seed,
-        sample_weight=sample_weight,  # type: ignore[arg-type]  # settled there
-        l2=l2,
-        dropout=dropout,
-        gradient_clip_norm=gradient_clip_norm,  # type: ignore[arg-type]  # settled there
-        math=math,
-        threads=threads,
-    )
+    given, (X, Y) = (X, Y), check_data(network.specification, X, Y)
+    kernel_options = KernelOptions(len(X), seed=seed, **of_kernel)  # type: ignore[arg-type]  # settled there
     monitoring_options = MonitoringOptions(
         validation_data=check_validation_data(network, validation_data),
-        metrics=metrics,  # type: ignore[arg-type]  # settled there
-        early_stopping=early_stopping,
-        callbacks=callbacks,  # type: ignore[arg-type]  # settled there
-        checkpoint=checkpoint,
-        resume=resume,
-        max_seconds=max_seconds,
-        progress=progress,
+        **of_loop,  # type: ignore[arg-type]  # settled there
     )
     X, Y = apart(X, network.theta), apart(Y, network.theta)
 
     def begin() -> Run:
         return make_run(kernel, network, X, Y, kernel_options)
 
-    return make_loop(begin(), network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
+    run = begin()
+    result = make_loop(run, network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
+    if run.may_start_over and not monitoring_options.watches and X is given[0] and Y is given[1]:
+        IDLE.keep(call, network, X, Y, run)
+    return result
 
 
 def make_run(kernel: str, network: Network, X: np.ndarray, Y: np.ndarray, options: KernelOptions) -> Run:

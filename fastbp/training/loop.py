@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
 
 from fastbp.engine.run import Run
+from fastbp.training.at_once import plain_result
 from fastbp.training.epochs import Epochs
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import CheckpointKeeper
@@ -125,7 +127,7 @@ class Loop:
             diverged = True
         finally:
             sound = not diverged and run.is_finite()
-            self._theta[:] = (run if sound else self._lookout.newest()).theta
+            (run if sound else self._lookout.newest()).copy_theta_to(self._theta)
             if self._progress is not None:
                 self._progress.close()
         return (stop_reason, seconds, last_loss) if sound else (None, 0.0, None)
@@ -186,25 +188,11 @@ class Loop:
         return self._run.recorded[-1] if len(self._run.recorded) else None
 
     def _result(self, stop_reason: StopReason, seconds: float, last_loss: float | None) -> TrainingResult:
-        run, epochs = self._run, self._epochs
-        losses, steps, n_steps = run.recorded.copy(), run.recorded_steps, run.step
-        if not len(steps) or steps[-1] != n_steps:
-            losses = np.append(losses, math.nan if last_loss is None else last_loss)
-            steps = np.append(steps, n_steps)
-        if epochs.wanted:
-            history = epochs.history()
-        else:
-            before = steps - 1
-            if len(steps) and not steps[0]:
-                before[0] = 0  # the first step's, for the loss from before it
-            history = {
-                "epoch": steps // run.steps_per_epoch,
-                "step": steps,
-                "loss": losses,
-                "learning_rate": run.schedule.at(before),
-            }
+        result, epochs = plain_result(self._run, stop_reason, seconds, last_loss), self._epochs
+        if not epochs.wanted:
+            return result
         best_epoch = epochs.record.early_stopping.best_epoch or None
-        return TrainingResult(losses, steps, n_steps, seconds, stop_reason, run.name, history, best_epoch)
+        return replace(result, best_epoch=best_epoch, make_history=partial(dict, epochs.history()))
 
     def _is_recorded(self) -> bool:
         """Whether there is a loss of the present step."""
@@ -233,5 +221,5 @@ class Loop:
         """Find the first bad step, leave the parameters from before it, and raise."""
         self._limits.deadline = math.inf
         before, bad_step = self._lookout.find_first_bad_step(self._chunk.steps)
-        self._theta[:] = before.theta
+        before.copy_theta_to(self._theta)
         raise self._lookout.error(before, bad_step, self._n_steps)

@@ -61,6 +61,19 @@ class MonitoringOptions:
             )
         settled["callbacks"] = check_callbacks(self.callbacks)
 
+    @property
+    def watches(self) -> bool:
+        """Whether anything is to be done before the end of the run, or shown."""
+        return (
+            self.validation_data is not None
+            or bool(self.metrics)
+            or self.early_stopping is not None
+            or bool(self.callbacks)
+            or self.checkpoint is not None
+            or self.max_seconds is not None
+            or self.progress is True
+        )
+
 
 def _check_auto(argument: str, value: bool | str) -> bool | str:
     return value if isinstance(value, str) and value == "auto" else check_flag(argument, value, ("auto",))

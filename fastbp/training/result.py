@@ -1,6 +1,8 @@
 """What a training run returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -46,8 +48,13 @@ class TrainingResult:
     seconds: float
     stop_reason: StopReason
     kernel: str
-    history: dict[str, np.ndarray] = field(repr=False)
     best_epoch: int | None = None
+    make_history: Callable[[], dict[str, np.ndarray]] = field(kw_only=True, repr=False)
+
+    @cached_property
+    def history(self) -> dict[str, np.ndarray]:
+        """Columns of equal length, made when they are first asked for."""
+        return self.make_history()
 
     @property
     def loss(self) -> float:

@@ -1,0 +1,150 @@
+"""Short runs that can be repeated: what is prepared for one serves the next call of `train` with its options.
+
+A call for one small step is nearly all preparation: options to check, a job to lay out, a loop to put
+together. A program that calls `train` again and again changes the samples or the network, and seldom the
+options.
+"""
+
+import math
+import time
+from collections.abc import Hashable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.engine.run import Run
+from fastbp.errors import check_seed
+from fastbp.network import Network
+from fastbp.schedules import Schedule
+from fastbp.training.interrupts import Interrupts
+from fastbp.training.result import TrainingResult
+from fastbp.training.stopping import StopReason
+
+
+class IdleRuns:
+    """Keeps the runs of the last few kinds of calls. A run serves one call at a time, in any thread.
+
+    Parameters
+    ----------
+    most : int
+        How many runs are kept.
+    """
+
+    def __init__(self, most: int = 16):
+        self._most = most
+        self._runs: dict[Hashable, Run] = {}
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def forget(self) -> None:
+        """Drop all runs, and their memory."""
+        self._runs.clear()
+
+    def train(
+        self, call: tuple[Any, ...], network: Network, X: ArrayLike, Y: ArrayLike, seed: int | None
+    ) -> TrainingResult | None:
+        """Train as `fastbp.train` does, by a run that is kept for such a call.
+
+        Parameters
+        ----------
+        call : tuple
+            All other arguments of `fastbp.train`, checked or not: only what was right is ever kept.
+
+        Returns
+        -------
+        TrainingResult or None
+            None, with nothing changed, if there is no such run, if the samples are not as kernels read them,
+            or if something stopped being finite: `fastbp.train` then does all that it does for any call.
+        """
+        if not type(X) is type(Y) is np.ndarray:
+            return None
+        key = _key(call, network, X, Y)
+        run = self._runs.pop(key, None) if key is not None else None
+        if run is None:
+            return None
+        result = _train_at_once(run, network, X, Y, None if seed is None else check_seed(seed))
+        if result is not None:
+            self._put(key, run)
+        return result
+
+    def keep(self, call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray, run: Run) -> None:
+        """Keep a run that ended well for the next such call, and drop the oldest if there are too many."""
+        key = _key(call, network, X, Y)
+        if key is not None:
+            self._put(key, run)
+        if len(self._runs) > self._most:
+            for oldest in list(self._runs)[: -self._most]:
+                self._runs.pop(oldest, None)
+
+    def _put(self, key: Hashable, run: Run) -> None:
+        run.let_go()
+        self._runs[key] = run
+
+
+def _key(call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray) -> Hashable | None:
+    """Return what calls have in common that one run can serve; None if an argument is a list or an array.
+
+    1, 1.0 and True are not the same here.
+    """
+    key = network.specification, X.shape[:1], Y.ndim, call, tuple(map(type, call))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _train_at_once(
+    run: Run, network: Network, X: np.ndarray, Y: np.ndarray, seed: int | None
+) -> TrainingResult | None:
+    """Start a run over, and take all its steps in one call of the kernel; return None if that went wrong."""
+    with Interrupts() as interrupts:
+        if not run.start_over(network.theta, X, Y, seed):
+            return None
+        started = time.perf_counter()
+        run.finish()
+        seconds = time.perf_counter() - started
+        if not run.is_finite():
+            return None
+        run.copy_theta_to(network.theta)
+        result = plain_result(run, StopReason.COMPLETED, seconds, None)
+    return replace(result, stop_reason=StopReason.INTERRUPTED) if interrupts.pressed else result
+
+
+def plain_result(
+    run: Run, stop_reason: StopReason, seconds: float, last_loss: float | None
+) -> TrainingResult:
+    """Return the result of a run of which nobody looked at single epochs.
+
+    Parameters
+    ----------
+    run : Run
+    stop_reason : StopReason
+    seconds : float
+    last_loss : float or None
+        The loss at the end, if it was evaluated.
+    """
+    losses, steps, n_steps = run.recorded.copy(), run.recorded_steps, run.step
+    if not len(steps) or steps[-1] != n_steps:
+        losses = np.append(losses, math.nan if last_loss is None else last_loss)
+        steps = np.append(steps, n_steps)
+    make_history = partial(_plain_history, losses, steps, run.steps_per_epoch, run.schedule)
+    return TrainingResult(losses, steps, n_steps, seconds, stop_reason, run.name, make_history=make_history)
+
+
+def _plain_history(
+    losses: np.ndarray, steps: np.ndarray, steps_per_epoch: int, schedule: Schedule
+) -> dict[str, np.ndarray]:
+    before = steps - 1
+    if len(steps) and not steps[0]:
+        before[0] = 0  # the first step's, for the loss from before it
+    return {
+        "epoch": steps // steps_per_epoch,
+        "step": steps,
+        "loss": losses,
+        "learning_rate": schedule.at(before),
+    }
