@@ -144,16 +144,16 @@ class Figure:
 
         Returns
         -------
-        {"yes", "slip", "no"} or None
+        {"yes", "misprint", "no"} or None
             "yes" if the published digits are the value, rounded to as many decimals as are printed;
-            "slip" if the corrected digits are, "no" if neither are; None if nothing is published.
+            "misprint" if the corrected digits are, "no" if neither are; None if nothing is published.
         """
         if self.published is None:
             return None
         if rounds_to(value, self.published):
             return "yes"
         if self.corrected is not None and rounds_to(value, self.corrected):
-            return "slip"
+            return "misprint"
         return "no"
 
 

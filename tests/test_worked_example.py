@@ -43,7 +43,7 @@ def test_published_figure_comes_out(figure, math):
     for update in updates:
         value = trained(figure.rounds, update, math)[figure.quantity]
         assert value == pytest.approx(figure.computed, rel=1e-9)
-        wanted = None if figure.published is None else "slip" if figure.corrected else "yes"
+        wanted = None if figure.published is None else "misprint" if figure.corrected else "yes"
         assert figure.match(value) == wanted
 
 
@@ -54,9 +54,9 @@ def test_figures_that_need_one_update_do_not_come_from_the_other():
             assert figure.match(trained(figure.rounds, other, "exact")[figure.quantity]) == "no"
 
 
-def test_three_published_figures_are_slips():
-    slips = [(figure.rounds, figure.quantity) for figure in FIGURES if figure.corrected]
-    assert slips == [(1, "w6"), (10_000, "E"), (10_000, "y1")]
+def test_three_published_figures_are_misprints():
+    misprints = [(figure.rounds, figure.quantity) for figure in FIGURES if figure.corrected]
+    assert misprints == [(1, "w6"), (10_000, "E"), (10_000, "y1")]
 
 
 @pytest.mark.parametrize("update", UPDATES)

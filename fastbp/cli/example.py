@@ -195,7 +195,7 @@ def compare(updates: Sequence[str], rounds: int, optimizer: fastbp.SGD) -> list[
 def figures_text(rows: Sequence[Row]) -> str:
     """Return the figures as a table, followed by a summary."""
     updates = list(rows[0].computed)
-    slips = [row for row in rows if row.match == "slip"]
+    misprints = [row for row in rows if row.match == "misprint"]
     sections: dict[str, list[list[str]]] = {}
     for row in rows:
         figure = row.figure
@@ -204,7 +204,7 @@ def figures_text(rows: Sequence[Row]) -> str:
             "" if figure is None else figure.published or "(not printed)",
             *(significant(row.computed[update]) for update in updates),
             "" if figure is None else figure.update,
-            f"slip {slips.index(row) + 1}" if row in slips else row.match or "",
+            f"[{misprints.index(row) + 1}]" if row in misprints else row.match or "",
         ]
         sections.setdefault(figure_name(row.rounds, "").strip().capitalize(), []).append(cells)
     header = ["", "published", *updates, "given by", "match"]
@@ -214,9 +214,9 @@ def figures_text(rows: Sequence[Row]) -> str:
         table(header, sections, ["left", "left", *("decimal" for _ in updates), "left", "left"]),
         textwrap.fill(verdict(rows), WIDTH),
     ]
-    if slips:
-        notes = [slip_text(number, row) for number, row in enumerate(slips, 1)]
-        parts.append("\n".join(["Slips of the pen, as far as one can tell:", *notes]))
+    if misprints:
+        notes = [misprint_text(number, row) for number, row in enumerate(misprints, 1)]
+        parts.append("\n".join(["Misprints, as far as one can tell:", *notes]))
     return "\n\n".join(parts)
 
 
@@ -226,16 +226,18 @@ def verdict(rows: Sequence[Row]) -> str:
     compared = [row for row in rows if row.published]
     failed = [row for row in compared if row.failed]
     due = [row for row in compared if row.due]
-    n_slips = sum(row.match == "slip" for row in compared)
+    n_misprints = sum(row.match == "misprint" for row in compared)
     sentences = []
     if failed:
         names = ", ".join(figure_name(row.rounds, row.quantity) for row in failed)
         sentences.append(f"{len(failed)} of {len(due)} published figures did NOT come out: {names}.")
     else:
-        slips = f", {n_slips} of them once a slip of the pen is set right" if n_slips else ""
+        corrected = "" if n_misprints == 0 else ", once a misprint is corrected"
+        if n_misprints > 1:
+            corrected = f", once {n_misprints} misprints are corrected"
         of_this = f" of the {updates[0]} update" if len(updates) == 1 else ""
         sentences.append(
-            f"All {len(due)} published figures{of_this} come out, to the last printed digit{slips}."
+            f"All {len(due)} published figures{of_this} come out, to the last printed digit{corrected}."
         )
     if len(due) < len(compared):
         sentences.append(f"The other {len(compared) - len(due)} are of the other update.")
@@ -253,15 +255,15 @@ def verdict(rows: Sequence[Row]) -> str:
     return " ".join(sentences)
 
 
-def slip_text(number: int, row: Row) -> str:
+def misprint_text(number: int, row: Row) -> str:
     """Return what is printed, what is computed, and what the misprint seems to be."""
     figure = row.figure
     assert figure is not None
     text = (
-        f"{number}  {figure.name}: printed {figure.published}, computed "
+        f"[{number}] {figure.name}: printed {figure.published}, computed "
         f"{significant(row.computed[row.due[0]])}, read as {figure.corrected}. {figure.note}"
     )
-    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="     ")
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
 
 
 # --- one round in full -------------------------------------------------------------------------------

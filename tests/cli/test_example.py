@@ -29,7 +29,7 @@ def test_all_published_figures_come_out(capsys):
     assert "All 19 published figures come out" in out
     for figure in worked_example.FIGURES:
         assert figure.published is None or figure.published in out
-    assert "Slips of the pen" in out
+    assert "Misprints" in out
     assert "fastbp example --steps" in out
 
 
@@ -57,7 +57,7 @@ def test_other_rounds_and_rates_print_what_they_compute(capsys):
     assert "After 10,000 rounds" not in out
     status, out, _ = run(capsys, "--learning-rate", "0.1")
     assert status == 0
-    assert "slip" not in out.lower()
+    assert "misprint" not in out.lower()
 
 
 def test_steps_show_where_the_updates_differ(capsys):
@@ -187,11 +187,11 @@ def test_table_has_every_figure_as_published_and_as_computed(fastbp_example):
         assert not row.endswith(" no")
 
 
-def test_each_slip_is_numbered_and_explained(fastbp_example):
+def test_each_misprint_is_numbered_and_explained(fastbp_example):
     out = words(fastbp_example().out)
     for number, figure in enumerate((f for f in worked_example.FIGURES if f.corrected), start=1):
-        assert f"slip {number}" in out
-        assert f"{number} {figure.name}: printed {figure.published}" in out
+        assert f"either [{number}] " in out or f"sequential [{number}] " in out
+        assert f"[{number}] {figure.name}: printed {figure.published}" in out
         assert figure.note in out
 
 
@@ -228,7 +228,7 @@ def test_json_has_full_precision_and_stable_keys(fastbp_example):
         assert row["given_by"] == figure.update
         update = "sequential" if figure.update == "either" else figure.update
         assert row["computed"][update] == pytest.approx(figure.computed, rel=1e-10)
-        assert row["match"] == (figure.published and ("slip" if figure.corrected else "yes"))
+        assert row["match"] == (figure.published and ("misprint" if figure.corrected else "yes"))
         assert row["note"] == (figure.note or None)
 
 
