@@ -325,8 +325,8 @@ def method(document: dict) -> str:
         "Every peer runs in a process of its own, all on the same cores and with the same number of threads.",
         f"Before it is timed, it must end where the float64 reference ends from the same parameters over the "
         f"same samples: at a distance of at most {tolerances} of the way that the reference went.",
-        f"Then fastbp and the rival take turns, A B B A, {protocol['pairs']} pairs of slices of "
-        f"{protocol['slice_seconds'] * 1e3:g} ms or one epoch; the interval is the {protocol['interval']}.",
+        f"Then fastbp and the rival take turns, A B B A, {protocol['pairs']} pairs of turns of "
+        f"{protocol['turn_seconds'] * 1e3:g} ms or one epoch; the interval is the {protocol['interval']}.",
         f"Thread pools, as threadpoolctl sees them: {threads}.",
     ]
     return "<h2>Method</h2>" + "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)

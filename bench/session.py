@@ -55,12 +55,12 @@ DESCRIBED = (
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib")
 
 
-LARGE_FLOPS, LARGE_SLICES = 2e8, 10
+LARGE_FLOPS, LARGE_TURN = 2e8, 10
 """From this many operations a step on, a workload is timed this many times as long."""
 
 
 @dataclass(frozen=True)
-class Plan(Protocol):
+class Settings(Protocol):
     """What is run, and for how long. At least one epoch is timed at a time, however long it takes.
 
     Attributes
@@ -78,14 +78,14 @@ class Plan(Protocol):
     quick: bool = False
 
 
-FULL = Plan(
+FULL = Settings(
     20,
     0.05,
     (*(str(w.with_dtype(d)) for w in grid.GRID for d in ("float32", "float64")), *map(str, grid.WIDTHS)),
     ("2-2-2, 4 samples, float64", "64-128-10 relu, 32, Adam, float32"),
     tuple(starts.TASKS),
 )
-QUICK = Plan(
+QUICK = Settings(
     6,
     0.01,
     (
@@ -108,8 +108,8 @@ QUICK = Plan(
 class Session:
     """The workers of a session, and their results."""
 
-    def __init__(self, plan: Plan, peers: list[str], cores: list[int], folder: Path, say):
-        self.plan, self.peers, self.cores, self.folder, self.say = plan, peers, cores, folder, say
+    def __init__(self, settings: Settings, peers: list[str], cores: list[int], folder: Path, say):
+        self.settings, self.peers, self.cores, self.folder, self.say = settings, peers, cores, folder, say
         self.variables = environment(cores)
         self.threads: dict[str, dict] = {}
         self._stack = ExitStack()
@@ -130,15 +130,15 @@ class Session:
 
     def seconds(self, workload: grid.Workload) -> float:
         """Return the seconds of one timing: more for millions of parameters, which a call has to copy."""
-        large = workload.flops_per_step > LARGE_FLOPS and not self.plan.quick
-        return self.plan.slice_seconds * (LARGE_SLICES if large else 1)
+        large = workload.flops_per_step > LARGE_FLOPS and not self.settings.quick
+        return self.settings.turn_seconds * (LARGE_TURN if large else 1)
 
     def takes_part(self, peer: str, workload: grid.Workload) -> bool:
         if workload in grid.WIDTHS and peer not in (OURS, "NumPy", "C", "PyTorch", "JAX"):
             return False
         if peer != "PyTorch compiled":
             return True
-        chosen = self.plan.compiled_for
+        chosen = self.settings.compiled_for
         return str(workload) in chosen if chosen is not None else workload.dtype == "float32"
 
     def compare(self, workload: grid.Workload) -> dict:
@@ -198,9 +198,9 @@ class Session:
         return time_pairs(
             OURS,
             [name for name in steps if name != OURS],
-            self.plan.rounds,
+            self.settings.rounds,
             nanoseconds,
-            lambda done: self.say(f"{workload}: pair {done + 1} of {self.plan.rounds}"),
+            lambda done: self.say(f"{workload}: pair {done + 1} of {self.settings.rounds}"),
         )
 
     def lose(self, name: str) -> None:
@@ -259,7 +259,7 @@ def commit() -> str:
         return "unknown"
 
 
-def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
+def run(settings: Settings, peers: list[str], cores: list[int], say) -> dict:
     """Run a whole session and return its document."""
     started = time.perf_counter()
     document: dict = {
@@ -267,14 +267,14 @@ def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
         "fastbp": fastbp.__version__,
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": plan.quick,
+        "quick": settings.quick,
         "machine": describe_machine(),
         "versions": versions(),
         "cores": cores,
         "threads_each": len(cores),
         "protocol": {
-            "pairs": plan.rounds,
-            "slice_seconds": plan.slice_seconds,
+            "pairs": settings.rounds,
+            "turn_seconds": settings.turn_seconds,
             "tolerance": grid.TOLERANCE,
             "order": "ABBA",
             "interval": "95 % percentile bootstrap of the median ratio",
@@ -284,15 +284,15 @@ def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
     document["roofline"] = roofline.measure(len(cores))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with Session(plan, peers, cores, folder, say) as session:
-            document["workloads"] = [session.compare(grid.ALL[w]) for w in plan.workloads]
+        with Session(settings, peers, cores, folder, say) as session:
+            document["workloads"] = [session.compare(grid.ALL[w]) for w in settings.workloads]
             document["threads"] = session.threads
-        repeats = 1 if plan.quick else 3
+        repeats = 1 if settings.quick else 3
         patient = [name for name in peers if name != "PyTorch compiled"]  # its start takes too long
         document["starts"] = starts.measure_starts(
-            plan.start_workloads, patient if plan.quick else peers, cores, folder, say, repeats
+            settings.start_workloads, patient if settings.quick else peers, cores, folder, say, repeats
         )
-        document["tasks"] = starts.measure_tasks(plan.tasks, patient, cores, folder, say, repeats)
+        document["tasks"] = starts.measure_tasks(settings.tasks, patient, cores, folder, say, repeats)
     controls = [
         [b / a for a, b in w["control"]["pairs"]] for w in document["workloads"] if "pairs" in w["control"]
     ]
@@ -303,12 +303,12 @@ def run(plan: Plan, peers: list[str], cores: list[int], say) -> dict:
     return document
 
 
-def chosen(plan: Plan, only: str | None) -> Plan:
-    """Return the plan with only the workloads whose names contain `only`, without starts and tasks."""
+def chosen(settings: Settings, only: str | None) -> Settings:
+    """Return the settings with only the workloads whose names contain `only`, without starts and tasks."""
     if only is None:
-        return plan
+        return settings
     workloads = tuple(name for name in FULL.workloads if only in name)
-    return replace(plan, workloads=workloads, start_workloads=(), tasks=())
+    return replace(settings, workloads=workloads, start_workloads=(), tasks=())
 
 
 def announce() -> Callable[[str], None]:
@@ -334,7 +334,7 @@ def listed(text: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.session", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="few workloads, short slices: rough numbers")
+    parser.add_argument("--quick", action="store_true", help="few workloads, short turns: rough numbers")
     parser.add_argument("--only", metavar="TEXT", help="only the workloads whose names hold this")
     parser.add_argument(
         "--peers", metavar="NAMES", help=f"of {', '.join(PEERS)}, or module:function; default: all"
@@ -348,15 +348,15 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = {name for name in peers if name not in PEERS and ":" not in name}
     if unknown:
         parser.error(f"--peers names {', '.join(sorted(unknown))}, and may name {', '.join(PEERS)}")
-    plan = chosen(QUICK if options.quick else FULL, options.only)
-    if not plan.workloads:
+    settings = chosen(QUICK if options.quick else FULL, options.only)
+    if not settings.workloads:
         parser.error(f"--only {options.only!r} is in no workload's name")
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         check_writable(options.out)
     except OSError as error:
         parser.error(f"--out {options.out}: {error.strerror}")
-    document = run(plan, peers, cores[: options.cores], announce())
+    document = run(settings, peers, cores[: options.cores], announce())
     write_atomically(options.out, [dumps(document).encode(), b"\n"])
     wrong = [
         f"{w['name']}, {w['dtype']}: {row['peer']}: {row['status']}: {row['reason']}"

@@ -35,11 +35,11 @@ class Protocol:
     """How many rounds, and for how many seconds each, contenders are timed."""
 
     rounds: int
-    slice_seconds: float
+    turn_seconds: float
 
 
-FULL = Protocol(rounds=21, slice_seconds=0.025)
-QUICK = Protocol(rounds=3, slice_seconds=0.004)
+FULL = Protocol(rounds=21, turn_seconds=0.025)
+QUICK = Protocol(rounds=3, turn_seconds=0.004)
 """It shows that everything works; its numbers are rough."""
 
 
@@ -109,7 +109,7 @@ def compare(
             trains[contender] = train
     baseline = next((contender for contender in (*BASELINES, *trains) if contender in trains), None)
     if baseline is not None:
-        steps = {each: calibrated_steps(train, protocol.slice_seconds) for each, train in trains.items()}
+        steps = {each: calibrated_steps(train, protocol.turn_seconds) for each, train in trains.items()}
         pairs = time_pairs(
             baseline,
             trains,

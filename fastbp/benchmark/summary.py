@@ -129,7 +129,7 @@ def _notes(report: Report) -> list[str]:
         f"Before it was timed, each contender reached the parameters of fastbp.reference after "
         f"{' and '.join(f'{steps:,}' for steps in CHECKED_STEPS)} steps, to within a part of the way there "
         f"({tolerances.replace('e-0', 'e-')}). Medians of {protocol.rounds} rounds; in a round each "
-        f"contender and the float64 baseline take turns, for about {protocol.slice_seconds * 1000:g} ms each "
+        f"contender and the float64 baseline take turns, for about {protocol.turn_seconds * 1000:g} ms each "
         f"on one core. Ratios are medians of the rounds' ratios, with their bootstrap interval.",
         f"{processor} ({llvm_cpu}, vectors of {width}), {cores} cores; "
         f"{'; '.join(software)}; {report.date:%Y-%m-%d}.",
@@ -147,7 +147,7 @@ def as_json(report: Report) -> str:
         "machine": report.machine,
         "protocol": {
             "rounds": report.protocol.rounds,
-            "slice_seconds": report.protocol.slice_seconds,
+            "turn_seconds": report.protocol.turn_seconds,
             "checked_steps": CHECKED_STEPS,
             "tolerance": TOLERANCE,
             "confidence_percent": CONFIDENCE,

@@ -65,7 +65,7 @@ def document():
         "cores": [0, 1],
         "threads_each": 2,
         "protocol": {
-            "pairs": 20, "slice_seconds": 0.02, "tolerance": {"float64": 1e-9}, "interval": "bootstrap"
+            "pairs": 20, "turn_seconds": 0.02, "tolerance": {"float64": 1e-9}, "interval": "bootstrap"
         },
         "roofline": {
             "threads": 2, "gflops": {"float32": 500.0, "float64": 250.0}, "gbytes_per_second": 40.0

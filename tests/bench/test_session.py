@@ -15,7 +15,7 @@ from fastbp.benchmark.protocol import LostError
 from fastbp.benchmark.statistics import Interval
 
 BROKEN = ("one_step_short", "no_training", "half_the_steps", "one_weight_off", "not_a_number", "wrong_shape")
-BRIEF = replace(session.QUICK, rounds=3, slice_seconds=0.001)
+BRIEF = replace(session.QUICK, rounds=3, turn_seconds=0.001)
 WORKLOADS = ("2-2-2, 4 samples, float64", "4-10-3 relu, 16, SGD, float32")
 
 
@@ -77,11 +77,11 @@ def test_a_short_session_makes_a_whole_report(tmp_path, monkeypatch):
     monkeypatch.setattr(session.roofline, "SECONDS", 0.001)
     monkeypatch.setattr(session.roofline, "TRIAD_ELEMENTS", 2**12)
     monkeypatch.setattr(session.starts, "IMPORT_REPEATS", 1)
-    plan = replace(
+    settings = replace(
         BRIEF, workloads=WORKLOADS[:1], start_workloads=WORKLOADS[:1], tasks=("2-2-2, 1 sample, float64",)
     )
     names = ["fastbp", "NumPy", peer("no_training")]
-    document = session.run(plan, names, core_numbers()[:1], lambda text: None)
+    document = session.run(settings, names, core_numbers()[:1], lambda text: None)
     text = page.page(document)
     assert "tests.bench.broken:no_training" in text
     assert "Whole runs" in text

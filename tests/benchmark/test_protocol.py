@@ -15,7 +15,7 @@ from fastbp.benchmark.contenders import (
 )
 from fastbp.benchmark.protocol import LostError, Protocol, Result, calibrated_steps, compare, time_pairs
 
-BRIEF = Protocol(rounds=2, slice_seconds=0.0002)
+BRIEF = Protocol(rounds=2, turn_seconds=0.0002)
 
 
 def broken(change, dtype="float64"):

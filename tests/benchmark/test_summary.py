@@ -20,7 +20,7 @@ from fastbp.benchmark.summary import Report, as_json, as_markdown, as_text, thre
 
 def report_of(*results: Result, baseline=C) -> Report:
     comparison = Comparison(SPEED_CASES[0], results, baseline)
-    return Report((comparison,), Protocol(rounds=3, slice_seconds=0.1))
+    return Report((comparison,), Protocol(rounds=3, turn_seconds=0.1))
 
 
 def timed(contender, *ns_per_step, against=(10.0, 20.0, 30.0)):
