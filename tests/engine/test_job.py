@@ -37,12 +37,12 @@ def jobs() -> dict[str, Job]:
             (LayeredRun, labels, np.zeros(6, np.int64), 4, Adam()),
             (OnlineRun, network, Y, 1, fastbp.SGD()),
         ):
-            plan = KernelOptions(
+            options = KernelOptions(
                 6, epochs=3, steps=None, batch_size=batch_size, optimizer=optimizer,
                 sample_weight=weights, threads=2 if batch_size > 1 else 1,
                 gradient_clip_norm=1.0 if batch_size > 1 else None,
             )  # fmt: skip
-            run = kind(of.specification, of.theta, X, targets, plan)
+            run = kind(of.specification, of.theta, X, targets, options)
             made[f"{kind.name} of {of.loss_name}{name}"] = run.make_job(
                 {"theta": run.parameters, "state": run.optimizer_state}
             )

@@ -24,7 +24,7 @@ from fastbp.kernels.online import online
 from tests.kernels.tasks import Task, trained
 from tests.processes import run
 
-PLAN = KernelOptions(
+OPTIONS = KernelOptions(
     1003,
     epochs=None,
     steps=60,
@@ -220,7 +220,7 @@ def test_changes_of_pace_change_no_bit():
             network.specification,
             network.theta,
             *check_data(network.specification, X, labels),
-            PLAN,
+            OPTIONS,
             Turns(turns),
         )
         for i in range(12):

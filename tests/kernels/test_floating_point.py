@@ -54,8 +54,8 @@ def run(kind, dtype: str, steps: int, **options) -> LayeredRun:
     network.biases[0][:12] = -100
     network.weights[1][:12] = np.finfo(dtype).smallest_normal * 4
     X, Y = check_data(network.specification, X, Y)
-    plan = KernelOptions(len(X), steps=steps, epochs=None, seed=0, **options)
-    done = kind(network.specification, network.theta, X, Y, plan)
+    settled = KernelOptions(len(X), steps=steps, epochs=None, seed=0, **options)
+    done = kind(network.specification, network.theta, X, Y, settled)
     done.advance(steps)
     return done
 

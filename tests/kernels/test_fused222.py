@@ -20,7 +20,7 @@ from tests.conftest import train
 def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int = 0) -> Fused222Run:
     network = case.network()
     X, Y = check_data(network.specification, case.X, case.Y)
-    plan = KernelOptions(
+    options = KernelOptions(
         len(X),
         epochs=None,
         steps=steps,
@@ -31,7 +31,7 @@ def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int
         seed=seed,
         math=math,
     )
-    return Fused222Run(network.specification, network.theta, X, Y, plan)
+    return Fused222Run(network.specification, network.theta, X, Y, options)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

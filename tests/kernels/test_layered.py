@@ -123,7 +123,7 @@ def test_optimizers_follow_pytorch(trajectory):
     for steps, theta in zip(trajectory.steps, trajectory.thetas, strict=True):
         if run is None:
             X, Y = check_data(network.specification, problem["X"], problem["Y"])
-            plan = KernelOptions(
+            options = KernelOptions(
                 len(X),
                 epochs=None,
                 steps=trajectory.steps[-1],
@@ -131,7 +131,7 @@ def test_optimizers_follow_pytorch(trajectory):
                 optimizer=trajectory.optimizer,
                 shuffle=False,
             )
-            run = LayeredRun(network.specification, network.theta, X, Y, plan)
+            run = LayeredRun(network.specification, network.theta, X, Y, options)
         run.advance(steps)
         done += 1
         assert_allclose(run.theta, theta, rtol=1e-10, atol=1e-12)
@@ -163,7 +163,7 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
     for stops in ([60], [*sorted(cuts), 60]):
         network = task.network()
         X, Y = check_data(network.specification, *task.samples())
-        plan = KernelOptions(
+        options = KernelOptions(
             len(X),
             epochs=None,
             steps=60,
@@ -172,7 +172,7 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
             seed=1,
             dropout=dropout,
         )
-        run = LayeredRun(network.specification, network.theta, X, Y, plan)
+        run = LayeredRun(network.specification, network.theta, X, Y, options)
         for stop in stops:
             run.advance(stop)
         runs.append(run)
@@ -331,11 +331,11 @@ def test_padding_stays_zero_and_finite(hidden):
     X, Y = check_data(network.specification, X, Y)
     for batch_size, kind in ((4, LayeredRun), (1, OnlineRun)):
         optimizer = fastbp.Adam(0.01) if batch_size > 1 else fastbp.SGD(0.01)
-        plan = KernelOptions(
+        options = KernelOptions(
             len(X), epochs=30, steps=None, batch_size=batch_size, optimizer=optimizer, seed=0
         )
-        run = kind(network.specification, network.theta, X, Y, plan)
-        run.advance(plan.n_steps)
+        run = kind(network.specification, network.theta, X, Y, options)
+        run.advance(options.n_steps)
         assert np.isfinite(run.theta).all()
         run._packing.pack(np.zeros_like(run.theta), run.parameters)
         assert not run.parameters.any()

@@ -114,7 +114,7 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
         network = task.network()
         X, Y = check_data(network.specification, *task.samples())
         optimizer = fastbp.SGD(fastbp.schedules.ExponentialDecay(0.1, 0.9))
-        plan = KernelOptions(
+        options = KernelOptions(
             len(X),
             epochs=None,
             steps=60,
@@ -123,7 +123,7 @@ def test_chunks_do_not_change_the_bits(cuts, sizes, shuffle):
             shuffle=shuffle,
             seed=1,
         )
-        run = OnlineRun(network.specification, network.theta, X, Y, plan)
+        run = OnlineRun(network.specification, network.theta, X, Y, options)
         for stop in stops:
             run.advance(stop)
         runs.append(run)
