@@ -682,22 +682,22 @@ _DIGITS = {types.float32: 23, types.float64: 52}
 
 
 def _scale_at_once(builder, vec, value, n):
-    """Use AVX-512's vscalef. It takes whole registers, so the vector is cut into these, or padded to one."""
+    """Use AVX-512's vscalef. It takes whole registers, so the vector is divided into these, or padded."""
     width = 64 // element_bytes(vec)
     whole = ir.VectorType(value.type.element, width)
     letter, mask = ("s", ir.IntType(16)) if vec.element == types.float32 else ("d", ir.IntType(8))
     shape = ir.FunctionType(whole, [whole, whole, whole, mask, _INT32])
     name = f"llvm.x86.avx512.mask.scalef.p{letter}.512"
     function = cgutils.get_or_insert_function(builder.module, shape, name)
-    pieces = []
+    registers = []
     for start in range(0, vec.lanes, width):
         chosen = [min(start + i, vec.lanes - 1) for i in range(width)]
         a, b = (emit_shuffle(builder, v, chosen) for v in (value, n))
         current_rounding = _INT32(4)
-        pieces.append(builder.call(function, [a, b, a, mask(-1), current_rounding]))
-    while len(pieces) & (len(pieces) - 1):
-        pieces.append(pieces[-1])  # beyond the last lane
-    return emit_shuffle(builder, emit_join(builder, pieces), list(range(vec.lanes)))
+        registers.append(builder.call(function, [a, b, a, mask(-1), current_rounding]))
+    while len(registers) & (len(registers) - 1):
+        registers.append(registers[-1])  # beyond the last lane
+    return emit_shuffle(builder, emit_join(builder, registers), list(range(vec.lanes)))
 
 
 def _scale_in_two_steps(builder, vec, value, n):

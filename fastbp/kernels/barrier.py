@@ -1,8 +1,9 @@
 """Several threads in one kernel: a barrier that spins, and work handed out item by item.
 
-Every thread of a team runs the same kernel with another number. Python starts them; kernels hold no lock of
-the interpreter. A barrier costs about 0.2 us while all threads run; one that waits for longer gives its
-core away between looks, so that teams that are larger than the machine still finish.
+Every thread of a team runs the same kernel with its own number. Python starts the threads; kernels do not
+hold the interpreter's lock. A barrier costs about 0.2 us while all threads run. A thread that waits for
+longer offers its core to others between two checks. So a team finishes even if it has more threads than the
+machine has cores.
 """
 
 import ctypes
@@ -17,17 +18,17 @@ from fastbp._jit import routine
 from fastbp.processor import IS_X86
 
 ARRIVED, GENERATION, NEXT, ABORT = 0, 16, 32, 48
-"""Where the shared words are: each in a cache line of its own, and away from its neighbour's."""
+"""Where the shared words are: 128 bytes apart, so no two are in the same or in adjacent cache lines."""
 
 N_SHARED = 64
 
 SPINS = 4000
-"""Looks at a barrier before the thread offers its core to others: some 20 us."""
+"""Checks at a barrier before the thread offers its core to others: some 20 us."""
 
 
 @intrinsic
 def atomic_add(typing, address, offset, value):
-    """Add to the integer at address[offset] and return what it was, in one piece."""
+    """Add to the integer at address[offset] and return what it was, as one atomic operation."""
 
     def generate(context, builder, signature, arguments):
         pointer = builder.gep(arguments[0], [arguments[1]])
@@ -38,7 +39,7 @@ def atomic_add(typing, address, offset, value):
 
 @intrinsic
 def atomic_load(typing, address, offset):
-    """Return the integer at address[offset] as other threads left it, and all that they wrote before."""
+    """Return the integer at address[offset]. All that its writer wrote before is visible from then on."""
 
     def generate(context, builder, signature, arguments):
         return builder.load_atomic(builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
@@ -48,7 +49,7 @@ def atomic_load(typing, address, offset):
 
 @intrinsic
 def atomic_store(typing, address, offset, value):
-    """Write the integer at address[offset], and let others see all that was written before."""
+    """Write the integer at address[offset]. Who reads it sees all that was written before, too."""
 
     def generate(context, builder, signature, arguments):
         builder.store_atomic(arguments[2], builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
@@ -59,7 +60,7 @@ def atomic_store(typing, address, offset, value):
 
 @intrinsic
 def pause(typing):
-    """Tell the processor that this is a loop that waits."""
+    """Tell the processor that this loop only waits."""
 
     def generate(context, builder, signature, arguments):
         if IS_X86:
@@ -99,7 +100,7 @@ def give_way(typing):
 
 @routine
 def barrier(shared, n_threads):
-    """Wait until all threads are here; return whether to go on. The last to arrive makes NEXT 0 again."""
+    """Wait until all threads are here; return whether to go on. The last to arrive resets NEXT to 0."""
     if n_threads == 1:
         return True
     generation = atomic_load(shared, GENERATION)
@@ -108,12 +109,12 @@ def barrier(shared, n_threads):
         atomic_store(shared, NEXT, 0)
         atomic_add(shared, GENERATION, 1)
         return True
-    looks = 0
+    checks = 0
     while atomic_load(shared, GENERATION) == generation:
         if atomic_load(shared, ABORT) != 0:
             return False
-        looks += 1
-        if looks < SPINS:
+        checks += 1
+        if checks < SPINS:
             pause()
         else:
             give_way()

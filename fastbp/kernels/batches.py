@@ -1,4 +1,4 @@
-"""Batches from outside: a prepared job is pointed to other samples, which are checked on the way."""
+"""Batches that the caller supplies: a prepared job is pointed to them after a check."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def are_probabilities(numbers, rows, columns):
 
 @helper
 def take_inputs(job, X, most):
-    """Point a job to inputs; return whether they have its shape, are finite, and at most so many rows."""
+    """Point a job to inputs; return False if their shape is wrong, or one is not finite."""
     rows, columns = X.shape
     if columns != of(job, "size", 0) or rows < 1 or rows > most:
         return False
@@ -51,16 +51,16 @@ def take_targets(job_address, X, Y, most):
     Parameters
     ----------
     job_address : int
-        Of a job whose X was like this one: of the network's type and C-contiguous.
+        The address of a job whose X was like this one: of the network's type and C-contiguous.
     X, Y : array, shapes (n_samples, n_inputs) and (n_samples, n_outputs)
-        C-contiguous, of the network's type. The job keeps no reference.
+        C-contiguous, of the network's type. The caller keeps them alive until the job is done.
     most : int
-        How many samples the job has room for.
+        The most samples that the job can take.
 
     Returns
     -------
     bool
-        False, with the job's samples undefined, if a shape is wrong, or a number is not what it may be.
+        False if a shape is wrong, or a number is not what it may be. Then the samples are undefined.
     """
     job = job_at(job_address, X)
     n_outputs, loss = of(job, "size", get(job, "n_layers")), get(job, "loss")

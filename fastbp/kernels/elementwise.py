@@ -143,7 +143,7 @@ mills_start = constant(MILLS["float32"][0], MILLS["float64"][0])
 mills_curve = polynomial(**without_first(MILLS))
 
 
-# --- parts -----------------------------------------------------------------------------------------------
+# --- what the functions are made of ----------------------------------------------------------------------
 
 
 @helper

@@ -1,12 +1,12 @@
 """What a job is made of: flat records through which Python hands a kernel its addresses, sizes and options.
 
-A kernel that takes twenty arrays needs microseconds for every call, because each one is unpacked anew; one
-address costs nothing. So the arrays are unpacked once, when the job is made (`fastbp.engine.job`), and the
-object that made it keeps them alive.
+A kernel that takes twenty arrays needs microseconds for every call, because each array is unpacked again. One
+address costs nothing. So the arrays are unpacked once, when the job is made (`fastbp.engine.job`). The object
+that makes the job keeps them alive.
 
-A *record* is a block of numbers, eight bytes each, with names. These tables are the only place that says what
-the records hold. Kernels read them by name (`fastbp.kernels.records`), and a name or a type that is not
-in the table does not compile. Python compares every array with the table before it hands over the address.
+A *record* is a sequence of numbers of eight bytes, which have names. Only these tables say what the records
+hold. Kernels read them by name (`fastbp.kernels.records`). A name or a type that is not in the table does not
+compile. Python compares every array with the table before it hands over the address.
 
 Legend: boundary l = 0 .. L carries the activations between layers: boundary 0 is the input, L the output.
 Layer l leads from boundary l to l + 1. A *row* is the distance between two rows, in elements. A field whose
@@ -19,16 +19,16 @@ OWN = "own*"
 """The type of a field that holds the address of numbers of the network's own dtype."""
 
 LAYOUT, DATA, OPTIONS, RUN, KERNEL = "layout", "data", "options", "run", "kernel"
-"""Who writes a field: Python, when it makes the job (the first three) or between two calls, or the kernel."""
+"""Who writes a field: Python, when it makes the job (the first three) or between calls (RUN); the kernel."""
 
 TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT = MODES = range(4)
-"""What a job may be for."""
+"""What a job is for."""
 
 X_OWN, X_FLOAT32, X_FLOAT64, X_UINT8 = range(4)
-"""What the elements of X may be: of the network's own dtype, or another one that the gathering converts."""
+"""The type of the elements of X: the network's own, or another one that is converted as rows are gathered."""
 
 IN_ORDER, DRAWN, GIVEN = range(3)
-"""How samples are ordered: as they are, randomly by the kernel, or as Python writes to `order` each epoch."""
+"""The order of samples: as they are, drawn by the kernel, or as Python writes it to `order` each epoch."""
 
 
 class Field(NamedTuple):
@@ -38,12 +38,13 @@ class Field(NamedTuple):
     ----------
     type : str
         ``int64`` or ``float64``, the number itself; or the address of numbers (``int64*``, ``float64*``,
-        ``uint64*``, `OWN`), or of a record (its name). A type with several ``*`` is one of them: see `typed`.
+        ``uint64*``, `OWN`), or of a record (its name). If several types are listed, it is one of them: see
+        `typed`.
     shape : tuple of str
-        The dimensions of the array at the address, each an attribute of `engine.layout.Layout`. An
-        array may be longer.
+        The dimensions of the array at the address. Each is the name of an attribute of
+        `engine.layout.Layout`. An array may be longer.
     written_by : tuple of str or int
-        Who writes the number, or the elements of the array; a mode: the kernel, in a job for that.
+        Who writes the number, or the elements of the array. A mode means the kernel, in a job of this mode.
     meaning : str
     """
 
@@ -84,25 +85,25 @@ JOB = {
     "generator": Field("uint64*", ("n_generators",), (KERNEL,), "states: of the shuffle, and of the dropout"),
     # --- parameters
     "n_packed": _integer("numbers of a packed vector: one laid out as W and b of the layers are"),
-    "theta": Field(OWN, ("n_parameters",), (TRAIN,), "the parameters, packed; or as Network.theta, to read"),
+    "theta": Field(OWN, ("n_parameters",), (TRAIN,), "the parameters, packed; or, if only read, flat"),
     "transposes": Field(OWN, ("n_transposes",), (TRAIN, GRADIENT_ONLY), "all W^T that are not in theta"),
-    "has_transposes": _integer("whether they are those of the present W", KERNEL),
+    "has_transposes": _integer("whether the transposes are those of the present W", KERNEL),
     "state": Field(OWN, ("n_states", "n_packed"), (KERNEL,), "the optimizer's state vectors, packed"),
     "gradient": Field(OWN, ("n_gradients", "n_packed"), (KERNEL,), "partial sums of the gradient"),
     "zeros": Field(OWN, ("widest",), (), "as many zeros as the widest layer is wide"),
     # --- how a step is divided
     "batch_size": _integer("rows of a step"),
     "tile_rows": _integer("rows of a tile"),
-    "n_groups": _integer("groups of a step's rows; 0: the team shares each tile"),
-    "n_partial_sums": _integer("partial sums that a group, or the team, has of its tiles' gradients"),
-    "chunk_rows": _integer("rows of a group, or of the step, that one call takes of a long step", RUN),
-    "done_rows": _integer("rows of a group, or of the step, that earlier calls have taken", KERNEL),
+    "n_groups": _integer("groups of a batch; 0: the threads of the team work on the same tile"),
+    "n_partial_sums": _integer("partial sums of the gradients of tiles, for a group or for the team"),
+    "chunk_rows": _integer("rows of a group, or of the batch, that one call takes in a long step", RUN),
+    "done_rows": _integer("rows of a group, or of the batch, that earlier calls took in this step", KERNEL),
     "n_items": _integer("items"),
     "items": Field("item", ("n_items",), (), "the items"),
     # --- options
     "rule": _integer("code of the update rule"),
     "hyper": Field("float64*", ("n_hyperparameters",), (OPTIONS,), "the optimizer's hyper-parameters"),
-    "constants": Field("float64*", ("n_step_constants",), (KERNEL,), "what an update needs of the step"),
+    "constants": Field("float64*", ("n_step_constants",), (KERNEL,), "constants of the step, for the rule"),
     "numbers": Field("numbers", (), (OPTIONS, KERNEL), "see NUMBERS"),
     "trains_biases": _integer("whether b is trained"),
     "sequential": _integer("whether a layer is updated before the error passes back through it"),
@@ -112,7 +113,7 @@ JOB = {
         "whether a batch's loss is divided by the sum of its weights, not by its rows"
     ),
     "rates": Field("float64*", ("n_rates",), (RUN,), "learning rates from first_step on; the last one stays"),
-    "n_rates": _integer("how many they are", RUN),
+    "n_rates": _integer("how many rates there are", RUN),
     "first_step": _integer("the step of the first rate", RUN),
     # --- counting and recording
     "n_steps": _integer("steps of the whole run"),
@@ -122,7 +123,7 @@ JOB = {
     "losses": Field("float64*", ("n_records",), (KERNEL,), "recorded losses"),
     "row_losses": Field("float64*", ("n_row_losses",), (KERNEL,), "losses of the rows of a batch"),
     # --- threads
-    "shared": Field("int64*", ("n_shared",), (KERNEL,), "what `fastbp.kernels.barrier` needs"),
+    "shared": Field("int64*", ("n_shared",), (KERNEL,), "the shared words of `fastbp.kernels.barrier`"),
     "work": Field(OWN, ("n_threads", "work_size"), (KERNEL,), "a work area a thread"),
     "work_size": _integer("numbers of a work area"),
     "scratch_at": _integer("where a thread's scratch is"),
@@ -133,13 +134,13 @@ JOB = {
 BOUNDARY = {
     "size": _integer("neurons, or inputs"),
     "activation": _integer("code of the activation that made these numbers"),
-    "row": _integer("distance between rows of activations, and of all that goes with them", LAYOUT, DATA),
+    "row": _integer("distance between rows of activations; of z, deltas and masks, too", LAYOUT, DATA),
     "a_at": _integer("where the activations a = f(z) are"),
     "z_at": _integer("where z is; a_at if z need not be kept"),
     "delta_at": _integer("where dL/dz is"),
     "dropped_at": _integer("where the activations are after dropout"),
     "mask_at": _integer("where the factors of dropout are"),
-    "W": Field(OWN, (), (LAYOUT,), "W of the layer that begins here, as are the following fields"),
+    "W": Field(OWN, (), (LAYOUT,), "W of the layer that begins here, as are all fields below"),
     "W_row": _integer("distance between rows of W"),
     "W_at": _integer("where W is in a packed vector"),
     "b": Field(OWN, (), (LAYOUT,), "b; zeros if there are no biases"),
@@ -168,18 +169,18 @@ TOTALS = {
     "row_sum": _number("rows of these losses", KERNEL),
     "epoch_loss": _number("mean loss of the last epoch that ended", KERNEL),
     "divisor": _number("what the loss of the batch at hand is divided by", KERNEL),
-    "not_finite": _number("NaN once an epoch ended whose loss was not finite, else 0", KERNEL),
+    "not_finite": _number("NaN if an epoch has ended whose loss was not finite, else 0", KERNEL),
 }
-"""What a run has added up."""
+"""Sums over the samples of a run so far."""
 
 NUMBERS = {
     "l2": _number("factor of the L2 penalty", OPTIONS),
     "clip_norm": _number("largest norm of the gradient", OPTIONS),
     "keep_probability": _number("probability that dropout keeps an activation", OPTIONS),
     "clip_scale": _number("first factor that clips this step's gradient", KERNEL),
-    "clip_factor": _number("second one, after the first", KERNEL),
+    "clip_factor": _number("second factor, applied after the first", KERNEL),
 }
-"""Options that are no integers."""
+"""Options that are not integers."""
 
 ITEM = {
     "layer": _integer("the layer"),
@@ -199,7 +200,7 @@ RECORDS = {
 
 
 PLACES = {record: {name: i for i, name in enumerate(table)} for record, table in RECORDS.items()}
-"""Where the fields of every record are in it."""
+"""For every record, the places of its fields."""
 
 
 def place(record: str, name: str) -> int:
@@ -227,5 +228,5 @@ def place_in_job(name: str, boundary: int | None = None) -> int:
 
 
 def element_type(record: str) -> str:
-    """Return the type of a record's words: the job's and all others whose numbers are integers are int64."""
+    """Return the type of the numbers of a record: int64, unless the numbers in it are float64."""
     return "float64" if next(iter(RECORDS[record].values())).type == "float64" else "int64"

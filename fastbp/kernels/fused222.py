@@ -5,8 +5,8 @@ Legend, in the worked example's names (two inputs x, two hidden neurons h, two o
     parameters = [w1 w3 | w2 w4 | bh1 bh2 | w5 w7 | w6 w8 | by1 by2]     the layout of Network.theta
     z = pre-activation, d = dE/dz of an output neuron, s = sum back-propagated to a hidden neuron
 
-Both kernels take the same first arguments and run from step counters[STEP] to step `until`; whatever the
-chunks a run is cut into, its bits are the same.
+Both kernels train from step counters[STEP] to step `until`. The bits do not depend on how a run is divided
+into chunks. Their first arguments are the same:
 
     X, T          flat, read-only: two numbers a sample
     order         int64[n_samples], the shuffled indices of this epoch
@@ -21,29 +21,30 @@ chunks a run is cut into, its bits are the same.
 `fused222_exact` is `fastbp.reference`, operation by operation. It is as fast as C: four exp and four
 divisions, one after the other, take most of its 48 ns a step at 3.65 GHz.
 
-`fused222_fast` takes 13 ns. Nothing in this network is bound by arithmetic: a step is one chain of
-dependent operations, from the hidden pre-activations of one step to those of the next, and what counts is
-the latency of that chain. What shortens it, with the ns a step that each version took:
+`fused222_fast` takes 13 ns. Arithmetic does not limit it. A step is one chain of dependent operations, from
+the hidden pre-activations of one step to those of the next, and only the latency of this chain counts. The
+ideas that shorten it, with the ns a step that each version took:
 
-- a table instead of exp and division, the row found from z (25 ns)
-- the row guessed: a sample mostly falls into the rows of its last visit. The coefficients of those rows wait
-  in the sample's *slot*, loaded before z is known; a predicted branch checks the guess and fetches
-  other rows if it was wrong (16 ns). Which row is right depends on z alone, so the guess changes no bit.
-- look-ahead: the next hidden pre-activation is m + s k with m = W x_next + b from *before* the update and
-  k = -learning_rate (x . x_next + 1) h (1 - h), both known early; the weights follow off the chain
-- two neurons in one vector: half the instructions, so that more of the chain's shadow fits into the
-  processor's window; and the output layer's polynomial gives d itself, not y (13.7 ns)
-- the last stage of the polynomial merged with the product that uses it (12.9 ns): with h = P + q Q,
-  w h = (w q) Q + w P, and w q and w P are ready when Q is. At the output layer too: 12.7, not worth it
-- distances from the row's centre directly, as m - c + s k, instead of (m + s k) - c (14.8 without)
+- A table replaces exp and division. Its row is found from z (25 ns).
+- The row is guessed (16 ns). At most visits, a sample needs the same rows as at its last visit. Their
+  coefficients are in the sample's *slot*, and are loaded before z is known. A predicted branch checks the
+  guess, and fetches other rows if it was wrong. The right row depends on z alone, so guessing changes no bit.
+- Look-ahead: the next hidden pre-activation is m + s k, with m = W x_next + b from *before* the update, and
+  k = -learning_rate (x . x_next + 1) h (1 - h). Both are known early. The weights are updated off the chain.
+- Two neurons are in one vector. That halves the instructions, so that more of the work beside the chain fits
+  into the processor's window. The polynomial of the output layer gives d itself, not y (13.7 ns).
+- The last stage of the polynomial is merged with the product that uses it (12.9 ns): with h = P + q Q,
+  w h = (w q) Q + w P, and w q and w P are ready when Q is. In the output layer, too, it would be 12.7 ns,
+  which is not worth the code.
+- The distance from the row's centre is (m - c) + s k, and not (m + s k) - c (14.8 ns).
 
-Between visits to one of many samples the weights change, and guesses fail: a step takes 14 to 21 ns for 100
-samples in order or with small steps, and 44 for 100 shuffled samples with large steps, since what cannot
-be predicted costs two flushed pipelines. So for many shuffled samples (`fastbp.engine.fused222_run` decides)
-rows are found from z, at 33 ns a step whatever the data.
+With many samples, the weights change between two visits to a sample, and guesses fail. A step takes 14 to 21
+ns for 100 samples in order or with small steps. It takes 44 ns for 100 shuffled samples with large steps,
+because wrong predictions flush the pipeline twice. So for many shuffled samples, rows are found from z, which
+takes 33 ns a step for any data. `fastbp.engine.fused222_run` decides.
 
-Counted in latencies (4 an fma, 3 a product or sum, 1 a shuffle) the chain is 36 cycles, 10 ns; 47 are
-measured, and with all work beside the chain removed, 43.
+By its latencies (4 cycles for an fma, 3 for a product or sum, 1 for a shuffle), the chain takes 36 cycles, 10
+ns. A step takes 47 cycles, and 43 without the work beside the chain.
 """
 
 from fastbp._jit import helper, kernel, routine
@@ -132,7 +133,7 @@ def next_stop(step, record_every, until):
 
 @helper
 def begin(counters, order, n_samples, generator, shuffle, losses, loss_arguments):
-    """Return the position of the coming step's sample; before the first step, draw it and record the loss."""
+    """Return the position of the next sample; before the first step, draw it and record the loss."""
     position = counters[POSITION]
     if position < 0:
         position = next_position(position, order, n_samples, generator, shuffle)
@@ -228,7 +229,7 @@ def fused222_exact(
 
 @helper
 def lookup_hidden(z, table):
-    """Return s(z), the rows found from z."""
+    """Return s(z), with rows found from z."""
     if all_within(z, splat(LIMIT, z)):
         return pair(lookup_sigmoid(lane(z, 0), table), lookup_sigmoid(lane(z, 1), table))
     return saturated_hidden(z)
@@ -236,7 +237,7 @@ def lookup_hidden(z, table):
 
 @helper
 def lookup_delta(z, t, table):
-    """Return d(z), the rows found from z."""
+    """Return d(z), with rows found from z."""
     if all_within(z, splat(LIMIT, z)):
         y = pair(lookup_sigmoid(lane(z, 0), table), lookup_sigmoid(lane(z, 1), table))
         return (y - t) * fma(splat(0.0, y) - y, y, y)
@@ -248,7 +249,7 @@ def look_ahead(m, A1, A2, E, d, sequential):
     """Return m + s k: the hidden pre-activation of the next sample, from what was known before.
 
     s = w d is a sum over outputs, and A1, A2 are w k. If the output weights are updated first
-    (sequential), s gains -learning_rate h (d1^2 + d2^2), and E is the factor of the bracket.
+    (sequential), s changes by -learning_rate h (d1^2 + d2^2), and E is the factor of this bracket.
     """
     d1, d2 = spread(d, 0), spread(d, 1)
     z = fma(d1, A1, m) + d2 * A2
@@ -259,7 +260,7 @@ def look_ahead(m, A1, A2, E, d, sequential):
 
 @helper
 def read_pairs(at):
-    """Return V1, V2, bh, W1, W2 and by; and the output weights once more, by output: [w5 w6], [w7 w8]."""
+    """Return V1, V2, bh, W1, W2 and by; then the output weights again, by output: [w5 w6], [w7 w8]."""
     W1, W2 = load(at, 6, 2), load(at, 8, 2)
     U1, U2 = pair(lane(W1, 0), lane(W2, 0)), pair(lane(W1, 1), lane(W2, 1))
     return load(at, 0, 2), load(at, 2, 2), load(at, 4, 2), W1, W2, load(at, 10, 2), U1, U2
@@ -296,7 +297,7 @@ def write_carry(at, ahead):
 
 @helper
 def guessed_forward(weights, ahead, t, slots, o, table, sequential):
-    """Return h and d, from the rows in the slot at o; other rows are fetched where these are wrong."""
+    """Return h and d from the rows in the slot at o. If these are wrong, others are fetched."""
     _, _, _, W1, W2, by, _, _ = weights
     m, A1, A2, E, d = ahead
     radius = splat(RADIUS, m)
@@ -322,7 +323,7 @@ def guessed_forward(weights, ahead, t, slots, o, table, sequential):
 
 @helper
 def lookup_forward(weights, ahead, t, table, sequential):
-    """Return h and d, the rows found from z."""
+    """Return h and d, with rows found from z."""
     _, _, _, W1, W2, by, _, _ = weights
     m, A1, A2, E, d = ahead
     h = lookup_hidden(look_ahead(m, A1, A2, E, d, sequential), table)
@@ -330,33 +331,33 @@ def lookup_forward(weights, ahead, t, table, sequential):
 
 
 @helper
-def next_ahead(weights, x, next_x, h, d, E, learning_rate, bias_share, sequential):
-    """Return what `look_ahead` needs of the next sample, from the weights before the update."""
+def next_ahead(weights, x, next_x, h, d, E, learning_rate, bias_factor, sequential):
+    """Return what `look_ahead` needs for the next sample, from the weights before the update."""
     V1, V2, bh, _, _, _, U1, U2 = weights
     (x1, x2), (next_x1, next_x2) = x, next_x
     zero = splat(0.0, h)
     m = fma(V1, splat(next_x1, h), fma(V2, splat(next_x2, h), bh))
-    k = splat(-learning_rate * fma(x1, next_x1, fma(x2, next_x2, bias_share)), h) * fma(zero - h, h, h)
+    k = splat(-learning_rate * fma(x1, next_x1, fma(x2, next_x2, bias_factor)), h) * fma(zero - h, h, h)
     if sequential:
         E = (zero - splat(learning_rate, h)) * h * k
     return m, U1 * k, U2 * k, E, d
 
 
 @helper
-def updated(weights, x, h, d, learning_rate, bias_share, sequential):
+def updated(weights, x, h, d, learning_rate, bias_factor, sequential):
     """Return the weights after a step."""
     V1, V2, bh, W1, W2, by, U1, U2 = weights
-    zero, shares = splat(0.0, h), splat(bias_share, h)
+    zero, factors = splat(0.0, h), splat(bias_factor, h)
     rate = zero - splat(learning_rate, h)
     step_y = rate * d
     s = fma(spread(d, 0), U1, spread(d, 1) * U2)
-    W1, W2, by = fma(step_y, spread(h, 0), W1), fma(step_y, spread(h, 1), W2), fma(step_y, shares, by)
+    W1, W2, by = fma(step_y, spread(h, 0), W1), fma(step_y, spread(h, 1), W2), fma(step_y, factors, by)
     U1, U2 = fma(spread(step_y, 0), h, U1), fma(spread(step_y, 1), h, U2)
     if sequential:
         s = fma(spread(d, 0), U1, spread(d, 1) * U2)
     step_h = s * (rate * fma(zero - h, h, h))
     V1, V2 = fma(step_h, splat(x[0], h), V1), fma(step_h, splat(x[1], h), V2)
-    return V1, V2, fma(step_h, shares, bh), W1, W2, by, U1, U2
+    return V1, V2, fma(step_h, factors, bh), W1, W2, by, U1, U2
 
 
 @kernel
@@ -379,11 +380,14 @@ def fused222_fast(
     guesses,
     lookups,
 ):
-    """Train to step `until`, latency-bound; see the module's legend.
+    """Train to step `until`, as fast as the latencies allow; see the module's legend.
 
-    Besides `fused222_exact`'s arguments: `carry` [CARRY], all zero at first, hands the look-ahead on to the
-    next chunk; `slots` [SLOT * n_samples], NaN at first, or empty if rows are not to be guessed; and the
-    tables, `guess_table` and `lookup_table`.
+    The arguments after those of `fused222_exact`::
+
+        carry      [CARRY], zeros at first: hands the look-ahead to the next chunk
+        slots      [SLOT * n_samples], NaN at first; or empty, if rows are not guessed
+        guesses    `guess_table`
+        lookups    `lookup_table`
     """
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
@@ -394,7 +398,7 @@ def fused222_fast(
     guesses_at, lookups_at = address(guesses), address(lookups)
     loss_arguments = parameters_at, X_at, T_at, n_samples, lookups_at, True
     weights = read_pairs(parameters_at)
-    bias_share = cast(1.0 if train_biases else 0.0, learning_rate)
+    bias_factor = cast(1.0 if train_biases else 0.0, learning_rate)
 
     starts = counters[POSITION] < 0
     position = begin(counters, order_at, n_samples, generator_at, shuffle, losses, loss_arguments)
@@ -416,8 +420,8 @@ def fused222_fast(
                 h, d = guessed_forward(weights, ahead, t, slots_at, o, guesses_at, sequential)
             else:
                 h, d = lookup_forward(weights, ahead, t, lookups_at, sequential)
-            ahead = next_ahead(weights, x, next_x, h, d, ahead[3], learning_rate, bias_share, sequential)
-            weights = updated(weights, x, h, d, learning_rate, bias_share, sequential)
+            ahead = next_ahead(weights, x, next_x, h, d, ahead[3], learning_rate, bias_factor, sequential)
+            weights = updated(weights, x, h, d, learning_rate, bias_factor, sequential)
             x = next_x
         write_pairs(parameters_at, weights)
         write_carry(carry_at, ahead)

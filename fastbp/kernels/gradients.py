@@ -1,9 +1,9 @@
 """Gradients of items from the rows of tiles, their sums, and the norm to which they are clipped.
 
-Gradients of tiles are added in pairs, pairs of pairs, and so on, so that rounding errors grow with the
-logarithm of the number of tiles. (Added one after the other, a million rows of float32 that agree were 0.7 %
-off.) There are *partial sums* of 1, 2, 4, ... tiles that wait for their like, as a
-binary number has ones: after i tiles there are as many as i has binary ones.
+Gradients of tiles are added in pairs, pairs of pairs, and so on. So rounding errors grow with the logarithm
+of the number of tiles. (Added one after the other, the gradients of a million equal rows were 0.7 % off in
+float32.) A *partial sum* is the gradient of 1, 2, 4, ... tiles. It waits until there is another one of as
+many tiles, and then both are added. So after i tiles there are as many partial sums as i has binary ones.
 """
 
 import math
@@ -45,7 +45,7 @@ from fastbp.simd import (
 )
 
 HIGHEST_EXPONENT = constant(126.0, 1022.0)
-"""The power of 2 of which the reciprocal is a normal number."""
+"""The highest k for which 2^-k is a normal number."""
 
 
 @routine
@@ -74,7 +74,7 @@ def sum_rows(d, distance, rows, n, init, out):
 
 @helper
 def item_gradient(job, area, item, sample, row, rows, add, out):
-    """Write an item's gradient, from rows of the tile that begins at `sample`, to `out`, or add it."""
+    """Compute an item's gradient from rows of the tile at `sample`, and write it to `out` or add it there."""
     layer, first = get(item, "layer"), get(item, "first")
     d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
     n, out_row = whole_vectors(of(job, "size", layer + 1), d), of(job, "W_row", layer)
@@ -125,9 +125,9 @@ def n_ones(i):
 
 @routine
 def add_item_gradient(job, area, item, sample, row, rows, i, first_sum):
-    """Add an item's gradient, from the rows of tile number i, to those of the tiles before, in pairs.
+    """Add an item's gradient from tile i to those of the tiles before, in pairs.
 
-    `first_sum` is the number of the first of these tiles' partial sums.
+    `first_sum` is the number of the first partial sum of these tiles.
     """
     distance = get(job, "n_packed")
     waiting = n_ones(i)
@@ -153,7 +153,7 @@ def add_sums(gradient, distance, n_sums, n):
 
 @routine
 def add_partial_sums(job, rows, group_rows):
-    """Add all partial sums, item by item, to the first: of groups of `group_rows` rows each, one or more."""
+    """Add all partial sums of all groups to the first one, item by item. A group has `group_rows` rows."""
     items, tile, n_groups = get(job, "items"), get(job, "tile_rows"), (rows + group_rows - 1) // group_rows
     distance = get(job, "n_packed")
     k = take(job, -1)

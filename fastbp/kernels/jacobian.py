@@ -15,7 +15,7 @@ from fastbp.simd import address, element, put, shifted
 
 @routine
 def seed_deltas(job, area, rows, output, zero, one):
-    """Write da_k/dz to the delta of the output layer, for output k of every row."""
+    """Write da_k/dz to the deltas of the output layer, for output k of every row."""
     last = get(job, "n_layers")
     code, size, distance = of(job, "activation", last), of(job, "size", last), of(job, "row", last)
     a, z = outputs_of(job, area, "a_at", last, 0), outputs_of(job, area, "z_at", last, 0)
@@ -57,12 +57,13 @@ def jacobian(job_address, flat, first, outputs, derivatives):
     Parameters
     ----------
     job_address : int
-        Of a job for `GRADIENT_ONLY`, by one thread.
+        The address of a job for `GRADIENT_ONLY`, with one thread.
     flat : array, shape (n_parameters,)
+        The parameters, laid out as `Network.theta`.
     first : int
-        The first of the rows, which are as many as `outputs` has, and at most a tile.
+        The first row of X to take. `outputs` says how many rows: at most a tile.
     outputs, derivatives : array, shapes (n_rows, n_outputs) and (n_rows, n_outputs, n_parameters)
-        Where they go.
+        Written.
     """
     job = job_at(job_address, flat)
     state = floating_point_state()

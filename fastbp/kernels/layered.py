@@ -1,26 +1,26 @@
 """Any MLP, mini-batches and full batches: the training loop, and evaluation, in one kernel.
 
-Legend: a batch of B rows, or a tile of them; layer l turns A_l (rows, n_l) into A_{l+1} = f(A_l W_l + b_l);
-D_l = dL/dz of boundary l. See `fastbp.kernels.fields` for how arrays and sizes come in.
+Legend: A_l (rows, n_l) are the activations at boundary l, for the rows of a tile. Layer l computes
+A_{l+1} = f(A_l W_l + b_l). D_l is dL/dz at boundary l. `fastbp.kernels.fields` lists all arrays and sizes.
 
 A step has two phases, with a barrier of the team after each:
 
-1. *rows*: every thread takes some of the batch's rows through forward pass, loss and backward pass, down
-   to D_1. Rows know nothing of each other.
-2. *parameters*: the rows of all W_l are items that threads take one by one: dW = A_l^T D_{l+1} for some rows,
-   a few kilobytes, which the optimizer consumes while they are in cache. The new W is copied, transposed, to
-   where the next backward pass finds it.
+1. *rows*: every thread takes some rows of the batch through forward pass, loss and backward pass, down to
+   D_1. No row needs another one.
+2. *parameters*: threads take the items one by one. A thread computes dW = A_l^T D_{l+1} for an item, a few
+   kilobytes. The optimizer updates the item while they are in cache. Then the thread copies the new rows,
+   transposed, to the W^T that the next backward pass reads.
 
-A batch that is larger than a tile goes tile by tile through both, the gradients adding up, and then the
-optimizer takes all. If the parameters are few, there are *groups* of rows instead: each goes through
-forward, backward and gradient by itself, tile by tile, all in one core's cache; then the groups' gradients
-are added, from the first to the last.
+A batch that is larger than a tile goes through both phases tile by tile. The gradients of its tiles are
+added, and then all items are updated. If the parameters are few, the rows are divided into *groups* instead.
+A thread takes a group through forward pass, backward pass and gradient, tile by tile, in the cache of its
+core. Then the gradients of the groups are added, from the first to the last.
 
-How rows are divided into tiles and groups depends on the sizes alone, and an element of a product is the same
-chain of operations wherever it is computed; so any number of threads gives the same bits.
+Only the sizes decide how rows are divided into tiles and groups. An element of a product is the same chain of
+operations wherever it is computed. So any number of threads gives the same bits.
 
-What they consist of has modules of its own: `rows` (forward and backward pass), `gradients` (of items, and
-their sums), `parameters` (updates, and W^T), `steps` (what a step draws and counts).
+The phases are in modules of their own: `rows` (forward and backward pass), `gradients` (of items, and their
+sums), `parameters` (updates, and W^T), `steps` (what a step draws and counts).
 """
 
 from fastbp._jit import helper, kernel, routine
@@ -68,16 +68,19 @@ from fastbp.simd import (
 )
 
 ROWS_TOGETHER = 16
-"""Threads divide rows by multiples of this: whole vectors of every type."""
+"""Threads take multiples of this number of rows: whole vectors of every type."""
 
 
 SUMMED_ROWS = 1024
-"""Rows of a sequential step whose gradients are added one after the other: it has no tiles."""
+"""A sequential step sums gradients over this many rows at a time, as other steps do over a tile."""
 
 
 @routine
 def sequential_step(job, area, first, rows):
-    """Take a step that updates each layer before the error passes back through it: one thread, one tile."""
+    """Take a step that updates each layer before the error passes back through it.
+
+    One thread does this, with the whole batch as one tile.
+    """
     factor = inverse(get(get(job, "totals"), "divisor"))
     forward(job, area, first, 0, rows)
     losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
@@ -100,7 +103,7 @@ def sequential_step(job, area, first, rows):
 
 @routine
 def group_gradients(job, thread, first, rows, done, end):
-    """Take groups of the batch's rows, of each those from `done` to `end`; each adds up its gradients."""
+    """Take groups of the batch, of each group its rows from `done` to `end`, and add up their gradients."""
     n_groups, tile, items = get(job, "n_groups"), get(job, "tile_rows"), get(job, "items")
     area = work_area(job, thread)
     group_rows = rows_of_group(rows, n_groups)
@@ -118,15 +121,16 @@ def group_gradients(job, thread, first, rows, done, end):
 
 @helper
 def rows_of_group(rows, n_groups):
-    """Return how many rows a group has; the last may have fewer, and groups after it none."""
+    """Return how many rows a group has. The last group may have fewer, and groups after it have none."""
     return (rows + n_groups - 1) // n_groups
 
 
 @routine
 def team_gradients(job, thread, first, rows, done, end, fused):
-    """Take the tiles from row `done` to `end` through both phases.
+    """Take the tiles from row `done` to `end` through both phases; return whether to go on.
 
-    `fused` updates, else the gradients of tiles are added up. Returns whether to go on.
+    If `fused`, an item is updated as soon as its gradient is known. Otherwise the gradients of the tiles are
+    added up.
     """
     n_threads, shared, tile = get(job, "n_threads"), get(job, "shared"), get(job, "tile_rows")
     items, n_items = get(job, "items"), get(job, "n_items")
@@ -135,7 +139,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
         n_units = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER
-        # Each thread takes rows twice: a core that is busy with other work takes fewer.
+        # A thread takes rows about twice. One whose core is busy with other work takes them once.
         units = (n_units + 2 * n_threads - 1) // (2 * n_threads) if n_threads > 1 else n_units
         taken = ROWS_TOGETHER * units
         k = take(job, -1)
@@ -162,9 +166,9 @@ def team_gradients(job, thread, first, rows, done, end, fused):
 
 @routine
 def train_to(job, thread, until):
-    """Train to step `until`, as one of the team, or to the end of a chunk of a long step.
+    """Train to step `until`, or to the end of a chunk of a long step, as one thread of the team.
 
-    Or leave the gradient over all rows in the first partial sum.
+    For `GRADIENT_ONLY`, leave the gradient over all rows in the first partial sum instead.
     """
     counters, shared, n_threads = get(job, "counters"), get(job, "shared"), get(job, "n_threads")
     clips, grouped, sequential = get(job, "clips") != 0, get(job, "n_groups") > 0, get(job, "sequential") != 0
@@ -221,9 +225,9 @@ def train_to(job, thread, until):
 
 @routine
 def evaluate_rows(job, thread):
-    """Take tiles through the forward pass, and write their outputs to T, or their losses to ROW_LOSSES.
+    """Take tiles through the forward pass; return whether all inputs were finite.
 
-    Returns whether all inputs were finite.
+    Their outputs go to `Y`, or their losses to `row_losses`.
     """
     n_samples, tile, last = get(job, "n_samples"), get(job, "tile_rows"), get(job, "n_layers")
     area, columns = work_area(job, thread), of(job, "size", last)
@@ -248,7 +252,7 @@ def evaluate_rows(job, thread):
 
 @helper
 def times_zero(a, n):
-    """Return the sum of n numbers, each times 0: NaN if one is not finite."""
+    """Return the sum of n numbers, each times 0: it is NaN if one is not finite, and 0 otherwise."""
     zero = wide_splat(0.0, a)
     total = zero
     whole = n // wide(a) * wide(a)
@@ -262,20 +266,20 @@ def times_zero(a, n):
 
 @kernel
 def layered(job_address, thread, until, inputs, outputs):
-    """Do what one thread has to do of a job.
+    """Do the work of one thread on a job.
 
     Parameters
     ----------
     job_address : int
-        Of the job's integers.
+        The address of the job's integers.
     thread : int
-        Its number, from 0.
+        The number of the thread, from 0.
     until : int
         The step to train to.
     inputs, outputs : array, two-dimensional
-        Of the type of the network: another type of the inputs does not compile. For `PREDICT`, X and where
-        its outputs go, if the job does not name them. For `GRADIENT_ONLY` by one thread, theta and where the
-        whole gradient goes, each in one row. Else empty.
+        Arrays of the network's type; with inputs of another type, this does not compile. For `PREDICT`, X and
+        the array for its outputs, if the job does not name them. For `GRADIENT_ONLY` by one thread, theta and
+        the array for the whole gradient, each as one row. Otherwise they are empty.
 
     Returns
     -------
@@ -284,7 +288,8 @@ def layered(job_address, thread, until, inputs, outputs):
 
     Notes
     -----
-    One thread that computes a loss or a gradient of few samples leaves the sum of their losses in the totals.
+    If one thread computes the loss or gradient of up to `FEW` samples, the sum of their losses is in the
+    totals afterwards.
     """
     job = job_at(job_address, outputs)
     mode, given = get(job, "mode"), outputs.size > 0

@@ -47,7 +47,7 @@ from fastbp.simd import (
 )
 
 MOST_INPUTS = MOST_OUTPUTS = 4
-"""Of a network whose weights stay in registers; its hidden layer fits into a vector of four lanes or more."""
+"""The most inputs and outputs of such a network. Its hidden layer fits into a vector of at least 4 lanes."""
 
 
 NARROW_HIDDEN = (IDENTITY, SIGMOID, TANH, RELU)
@@ -56,7 +56,7 @@ NARROW_HIDDEN = (IDENTITY, SIGMOID, TANH, RELU)
 
 @helper
 def is_narrow(job, vector):
-    """Whether `narrow` can train the network; decay and sample weights are left out."""
+    """Whether `narrow` can train the network. It takes neither decay nor sample weights."""
     decay, l2 = sgd_hyperparameters(get(job, "hyper")).weight_decay, get(get(job, "numbers"), "l2")
     if decay != 0.0 or l2 != 0.0 or get(job, "n_layers") != 2 or has(job, "weights"):
         return False
@@ -78,9 +78,9 @@ MOST = polynomial((88.0,), (708.0,))
 
 @helper
 def prompt_sigmoid(z):
-    """Return s(z) within 2 ulp for |z| <= 88 or 708, and beyond what it is there; 14 ns instead of 18.
+    """Return s(z) within 2 ulp for |z| <= 88 (float32) or 708, and beyond that the value at this limit.
 
-    `sigmoid` makes up for roundings on the way, which lengthens the chain of operations.
+    It takes 14 ns. `sigmoid` takes 18, because it corrects rounding errors on the way.
     """
     one = splat(1.0, z)
     n, r, s = reduced(at_most(at_least(minus(z), minus(MOST(z))), MOST(z)))
@@ -101,7 +101,7 @@ def activated(code, z):
 
 @helper
 def steepness(code, a):
-    """Return f'(z) from a = f(z), likewise."""
+    """Return f'(z) from a = f(z), for the activations of narrow networks."""
     if code == SIGMOID:
         return sigmoid_slope(a, a)
     if code == TANH:
@@ -113,7 +113,7 @@ def steepness(code, a):
 
 @helper
 def read_rows(at, row, n, zero):
-    """Return four rows of weights: the n that there are, and zeros."""
+    """Return four rows of weights: the n rows that exist, and then zeros."""
     w0 = load_like(at, 0, zero)
     w1 = load_like(at, row, zero) if n > 1 else zero
     w2 = load_like(at, 2 * row, zero) if n > 2 else zero
@@ -123,7 +123,7 @@ def read_rows(at, row, n, zero):
 
 @helper
 def write_rows(at, row, n, rows):
-    """Store the n rows that there are."""
+    """Store the n rows that exist."""
     w0, w1, w2, w3 = rows
     store(at, 0, w0)
     if n > 1:
@@ -136,7 +136,7 @@ def write_rows(at, row, n, rows):
 
 @helper
 def inner_sums(x, weights, b, n_in):
-    """Return z of the hidden layer, and the inputs, each in all lanes: the n_in that there are, and zeros."""
+    """Return z of the hidden layer, and four inputs, each in all lanes: n_in exist, the others are 0."""
     w0, w1, w2, w3 = weights
     zero = splat(0.0, b)
     x0 = splat(element(x, 0), zero)
@@ -152,7 +152,7 @@ def inner_sums(x, weights, b, n_in):
 
 @helper
 def outer_sums(h, weights, c, n_out, few):
-    """Return z of the output layer; `few`: the hidden layer fits into four lanes."""
+    """Return z of the output layer. `few` says that the hidden layer fits into four lanes."""
     v0, v1, v2, v3 = weights
     if n_out == 1:
         return splat(lane_sum(low(h, 4) * low(v0, 4)) if few else lane_sum(h * v0), c) + c
@@ -164,7 +164,7 @@ def outer_sums(h, weights, c, n_out, few):
 
 @helper
 def cost_and_delta(loss, level, output, y, t):
-    """Return the outputs' losses and deltas, from z of the output layer."""
+    """Return the losses and deltas of the outputs, from z of the output layer."""
     a = activated(output, y)
     cost, d = gradient_of(loss, level, output, a, t, y)
     if not gives_delta(loss):
@@ -174,7 +174,7 @@ def cost_and_delta(loss, level, output, y, t):
 
 @helper
 def passed_back(d, h, down, weights, n_out, sequential):
-    """Return what comes back to the hidden layer, and the output weights after the update."""
+    """Return dL/da of the hidden layer, and the output weights after the update."""
     v0, v1, v2, v3 = weights
     d0 = splat(lane(d, 0), h)
     s = d0 * v0
@@ -205,10 +205,9 @@ def moved_rows(push, x, weights, n_in):
 def narrow(job, until):
     """Train a network of up to four inputs, one hidden layer up to a vector wide, and up to four outputs.
 
-    Where a vector has two lanes, two of them are one of four.
-    Its parameters are eleven vectors that stay in registers; inputs and outputs that are not there have
-    weights 0. What counts is the latency from one sample to the next: 2-4-1 takes 44 ns a step, and 91 with
-    parameters in memory.
+    The parameters are eleven vectors that stay in registers. Inputs and outputs that do not exist have
+    weights 0. If the processor's vectors have two lanes, two of them make up one vector of four. Only the
+    latency from one sample to the next counts: 2-4-1 takes 44 ns a step, and 91 with parameters in memory.
     """
     counters, totals = get(job, "counters"), get(job, "totals")
     order, generator = get(job, "order"), get(job, "generator")
@@ -238,7 +237,7 @@ def narrow(job, until):
     step, position = get(counters, "step"), get(counters, "position")
     while step < until:
         stop = min(until, step + n_samples - get(counters, "row"))
-        total = get(totals, "loss_sum")  # added to step by step, so that chunks change no bit
+        total = get(totals, "loss_sum")  # continued step by step, so that chunks change no bit
         for now in range(step, stop):
             position = next_position(position, order, n_samples, generator, draws)
             sample = element(order, position) if is_ordered else position

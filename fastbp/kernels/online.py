@@ -1,12 +1,12 @@
-"""Any MLP, one sample a step, plain SGD: every weight is read once forward, and once more to be updated.
+"""Any MLP, one sample a step, plain SGD: each weight is read once forward, and once more to be updated.
 
-Legend as in `fastbp.kernels.layered`, for one row. Sums stay in registers, several at once, because a
-chain of dependent multiply-adds waits four cycles for each.
+Legend as in `fastbp.kernels.layered`, for one row. Several sums run in registers at the same time: in a chain
+of dependent multiply-adds, each one waits four cycles.
 
-The first layer keeps W in rows of outputs, z = b + sum_i x_i W[i]: its input gets no delta. The others keep
-W^T, in rows of inputs, with which z_j = b_j + W^T[j] . a is a reduction, but the way back, s += d_j W^T[j],
-is none; it takes the update along, since each row is in registers then: W^T[j] -= r d_j a. The other way
-round there would be a reduction on the way back for each input, instead of one for each output.
+The first layer stores W. Its forward pass is z = b + sum_i x_i W[i], and its input needs no delta. The other
+layers store W^T. Their forward pass is z_j = b_j + W^T[j] . a, a reduction for each output. Their backward
+pass, s += d_j W^T[j], needs no reduction. It updates the row, W^T[j] -= r d_j a, while that is in registers.
+With W instead, the backward pass would need a reduction for each input.
 """
 
 from fastbp._jit import helper, kernel, routine
@@ -42,7 +42,7 @@ from fastbp.simd import (
 
 @helper
 def clear_beyond(a, size, n):
-    """Make 0 what lies between `size` numbers at `a` and n, whole vectors: they meet weights that stay 0."""
+    """Set the numbers at `a` from number `size` to n, whole vectors, to 0, so that their weights stay 0."""
     if size < n:
         last = n - wide(a)
         store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
@@ -77,7 +77,7 @@ def forward(job, area, x):
 
 @routine
 def backward(job, area, layer, rate, shrink):
-    """Compute D_l from D_{l+1}, without f', and update W_l."""
+    """Compute D_l from D_{l+1}, without the factor f', and update W_l."""
     d, below = outputs_of(job, area, "delta_at", layer + 1, 0), outputs_of(job, area, "delta_at", layer, 0)
     a, transposed, row = (
         outputs_of(job, area, "a_at", layer, 0),

@@ -84,25 +84,25 @@ def softmax(z, distance, rows, columns, a):
 
 @helper
 def gives_delta(loss):
-    """Whether `gradient_of` gives the derivative by z, and not that by y.
+    """Whether `gradient_of` returns the derivative with respect to z, and not to y.
 
-    The derivative of these losses by y may overflow: 1 / y is infinite for an output that underflows. f'(z)
-    is then 0, and the product of both is of moderate size.
+    For these losses, the derivative with respect to y may overflow: 1 / y is infinite if the output
+    underflows. Then f'(z) is 0, but the true product of both is of moderate size.
     """
     return loss in (BINARY_CROSS_ENTROPY, POISSON)
 
 
 @helper
 def level_of(job):
-    """Return the level of quantile."""
+    """Return the level of the quantile loss."""
     return element(get(job, "loss_parameters"), 0)
 
 
 @helper
 def gradient_of(loss, level, code, y, t, z):
-    """Return the loss of outputs, and its derivative by y, or by z: see `gives_delta`.
+    """Return the loss of outputs, and its derivative with respect to y, or to z: see `gives_delta`.
 
-    The factor that averages is not in them. `code` is that of the output activation, y = f(z).
+    The factor of the mean over outputs is left out. `code` is that of the output activation, y = f(z).
     """
     zero, one, half = splat(0.0, y), splat(1.0, y), splat(0.5, y)
     e = y - t
@@ -205,7 +205,7 @@ def inverse(divisor):
 
 @helper
 def shifted_to_batch(job, sample):
-    """Return the address in `row_losses` of the sample at this position of the epoch."""
+    """Return the address in `row_losses` for the sample at this position of the epoch."""
     return shifted(get(job, "row_losses"), sample - get(get(job, "counters"), "row"))
 
 
@@ -213,8 +213,8 @@ def shifted_to_batch(job, sample):
 def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
     """Write the losses of rows of a tile, each times its weight, and dL/dz times weight times factor.
 
-    The tile begins at position `sample` of the epoch. The loss of a row goes to its place in `row_losses`,
-    counted from the start of the batch. In the rows of deltas, numbers beyond the last output become 0.
+    The tile begins at position `sample` of the epoch. `row_losses` begins at the first row of the batch. In
+    the rows of deltas, numbers beyond the last output become 0.
     """
     last = get(job, "n_layers")
     loss, columns, distance = get(job, "loss"), of(job, "size", last), of(job, "row", last)
@@ -282,10 +282,11 @@ BLOCK_VECTORS = 3
 
 @routine
 def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
-    """Do what `cross_entropy` does, with a row in each lane: for labels, and outputs that fit into a vector.
+    """Do what `cross_entropy` does, for labels and for outputs that fit into a vector, with a row a lane.
 
-    As many rows as there are lanes are transposed, and at the end transposed back. A row by itself spends
-    most of its time in reductions. A step of 4-10-3 with 16 rows takes 0.30 us instead of 0.45.
+    The function transposes as many rows as a vector has lanes, and at the end transposes them back. A row
+    alone would spend most of its time in reductions. A step of 4-10-3 with 16 rows takes 0.30 us instead of
+    0.45.
     """
     step = wide(z)
     columns = of(job, "size", get(job, "n_layers"))
@@ -330,8 +331,8 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
 def cross_entropy(job, z, delta, distance, sums, sample, rows, factor):
     """Do what `losses_and_deltas` does, for softmax with cross-entropy.
 
-    The loss of a row is log sum_k e^(z_k - m) + rest. The logarithms are taken at the end, of a vector of
-    rows at a time. With a label, dL/dz is the scaled softmax in all places but one.
+    The loss of a row is log sum_k e^(z_k - m) + rest. The logarithms are computed at the end, for a vector of
+    rows at a time. With a label, dL/dz is the scaled softmax, except at the label.
     """
     step = wide(z)
     columns = of(job, "size", get(job, "n_layers"))

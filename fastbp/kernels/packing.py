@@ -1,4 +1,4 @@
-"""Copies of parameters from one form to the other: flat, as `Network.theta`, or packed, as in a job."""
+"""Copies parameters from one layout to the other: flat, as `Network.theta`, or packed, as in a job."""
 
 from fastbp._jit import helper, kernel, routine
 from fastbp.kernels.records import get, job_at, of, write
@@ -23,16 +23,18 @@ def copy(source, source_row, target, target_row, rows, columns):
 
 @kernel
 def pack(job_address, flat, packed, has_bias, transposed):
-    """Copy a flat vector into a packed one, and leave what lies between rows as it is.
+    """Copy a flat vector into a packed one. The padding between rows is left as it is.
 
     Parameters
     ----------
     job_address : int
-        Of a job with packed parameters.
+        The address of a job with packed parameters.
     flat, packed : array
-        Of the network's type.
-    has_bias, transposed : bool
-        Whether layers have biases; whether all but the first have W^T instead of W.
+        Arrays of the network's type.
+    has_bias : bool
+        Whether layers have biases.
+    transposed : bool
+        Whether all layers but the first have W^T instead of W.
     """
     pack_into(job_at(job_address, flat), address(flat), address(packed), has_bias, transposed)
 
@@ -55,7 +57,7 @@ def pack_into(job, source, target, has_bias, transposed):
 
 @kernel
 def unpack(job_address, packed, flat, has_bias, transposed):
-    """Copy a packed vector into a flat one: what `pack` does, the other way."""
+    """Copy a packed vector into a flat one: the inverse of `pack`."""
     unpack_from(job_at(job_address, flat), address(packed), address(flat), has_bias, transposed)
 
 
@@ -77,7 +79,7 @@ def unpack_from(job, source, target, has_bias, transposed):
 
 @routine
 def begin_at(job, flat):
-    """Bring a job that computes a gradient to before its first step, with other parameters, at `flat`."""
+    """Reset a job that computes a gradient to before its first step, with the parameters at `flat`."""
     counters, totals = get(job, "counters"), get(job, "totals")
     write(counters, "step", 0)
     write(counters, "row", 0)

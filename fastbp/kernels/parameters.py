@@ -22,7 +22,7 @@ from fastbp.simd import (
 
 @routine
 def update_item(job, item, gradient, l2):
-    """Take the optimizer's step with an item, and copy its rows to W^T."""
+    """Update an item by the optimizer's rule, and copy its rows to W^T."""
     layer, first, rows = get(item, "layer"), get(item, "first"), get(item, "rows")
     at, distance = item_at(job, item), of(job, "W_row", layer)
     if first < 0:
@@ -46,7 +46,7 @@ def update_item(job, item, gradient, l2):
 
 @routine
 def transpose(job, layer, first, rows):
-    """Copy rows of W_l to columns of W_l^T, in whole vectors: beyond W there are zeros."""
+    """Copy rows of W_l to columns of W_l^T, in whole vectors. Beyond the end of W there are zeros."""
     theta, transposed = of(job, "W", layer), of(job, "WT", layer)
     distance, transposed_row = of(job, "W_row", layer), of(job, "WT_row", layer)
     step = wide(theta)
@@ -59,7 +59,7 @@ def transpose(job, layer, first, rows):
 
 @routine
 def renew_transposes(job):
-    """Copy all W to W^T: once for a job, as every update copies its own rows."""
+    """Copy all W to W^T. A job needs this once, because every update copies its own rows."""
     items = get(job, "items")
     k = take(job, -1)
     while k < get(job, "n_items"):
@@ -72,7 +72,7 @@ def renew_transposes(job):
 
 @routine
 def update_all(job):
-    """Take the optimizer's step with every item, on the first partial sum."""
+    """Update every item by the optimizer's rule, with the gradient in the first partial sum."""
     items, numbers = get(job, "items"), get(job, "numbers")
     clips = get(job, "clips") != 0
     l2 = 0.0 if clips else get(numbers, "l2")  # clipping has added it

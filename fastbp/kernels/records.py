@@ -76,7 +76,7 @@ def _word_of_boundary(builder, record, boundary, name):
 
 @intrinsic
 def job_at(typing, number, array):
-    """Return the job at an address, of a network that has the type of this array."""
+    """Return the job at an address. The array has the type of its network."""
     record = Record("job", array.dtype)
 
     def generate(context, builder, signature, arguments):
@@ -99,7 +99,7 @@ def get(typing, record, name):
 
 @intrinsic(prefer_literal=True)
 def has(typing, record, name):
-    """Return whether there is an array whose address is in a field."""
+    """Return whether a field holds the address of an array, and not 0."""
     if not _field(record, name).is_address:
         raise TypingError(f"{name.literal_value} of {record.record} is a number")
     offset = _INT64(place(record.record, name.literal_value))
@@ -113,7 +113,7 @@ def has(typing, record, name):
 
 @intrinsic(prefer_literal=True)
 def of(typing, job, name, boundary):
-    """Return what a field of a boundary holds, or one of the layer that begins there."""
+    """Return what a field of a boundary holds, or a field of the layer that begins there."""
     kind = _kind(_field(job, name, of_boundary=True), job)
 
     def generate(context, builder, signature, arguments):
@@ -125,7 +125,7 @@ def of(typing, job, name, boundary):
 
 @intrinsic(prefer_literal=True)
 def typed(typing, job, name, kind):
-    """Return the address in a field that may be of several types, as one of them: ``"own*"``, ..."""
+    """Return the address in a field of several possible types, as one of them: ``"own*"``, ..."""
     field = _field(job, name)
     if not isinstance(kind, types.StringLiteral) or kind.literal_value not in field.type.split():
         raise TypingError(f"{name} may be {field.type}, and not {kind}")
@@ -167,7 +167,7 @@ def write(typing, record, name, value):
 
 @intrinsic(prefer_literal=True)
 def clear(typing, record, name):
-    """Say that there is no array for a field."""
+    """Write 0 to a field that holds an address: there is no array."""
     if not _field(record, name).is_address:
         raise TypingError(f"{name.literal_value} of {record.record} is a number")
     offset = _INT64(place(record.record, name.literal_value))
@@ -181,7 +181,7 @@ def clear(typing, record, name):
 
 @intrinsic
 def nth(typing, record, number):
-    """Return the record with this number, from 0, of those that lie one behind the other."""
+    """Return the record with this number, from 0, in a sequence of records."""
     size = _INT64(len(RECORDS[record.record]))
 
     def generate(context, builder, signature, arguments):
@@ -202,7 +202,7 @@ def own(typing, job, value):
 
 @intrinsic(prefer_literal=True)
 def outputs_of(typing, job, area, name, boundary, row):
-    """Return the address of a row of a boundary's numbers in a work area, at ``"a_at"``, ``"z_at"``, ..."""
+    """Return the address of a boundary's row in a work area, of the array at ``"a_at"``, ``"z_at"``, ..."""
     if _field(job, name, of_boundary=True).is_address or not name.literal_value.endswith("_at"):
         raise TypingError(f"{name.literal_value} is no place in a work area")
 
@@ -225,7 +225,7 @@ def work_area(job, thread):
 
 @helper
 def input_at(job, area, boundary, sample, row):
-    """Return the address of what goes into layer `boundary`: of a row of the tile that begins at `sample`."""
+    """Return the address of the inputs of layer `boundary`, for a row of the tile that begins at `sample`."""
     if boundary == 0 and get(job, "X_in_place") != 0:
         return shifted(typed(job, "X", "own*"), (sample + row) * of(job, "row", 0))
     if get(job, "drops") != 0 and boundary > 0:

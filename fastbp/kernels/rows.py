@@ -1,6 +1,6 @@
 """Rows of a tile on their way through the network: forward pass, loss, and backward pass.
 
-Legend as in `fastbp.kernels.layered`. Rows know nothing of each other.
+Legend as in `fastbp.kernels.layered`. No row needs another one.
 """
 
 import numpy as np
@@ -67,9 +67,10 @@ def gather(job, area, sample, row, rows):
 
 @routine
 def drop(job, area, boundary, sample, row, rows):
-    """Keep an activation and divide it by the probability of that, or make it 0 (inverted dropout).
+    """Set activations to 0 at random, and divide the others by the probability of being kept.
 
-    What is kept depends on the run's seed, the step, the sample's place in the batch and the neuron alone.
+    This is inverted dropout. Which ones are kept depends on the run's seed, the step, the sample's place in
+    the batch, and the neuron, and on nothing else.
     """
     keep = get(get(job, "numbers"), "keep_probability")
     threshold = np.uint64(keep * 2.0**53)

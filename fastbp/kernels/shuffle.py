@@ -37,8 +37,8 @@ def next_position(position, order, n_samples, generator, shuffle):
     """Return the position in `order` of the next sample, after -1 or the present position.
 
     With `shuffle`, one swap of Fisher and Yates's shuffle happens here, a step ahead of its use. So the
-    draw runs in the shadow of the arithmetic; shuffling a whole epoch at its start would add
-    its 3 ns a sample to every step. `order` and `generator` are addresses.
+    processor draws while it waits for the arithmetic. To shuffle a whole epoch at its start would add 3 ns to
+    every step. `order` and `generator` are addresses.
     """
     position += 1
     if position == n_samples:

@@ -1,8 +1,8 @@
 """The sigmoid as tables of polynomials, for a training step whose time is the latency of its operations.
 
 `exp` and then a division have a latency of about 70 cycles. A polynomial around the nearest centre c takes 12
-once the distance z - c is known, and 16 more to find its row from z, unless the row is guessed. There
-are two tables, both for |z| < LIMIT; beyond, the formula is evaluated.
+cycles from the distance z - c on. To find its row from z takes 16 more, unless the row is guessed. There are
+two tables, both for |z| < LIMIT. Beyond that, the formula is evaluated.
 
 `lookup_table` is for rows that are found from z. It has s(z) in eight coefficients, around multiples of 1/16.
 Its rows are cache lines, and those in use fit into the L1 cache.

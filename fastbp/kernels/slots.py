@@ -1,7 +1,8 @@
-"""The rows of the guess table that a sample fell into at its last visit, for the kernels of `fused222`.
+"""Slots: for each sample, the rows of the guess table that it used at its last visit, for `fused222_fast`.
 
-Each sample has a *slot*: a row for the two hidden neurons, and one for the two output neurons. A row is the
-centres, two lanes, and then six coefficients of two lanes each. A slot whose centres are NaN is empty.
+A *slot* has a row for the two hidden neurons, and one for the two output neurons. A row consists of the
+centres and then six coefficients, each a vector of two lanes, one lane a neuron. A slot whose centres are NaN
+is empty.
 """
 
 import numpy as np
@@ -11,12 +12,12 @@ from fastbp.kernels.sigmoid_table import CENTRE, LIMIT, A, B, guess_row, saturat
 from fastbp.simd import all_within, element, fma, lane, load, pair, splat, store
 
 SLOT = 32
-"""Numbers in a slot: hidden layer's centres and six coefficients, then the output layer's, two lanes each."""
+"""Numbers in a slot: 14 of the hidden layer and two of padding, then as many of the output layer."""
 
 
 @helper
 def polynomial(e, k0, k1, k2, k3, k4, k5):
-    """Return P, q and Q such that the polynomial's value at the distance e is P + q Q (Estrin's scheme)."""
+    """Return P, q and Q: the value of the polynomial at the distance e is P + q Q (Estrin's scheme)."""
     q = e * e
     return fma(k1, e, k0), q, fma(fma(k5, e, k4), q, fma(k3, e, k2))
 
@@ -112,7 +113,7 @@ def saturated_delta(z, t):
 
 @helper
 def hidden_fetch(z, table, slots, o):
-    """Return the row for z and leave it in the slot, or a constant and an empty slot where the table ends."""
+    """Return the row for z, and write it to the slot; beyond the table a constant, and empty the slot."""
     if all_within(z, splat(LIMIT, z)):
         row = hidden_row(z, table)
         slot_write(slots, o, row)

@@ -21,7 +21,7 @@ from fastbp.simd import (
 
 @helper
 def take(job, previous):
-    """Return the number of the next item, or group, that is this thread's."""
+    """Return the number of the next item, group or tile for this thread."""
     if get(job, "n_threads") == 1:
         return previous + 1
     return atomic_add(get(job, "shared"), NEXT, 1)
@@ -51,14 +51,14 @@ def prepare_step(job):
 
 
 FEW = 128
-"""How many numbers `sum_of_few` takes at most."""
+"""The most numbers that `sum_of_few` takes."""
 
 
 @routine
 def sum_of_few(numbers, n):
     """Return the sum of up to `FEW` float64 numbers, with the bits of `numpy.sum`.
 
-    That takes more than a microsecond for its call; here, it is a part of one.
+    A call of `numpy.sum` takes more than a microsecond. This function is part of a kernel's call.
     """
     if n < 8:
         total = 0.0

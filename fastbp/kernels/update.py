@@ -86,9 +86,9 @@ def step_constants(code, hyper, rate, step, constants):
     Parameters
     ----------
     code : int
-        Of the rule.
+        The code of the rule.
     hyper, constants
-        Addresses of the hyper-parameters, and of room for `N_CONSTANTS` float64 numbers.
+        Addresses of the hyper-parameters, and of memory for `N_CONSTANTS` float64 numbers.
     rate : float
         The learning rate.
     step : int
@@ -99,12 +99,12 @@ def step_constants(code, hyper, rate, step, constants):
 
 @routine
 def update(code, constants, l2, theta, gradient, state, distance, n):
-    """Take a step with n parameters, whole vectors, on their gradient plus l2 theta.
+    """Take a step with n parameters (whole vectors), with the gradient plus l2 theta.
 
     Parameters
     ----------
     code : int
-        Of the rule.
+        The code of the rule.
     constants
         The address that `step_constants` has written to.
     l2 : float
