@@ -68,11 +68,15 @@ def cache_folder() -> str:
 
 def unsaved_kernels() -> tuple[int, str]:
     """Return how many compiled kernels this process could not save, and the reason for the last one."""
+    n_unsaved = sum(len(dispatcher.signatures) for dispatcher in numba_internals.without_cache)
+    if n_unsaved:
+        return n_unsaved, numba_internals.CACHE.lack
     found = numba_internals.unsaved
     if not found:
         return 0, ""
     error = found[-1]
-    return len(found), getattr(error, "strerror", None) or str(error) or type(error).__name__
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return len(found), f"{reason}; NUMBA_CACHE_DIR may name another folder"
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -52,21 +52,24 @@ class Need:
 
     def __init__(self, *names: str, otherwise: str):
         self.names, self.otherwise = names, otherwise
-        self._is_met: bool | None = None
+        self._missing: list[str] | None = None
 
     def is_met(self, dispatcher: Any = None) -> bool:
         """Return whether all names exist; the first call warns of those that are missing."""
-        if self._is_met is None:
-            missing = [name for name in self.names if find(name, dispatcher) is None]
-            self._is_met = not missing
-            if missing:
+        if self._missing is None:
+            self._missing = [name for name in self.names if find(name, dispatcher) is None]
+            if self._missing:
                 warnings.warn(
-                    f"Numba {numba.__version__} lacks {', '.join(missing)}, so {self.otherwise}; "
-                    f"a version that fastbp requires has all that it uses",
+                    f"{self.lack}, so {self.otherwise}; a version that fastbp requires has all that it uses",
                     RuntimeWarning,
                     stacklevel=3,
                 )
-        return self._is_met
+        return not self._missing
+
+    @property
+    def lack(self) -> str:
+        """Which names this version of Numba lacks."""
+        return f"Numba {numba.__version__} lacks {', '.join(self._missing or ())}"
 
 
 # --- the cache on disk -------------------------------------------------------------------------------
@@ -87,6 +90,9 @@ _FollowsCacheDir: Any = (getattr(_CacheImpl, "_locator_classes", None) or [objec
 
 unsaved: list[Exception] = []
 """Why compiled functions of this process could not be saved."""
+
+without_cache: list[Any] = []
+"""The dispatchers of kernels that no cache keeps, because names are missing."""
 
 
 class _Locator(_FollowsCacheDir):
@@ -134,10 +140,12 @@ class _Cache(_FunctionCache):
 
 
 def keep_in(folder: str, dispatcher: Any) -> None:
-    """Keep what a dispatcher compiles in a folder, as Numba's own `enable_caching` does elsewhere."""
-    if CACHE.is_met(dispatcher):
-        with _settings(CACHE_DIR=folder, CACHE_LOCATOR_CLASSES=""):  # old versions lack the second
-            dispatcher._cache = _Cache(dispatcher.py_func)
+    """Keep what a dispatcher compiles in a folder, as `enable_caching` of Numba does in its own."""
+    if not CACHE.is_met(dispatcher):
+        without_cache.append(dispatcher)
+        return
+    with _settings(CACHE_DIR=folder, CACHE_LOCATOR_CLASSES=""):  # old versions lack the second
+        dispatcher._cache = _Cache(dispatcher.py_func)
 
 
 @contextmanager
@@ -178,7 +186,7 @@ def _load_array_functions() -> None:
         linalg.ensure_blas = ensure_blas
 
 
-# --- compiling that Ctrl-C cannot tear ---------------------------------------------------------------
+# --- compiling that Ctrl-C cannot interrupt ----------------------------------------------------------
 
 COMPILING = Need(
     "dispatcher:compile",

@@ -25,8 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run `fastbp warmup`."""
-    watched = sys.stderr.isatty() and not options.json
-    rows = []
+    rows = _compile_all(watched=sys.stderr.isatty() and not options.json)
+    return report(rows, *_jit.unsaved_kernels(), options.json)
+
+
+def _compile_all(watched: bool) -> list[dict[str, object]]:
+    """Use every kernel once, and return how long each took; `watched` shows which one is compiled."""
+    rows: list[dict[str, object]] = []
     for name, dtype, use in _uses():
         if watched:
             print(f"\033[K{name}, {dtype} ...\r", end="", file=sys.stderr, flush=True)
@@ -35,14 +40,18 @@ def run(options: argparse.Namespace) -> int:
         rows.append({"kernel": name, "dtype": dtype, "seconds": time.perf_counter() - started})
     if watched:
         print("\033[K", end="", file=sys.stderr, flush=True)
-    n_unsaved, reason = _jit.unsaved_kernels()
+    return rows
+
+
+def report(rows: list[dict[str, object]], n_unsaved: int, reason: str, as_json: bool) -> int:
+    """Print what was compiled, and whether it was kept; return the exit status."""
     if n_unsaved:
         print(
             f"fastbp warmup: {'a kernel' if n_unsaved == 1 else f'{n_unsaved} kernels'} could not be kept in "
-            f"{_jit.cache_folder()}: {reason}; NUMBA_CACHE_DIR may name another folder",
+            f"{_jit.cache_folder()}: {reason}",
             file=sys.stderr,
         )
-    if options.json:
+    if as_json:
         print(dumps({"kernels": rows, "not_kept": n_unsaved}, indent=2))
         return 1 if n_unsaved else 0
     cells = [[str(row["kernel"]), str(row["dtype"]), f"{row['seconds']:.2f}"] for row in rows]
