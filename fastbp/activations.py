@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from fastbp.errors import check_choice
 
-IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, SOFTMAX = range(10)
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, SOFTMAX, EXPONENTIAL = range(11)
 """The codes of the activations. Kernels compare with these names, never with a number."""
 
 LEAKY_RELU_SLOPE = 0.01
@@ -102,6 +102,7 @@ TABLE = (
         source="Bridle 1990, https://doi.org/10.1007/978-3-642-76153-9_28",
         output_only=True,
     ),
+    Activation("exp", EXPONENTIAL, "e^z", "a", output_only=True),
 )
 
 CODES = {activation.name: activation.code for activation in TABLE}
@@ -115,7 +116,7 @@ def check_activation(argument: str, name: object) -> str:
     Parameters
     ----------
     argument : {"hidden_activation", "output_activation"}
-        The argument that the user gave it for. Only the output layer may have softmax.
+        The argument that the user gave it for. Only the output layer may have softmax and exp.
     name : object
         What the user gave.
 

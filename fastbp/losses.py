@@ -112,10 +112,10 @@ TABLE = (
         "1/K sum_j (a_j - t_j log a_j), with 0 log 0 = 0",
         (
             "dL/dz_j = (a_j - t_j) (1 - a_j) / K with sigmoid, (s(z_j) - t_j s(z_j) / a_j) / K with "
-            "softplus, (a_j sum_k t_k - t_j) / K with softmax"
+            "softplus, (a_j - t_j) / K with exp, (a_j sum_k t_k - t_j) / K with softmax"
         ),
         targets="at least 0",
-        outputs=("softplus", "sigmoid", "softmax"),
+        outputs=("softplus", "exp", "sigmoid", "softmax"),
         source=(
             "minus the log-likelihood of a Poisson count of mean a, without the term log t! that a does not "
             "change: McCullagh & Nelder 1989, Generalized Linear Models, section 6.2; PyTorch's "

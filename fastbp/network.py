@@ -34,7 +34,7 @@ class Network:
         One name for all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu",
         "elu", "gelu", "silu", "softplus"; formulas and sources in `fastbp.activations`.
     output_activation : str, default "sigmoid"
-        One of these, or "softmax".
+        One of these, or "softmax", or "exp".
     loss : str, default "half_squared_error"
         "half_squared_error" (1/2 the sum over outputs, averaged over samples), "mean_squared_error",
         "mean_absolute_error", "huber", "quantile(0.9)" or of another level, "binary_cross_entropy",

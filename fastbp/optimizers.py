@@ -140,6 +140,44 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True)
+class VelocitySGD(Optimizer):
+    """Stochastic gradient descent with momentum, in scikit-learn's form: the velocity contains the rate.
+
+    ::
+
+        v <- momentum v - r g
+        theta <- theta + v                              momentum
+        theta <- theta + momentum v - r g               Nesterov's momentum
+
+    That is `SGD` as long as the rate stays the same. It is for the engine, not for `fastbp.train`.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule, default 0.001
+    momentum : float, default 0.9
+        From 0 to 1.
+    nesterov : bool, default True
+
+    Raises
+    ------
+    OptionError
+        If an argument has a value that it may not have.
+    """
+
+    rule = "sgd_velocity"
+    state = ("v",)
+
+    learning_rate: float | Schedule | Adaptive = 0.001
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        self._check_learning_rate()
+        settle(self, check_number, "momentum", high=1.0)
+        settle(self, check_flag, "nesterov")
+
+
+@dataclass(frozen=True)
 class RMSprop(Optimizer):
     """Gradient descent divided by a running root mean square of the gradient.
 
@@ -245,6 +283,21 @@ class Adam(Optimizer):
         settle(self, check_number, "beta2", high=1.0, below=True)
         settle(self, check_number, "epsilon", above=True)
         settle(self, check_number, "weight_decay")
+
+
+@dataclass(frozen=True)
+class UnscaledAdam(Adam):
+    """Adam in scikit-learn's form: the square root of the second moment is not corrected beside epsilon.
+
+    ::
+
+        theta <- theta - r sqrt(1 - beta2^k) / (1 - beta1^k) m / (sqrt(v) + epsilon)
+
+    Kingma & Ba (2015), end of section 2. The moments are those of `Adam`. It is for the engine, not for
+    `fastbp.train`.
+    """
+
+    rule = "adam_unscaled"
 
 
 @dataclass(frozen=True)

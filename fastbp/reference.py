@@ -83,6 +83,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Number, Any], Number], Callable[[Number, 
     "gelu": (lambda z, f: z * gaussian(z, f), gelu_derivative),
     "silu": (lambda z, f: z * sigmoid(z, f), silu_derivative),
     "softplus": (softplus, lambda z, a, f: -f.expm1(-a)),
+    "exp": (lambda z, f: f.exp(z), lambda z, a, f: a),
 }
 """The formulas of `fastbp.activations`, neuron by neuron. NaN gives NaN in each."""
 
@@ -216,6 +217,7 @@ def poisson(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> Number:
     log_y = {
         "sigmoid": lambda: [-softplus(-z_j, f) for z_j in z],
         "softplus": lambda: [log_softplus(z_j, f) for z_j in z],
+        "exp": lambda: z,
         "softmax": lambda: log_softmax(z, f),
     }[activation]()
     costs = [y_j - t_j * log_j if t_j != 0 else y_j for y_j, t_j, log_j in zip(y, t, log_y, strict=True)]
@@ -227,6 +229,7 @@ def poisson_delta(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> V
 
     - sigmoid: (y_j - t_j) (1 - y_j) / K
     - softplus: (s(z_j) - t_j s(z_j) / y_j) / K
+    - exp: (y_j - t_j) / K
     - softmax: (y_j sum_k t_k - t_j) / K
     """
     if activation == "softmax":
@@ -234,6 +237,8 @@ def poisson_delta(y: Vector, t: Vector, z: Vector, activation: str, f: Any) -> V
         d = [y_j * all_t - t_j for y_j, t_j in zip(y, t, strict=True)]
     elif activation == "softplus":
         d = [sigmoid(z_j, f) - t_j * softplus_slope_over_value(z_j, f) for z_j, t_j in zip(z, t, strict=True)]
+    elif activation == "exp":
+        d = [y_j - t_j for y_j, t_j in zip(y, t, strict=True)]
     else:
         d = [(y_j - t_j) * sigmoid(-z_j, f) for y_j, t_j, z_j in zip(y, t, z, strict=True)]
     return [d_j / len(y) for d_j in d]
@@ -448,6 +453,13 @@ def sgd(theta, g, r, k, memory, f, *, momentum=0.0, nesterov=False, weight_decay
     return theta - r * g
 
 
+def velocity_sgd(theta, g, r, k, memory, f, *, momentum, nesterov):
+    """Step along a velocity that contains the learning rate."""
+    v = momentum * (memory[0] if memory else 0.0) - r * g
+    memory[:] = [v]
+    return theta + (momentum * v - r * g if nesterov else v)
+
+
 def rmsprop(theta, g, r, k, memory, f, *, alpha, epsilon, momentum, weight_decay):
     """Divide the gradient by its running root mean square."""
     s, v = memory or (0.0, 0.0)
@@ -471,6 +483,12 @@ def adam(theta, g, r, k, memory, f, *, beta1, beta2, epsilon, weight_decay):
     return theta - r / (1.0 - beta1**k) * (m / (f.sqrt(v) / math.sqrt(1.0 - beta2**k) + epsilon))
 
 
+def unscaled_adam(theta, g, r, k, memory, f, *, beta2, epsilon, **others):
+    """Take Adam's step with an epsilon that shrinks as the second moment's correction does."""
+    scaled = epsilon / math.sqrt(1.0 - beta2**k)
+    return adam(theta, g, r, k, memory, f, beta2=beta2, epsilon=scaled, **others)
+
+
 def adamw(theta, g, r, k, memory, f, *, weight_decay, **others):
     """Take Adam's step from a parameter that has decayed."""
     return adam(theta * (1.0 - r * weight_decay), g, r, k, memory, f, weight_decay=0.0, **others)
@@ -490,8 +508,10 @@ def rprop(theta, g, r, k, memory, f, *, eta_minus, eta_plus, smallest_step, larg
 
 RULES: dict[str, Callable[..., Number]] = {
     "SGD": sgd,
+    "VelocitySGD": velocity_sgd,
     "RMSprop": rmsprop,
     "Adam": adam,
+    "UnscaledAdam": unscaled_adam,
     "AdamW": adamw,
     "RPROP": rprop,
 }

@@ -12,8 +12,8 @@ def test_codes_are_positions_in_the_table():
 
 
 def test_the_reference_has_every_activation():
-    assert set(activations.HIDDEN) == set(reference.ACTIVATIONS)
-    assert set(activations.OUTPUT) == {*activations.HIDDEN, "softmax"}
+    assert {*activations.HIDDEN, "exp"} == set(reference.ACTIVATIONS)
+    assert set(activations.OUTPUT) == {*activations.HIDDEN, "softmax", "exp"}
 
 
 @pytest.mark.parametrize("activation", TABLE, ids=lambda activation: activation.name)
@@ -40,6 +40,7 @@ def test_an_activation_is_known_or_wrong(argument):
         check_activation(argument, 3)
 
 
-def test_softmax_is_for_the_output_alone():
-    with pytest.raises(OptionError, match="hidden_activation is 'softmax'"):
-        check_activation("hidden_activation", "softmax")
+@pytest.mark.parametrize("name", ["softmax", "exp"])
+def test_softmax_and_exp_are_for_the_output_alone(name):
+    with pytest.raises(OptionError, match=f"hidden_activation is '{name}'"):
+        check_activation("hidden_activation", name)

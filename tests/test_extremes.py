@@ -88,6 +88,7 @@ def activation(name: str, z: float) -> tuple[mpf, mpf]:
             "elu": lambda: (z, one) if z > 0 else (mpmath.exp(z) - 1, mpmath.exp(z)),
             "silu": lambda: (z * sigmoid, sigmoid * (1 + z * (1 - sigmoid))),
             "softplus": lambda: (mpmath.log(1 + mpmath.exp(z)), sigmoid),
+            "exp": lambda: (mpmath.exp(z), mpmath.exp(z)),
         }[name]()
 
 

@@ -20,13 +20,13 @@ import numpy as np
 from fastbp._jit import helper, kernel, routine
 from fastbp.activations import (
     ELU,
+    EXPONENTIAL,
     GELU,
     LEAKY_RELU,
     LEAKY_RELU_SLOPE,
     RELU,
     SIGMOID,
     SILU,
-    SOFTMAX,
     SOFTPLUS,
     TANH,
 )
@@ -50,7 +50,7 @@ from fastbp.simd import (
     with_sign,
 )
 
-EXP_CODE, LOG_CODE, ERF_CODE, LOG1P_EXP_MINUS_ABS_CODE = range(SOFTMAX + 1, SOFTMAX + 5)
+LOG_CODE, ERF_CODE, LOG1P_EXP_MINUS_ABS_CODE = range(EXPONENTIAL + 1, EXPONENTIAL + 4)
 """The codes of the other functions that `elementwise_apply` takes."""
 
 # --- constants and polynomials: coefficients by mpmath.chebyfit, as the test of their accuracy shows ------
@@ -414,6 +414,12 @@ def softplus_slope(a, z):
 
 
 @helper
+def exp_slope(a, z):
+    """Return e^z."""
+    return a
+
+
+@helper
 def silu_slope(a, z):
     """Return s(z) (1 + z (1 - s(z))); above 0 it is 1 minus the slope at -z."""
     x = at_least(minus(magnitude(z)), LOWEST_SIGMOID(z))
@@ -490,6 +496,8 @@ def activate(code, z, a, n):
         each(silu, z, a, n)
     elif code == SOFTPLUS:
         each(softplus, z, a, n)
+    elif code == EXPONENTIAL:
+        each(exp, z, a, n)
     elif not same(z, a):
         for i in range(0, n, wide(z)):
             store(a, i, wide_load(z, i))
@@ -524,6 +532,8 @@ def apply_slope(code, a, z, delta, n):
         each_slope(silu_slope, a, z, delta, n)
     elif code == SOFTPLUS:
         each_slope(softplus_slope, a, z, delta, n)
+    elif code == EXPONENTIAL:
+        each_slope(exp_slope, a, z, delta, n)
 
 
 @kernel
@@ -533,7 +543,7 @@ def elementwise_apply(function, x, out):
     Parameters
     ----------
     function : int
-        The code of an activation other than softmax, or one of `EXP_CODE` and its neighbours.
+        The code of an activation other than softmax, or `LOG_CODE` or one of its neighbours.
     x : float32[n] or float64[n]
     out : like x, written
     """
@@ -542,9 +552,7 @@ def elementwise_apply(function, x, out):
     end = np.ones(width, x.dtype)  # the last numbers, padded to a whole vector
     end[: x.size - done] = x[done:]
     for z, a, n in ((address(x), address(out), done), (address(end), address(end), width)):
-        if function == EXP_CODE:
-            each(exp, z, a, n)
-        elif function == LOG_CODE:
+        if function == LOG_CODE:
             each(log, z, a, n)
         elif function == ERF_CODE:
             each(erf, z, a, n)

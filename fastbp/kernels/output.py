@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._jit import helper, routine
-from fastbp.activations import SIGMOID, SOFTMAX
+from fastbp.activations import EXPONENTIAL, SIGMOID, SOFTMAX
 from fastbp.kernels.elementwise import (
     apply_slope,
     at_most,
@@ -125,6 +125,8 @@ def gradient_of(loss, level, code, y, t, z):
     if loss == BINARY_CROSS_ENTROPY:
         positive = where_less(z, zero, zero, z)
         return fma(zero - t, z, positive) + log1p_exp_minus_abs(z), e
+    if code == EXPONENTIAL:
+        return fma(minus(t), z, y), e
     return poisson_of_sigmoid(y, t, z) if code == SIGMOID else poisson_of_softplus(y, t, z)
 
 

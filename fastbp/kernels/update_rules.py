@@ -22,7 +22,7 @@ from typing import NamedTuple
 from fastbp._jit import helper
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
 from fastbp.kernels.tuples import replaced
-from fastbp.optimizers import RPROP, SGD, Adam, AdamW, Optimizer, RMSprop
+from fastbp.optimizers import RPROP, SGD, Adam, AdamW, Optimizer, RMSprop, UnscaledAdam, VelocitySGD
 from fastbp.simd import fma, root, splat, where_less
 
 
@@ -80,6 +80,36 @@ def moved(w, pull, push, a, decays):
     (1 + pull) w + push a: in float32 the error of 1 + pull is up to 3e-8, which is 3 % of a pull of 1e-6.
     """
     return fma(push, a, fma(pull, w, w) if decays else w)
+
+
+class VelocityConstants(NamedTuple):
+    """The constants of `sgd_velocity`: the new parameter is w + ahead v + down_ahead g."""
+
+    decay: float
+    down: float
+    momentum: float
+    ahead: float
+    down_ahead: float
+
+
+@helper
+def velocity_constants(h, r, k):
+    """Return the constants of a step; without Nesterov's momentum, v itself is the step."""
+    return VelocityConstants(
+        decay=0.0,
+        down=0.0 - r,
+        momentum=h.momentum,
+        ahead=h.momentum if h.nesterov else 1.0,
+        down_ahead=0.0 - r if h.nesterov else 0.0,
+    )
+
+
+@helper
+def sgd_velocity(w, g, v, c):
+    """Return w + ahead v + down_ahead g, and v = momentum v + down g."""
+    g = fma(c.decay, w, g)
+    v = fma(c.momentum, v, c.down * g)
+    return w + fma(c.ahead, v, c.down_ahead * g), v
 
 
 # --- RMSprop ---------------------------------------------------------------------------------------------
@@ -169,6 +199,12 @@ def adam_constants(h, r, k):
 
 
 @helper
+def unscaled_adam_constants(h, r, k):
+    """Return Adam's constants, with epsilon as it is."""
+    return replaced(adam_constants(h, r, k), "epsilon", h.epsilon)
+
+
+@helper
 def adamw_constants(h, r, k):
     """Return Adam's constants, with the weight decay apart from the gradient."""
     return replaced(replaced(adam_constants(h, r, k), "decay", 0.0), "shrink", r * h.weight_decay)
@@ -253,6 +289,8 @@ RULES = (
     Rule("rmsprop_momentum", RMSprop, rmsprop_constants, RMSpropConstants, rmsprop_momentum),
     Rule("adam", Adam, adam_constants, AdamConstants, adam),
     Rule("adamw", AdamW, adamw_constants, AdamConstants, adam),
+    Rule("sgd_velocity", VelocitySGD, velocity_constants, VelocityConstants, sgd_velocity),
+    Rule("adam_unscaled", UnscaledAdam, unscaled_adam_constants, AdamConstants, adam),
     Rule("rprop", RPROP, rprop_constants, RPROPConstants, rprop),
 )
 """All rules. `Optimizer.rule` gives the name. Kernels know a rule by its code, which is its place here."""

@@ -19,11 +19,10 @@ from numba import njit
 from numpy.testing import assert_array_equal
 
 from fastbp import reference
-from fastbp.activations import CODES, ELU, IDENTITY, SIGMOID, SOFTPLUS, TANH
+from fastbp.activations import CODES, ELU, EXPONENTIAL, IDENTITY, SIGMOID, SOFTPLUS, TANH
 from fastbp.kernels import elementwise
 from fastbp.kernels.elementwise import (
     ERF_CODE,
-    EXP_CODE,
     LOG1P_EXP_MINUS_ABS_CODE,
     LOG_CODE,
     activate,
@@ -183,7 +182,7 @@ def slope_apply(code, x, delta):
 
 
 FUNCTIONS = (
-    Function("exp", EXP_CODE, np.exp, (-746, 710), 1.0),
+    Function("exp", EXPONENTIAL, np.exp, (-746, 710), 1.0),
     Function("sigmoid", SIGMOID, sigmoid, (-746, 40)),
     Function("tanh", TANH, np.tanh, (-20, 20)),
     Function("log", LOG_CODE, np.log, (0, 10), 1.2),
@@ -396,7 +395,7 @@ def test_piecewise_linear_functions_and_their_slopes(name, dtype):
 def test_any_length(n, dtype):
     x = np.linspace(-3, 3, n).astype(dtype)
     room = np.full(n + 1, 7, dtype)
-    elementwise_apply(EXP_CODE, x, room[:n])
+    elementwise_apply(EXPONENTIAL, x, room[:n])
     np.testing.assert_allclose(room[:n], np.exp(x), rtol=1e-6)
     assert room[n] == 7
 
