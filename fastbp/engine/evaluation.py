@@ -25,9 +25,12 @@ def _chunks(specification: Specification, n_samples: int) -> Iterator[slice]:
         yield slice(first, min(n_samples, first + n))
 
 
-def _forward_layout(specification: Specification, mode: int, X: np.ndarray, team: Team) -> Layout:
+def _forward_layout(
+    specification: Specification, mode: int, X: np.ndarray, team: Team, as_scikit_learn: bool = False
+) -> Layout:
     in_place = is_read_in_place(X, specification.dtype)
-    return make_layout(specification, JobOptions(mode, len(X), team.n_threads, in_place))
+    options = JobOptions(mode, len(X), team.n_threads, in_place, as_scikit_learn=as_scikit_learn)
+    return make_layout(specification, options)
 
 
 def loss(
@@ -39,6 +42,7 @@ def loss(
     *,
     threads: int | None = None,
     check: Callable[[], object] = lambda: None,
+    as_scikit_learn: bool = False,
 ) -> float:
     """Return the loss over checked samples; theta has room after it.
 
@@ -56,7 +60,8 @@ def loss(
             "weights": None if weights is None else weights[rows],
             "row_losses": losses[rows],
         }
-        team.run(Job(_forward_layout(specification, fields.LOSS_ONLY, X[rows], team), arrays))
+        layout = _forward_layout(specification, fields.LOSS_ONLY, X[rows], team, as_scikit_learn)
+        team.run(Job(layout, arrays))
     return float(losses.sum() / len(X))
 
 

@@ -72,6 +72,7 @@ class JobRun(Run):
             rule=CODES[options.optimizer.rule],
             trains_biases=specification.bias == "trainable",
             sequential=options.update == "sequential",
+            as_scikit_learn=options.as_scikit_learn,
             clips=options.gradient_clip_norm > 0,
             drops=options.dropout > 0,
             divides_by_weights=options.divides_by_weights and options.sample_weight is not None,

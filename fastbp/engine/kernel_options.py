@@ -55,6 +55,12 @@ class KernelOptions:
         Whether the loss of a batch is divided by the sum of its weights, and not by its rows; the loss of an
         epoch is then the mean over its rows of the losses of their batches. This is not an option of `train`
         either: it is what scikit-learn computes.
+    as_scikit_learn : bool
+        Whether the loss has the form that it has in scikit-learn's perceptrons. binary_cross_entropy and
+        poisson are then sums over the outputs. half_squared_error is a mean over them, but its gradient stays
+        that of the sum. Probabilities are at least the type's epsilon, and at most 1 minus that. poisson has
+        the terms t log t - t. `l2` is divided by what the batch's loss is divided by, and the loss contains
+        the penalty. This is not an option of `train` either, and only the layered kernel knows it.
     n_steps : int
         The steps of the whole run, from `epochs` or `steps`.
     batch_size : int
@@ -82,6 +88,7 @@ class KernelOptions:
     math: str = option("fast", decides_result=True)
     order: Callable[[int], ArrayLike] | None = None
     divides_by_weights: bool = False
+    as_scikit_learn: bool = False
     n_steps: int = field(init=False)
     schedule: Schedule = field(init=False)
 

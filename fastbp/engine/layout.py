@@ -87,7 +87,8 @@ class JobOptions:
         Rows of a step.
     transposed : bool
         Whether W of all layers but the first are kept as W^T: for the online kernel.
-    ordering, rule, trains_biases, sequential, clips, drops, divides_by_weights, n_steps, record_every
+    ordering, rule, trains_biases, sequential, as_scikit_learn, clips, drops, divides_by_weights, n_steps,
+    record_every
         As `fields.JOB` describes them.
     """
 
@@ -101,6 +102,7 @@ class JobOptions:
     rule: int = 0
     trains_biases: bool = True
     sequential: bool = False
+    as_scikit_learn: bool = False
     clips: bool = False
     drops: bool = False
     divides_by_weights: bool = False

@@ -42,6 +42,8 @@ class Objective:
         As `fastbp.checks.check_weights` returns them.
     threads : int, optional
         As `fastbp.train` takes it.
+    as_scikit_learn : bool, default False
+        Whether the loss has scikit-learn's form: see `KernelOptions`. There is no l2 here.
 
     Examples
     --------
@@ -63,9 +65,10 @@ class Objective:
         sample_weight: np.ndarray | None = None,
         *,
         threads: int | None = None,
+        as_scikit_learn: bool = False,
     ):
         self.specification, self._X, self._Y, self._weights = specification, X, Y, sample_weight
-        self._threads = threads
+        self._threads, self._as_scikit_learn = threads, as_scikit_learn
         work = 3 * len(X) * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and threads in (None, 1)
         self._theta = aligned_zeros(specification.n_parameters, specification.dtype)
@@ -83,7 +86,13 @@ class Objective:
         self._theta[:] = theta
         if not self._is_quick:
             return evaluation.loss(
-                self.specification, self._theta, self._X, self._Y, self._weights, threads=self._threads
+                self.specification,
+                self._theta,
+                self._X,
+                self._Y,
+                self._weights,
+                threads=self._threads,
+                as_scikit_learn=self._as_scikit_learn,
             )
         job = self._value_job
         layered(job.address, 0, 0, job.empty, job.empty)
@@ -184,6 +193,7 @@ class Objective:
             X_in_place=is_read_in_place(self._X, specification.dtype),
             batch_size=n_samples,
             trains_biases=specification.has_bias,
+            as_scikit_learn=self._as_scikit_learn,
         )
         layout = make_layout(specification, options)
         packed = aligned_zeros(layout.packing.size, specification.dtype)
@@ -195,7 +205,9 @@ class Objective:
     @cached_property
     def _value_job(self) -> Job:
         in_place = is_read_in_place(self._X, self.specification.dtype)
-        options = JobOptions(fields.LOSS_ONLY, len(self._X), X_in_place=in_place)
+        options = JobOptions(
+            fields.LOSS_ONLY, len(self._X), X_in_place=in_place, as_scikit_learn=self._as_scikit_learn
+        )
         job = Job(make_layout(self.specification, options), self._data | {"theta": self._theta})
         self._row_losses = job.arrays["row_losses"]
         return job

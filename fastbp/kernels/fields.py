@@ -107,6 +107,7 @@ JOB = {
     "numbers": Field("numbers", (), (OPTIONS, KERNEL), "see NUMBERS"),
     "trains_biases": _integer("whether b is trained"),
     "sequential": _integer("whether a layer is updated before the error passes back through it"),
+    "as_scikit_learn": _integer("whether the loss has scikit-learn's form: see `KernelOptions`"),
     "clips": _integer("whether the gradient is clipped"),
     "drops": _integer("whether there is dropout"),
     "divides_by_weights": _integer(
@@ -175,6 +176,8 @@ TOTALS = {
 
 NUMBERS = {
     "l2": _number("factor of the L2 penalty", OPTIONS),
+    "step_l2": _number("factor of the L2 penalty in this step", KERNEL),
+    "penalty": _number("this step's L2 penalty, if losses include it", KERNEL),
     "clip_norm": _number("largest norm of the gradient", OPTIONS),
     "keep_probability": _number("probability that dropout keeps an activation", OPTIONS),
     "clip_scale": _number("first factor that clips this step's gradient", KERNEL),

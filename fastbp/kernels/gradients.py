@@ -176,7 +176,7 @@ def clip(job):
     squares neither overflow nor vanish.
     """
     numbers, items = get(job, "numbers"), get(job, "items")
-    l2 = get(numbers, "l2")
+    l2 = get(numbers, "step_l2")
     largest = wide_splat(0.0, get(job, "zeros"))
     for k in range(get(job, "n_items")):
         item = nth(items, k)

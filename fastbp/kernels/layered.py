@@ -84,7 +84,7 @@ def sequential_step(job, area, first, rows):
     factor = inverse(get(get(job, "totals"), "divisor"))
     forward(job, area, first, 0, rows)
     losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
-    items, l2 = get(job, "items"), get(get(job, "numbers"), "l2")
+    items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")
     for layer in range(get(job, "n_layers") - 1, -1, -1):
         for k in range(get(job, "n_items")):
             item = nth(items, k)
@@ -135,7 +135,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     n_threads, shared, tile = get(job, "n_threads"), get(job, "shared"), get(job, "tile_rows")
     items, n_items = get(job, "items"), get(job, "n_items")
     area, scratch = work_area(job, 0), scratch_of(job, thread)
-    l2 = get(get(job, "numbers"), "l2")
+    l2 = get(get(job, "numbers"), "step_l2")
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
         n_units = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER

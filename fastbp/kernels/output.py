@@ -1,11 +1,14 @@
 """The output layer inside kernels: softmax, losses and their deltas; `fastbp.losses` has the definitions."""
 
+import math
+
 import numpy as np
 
 from fastbp._jit import helper, routine
 from fastbp.activations import EXPONENTIAL, SIGMOID, SOFTMAX
 from fastbp.kernels.elementwise import (
     apply_slope,
+    at_least,
     at_most,
     constant,
     exp,
@@ -50,6 +53,11 @@ from fastbp.simd import (
 
 NEGLIGIBLE = constant(2.0**-30, 2.0**-60)
 """Below this number u, log(1 + u) and u differ by less than the last bit."""
+
+
+SMALLEST_COST = constant(2.0**-23, 2.0**-52)
+LARGEST_COST = constant(23 * math.log(2), 52 * math.log(2))
+"""-log p of probabilities that lie an epsilon of the type below 1, and above 0."""
 
 
 @helper
@@ -134,6 +142,19 @@ def gradient_of(loss, level, code, y, t, z):
 def poisson_cost(y, t, log_y):
     """Return y - t log y, with 0 log 0 = 0."""
     return where_equal(t, splat(0.0, y), y, fma(minus(t), log_y, y))
+
+
+@helper
+def poisson_constant(t):
+    """Return t log t - t, the part of half the Poisson deviance that no output changes."""
+    zero = splat(0.0, t)
+    return where_less(zero, t, t * log(t), zero) - t
+
+
+@helper
+def clipped(cost):
+    """Return -log p, with p at least the type's epsilon, and at most 1 minus that."""
+    return at_most(at_least(cost, SMALLEST_COST(cost)), LARGEST_COST(cost))
 
 
 @helper
@@ -245,6 +266,11 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
         return
     softmaxed = of(job, "activation", last) == SOFTMAX
     mean = 1.0 if loss == HALF_SQUARED_ERROR else 1.0 / columns
+    part = mean
+    as_scikit_learn = get(job, "as_scikit_learn") != 0
+    if as_scikit_learn:
+        mean = 1.0 if gives_delta(loss) else mean
+        part = 1.0 / columns if loss == HALF_SQUARED_ERROR else mean
     zero = wide_splat(0.0, a)
     code = of(job, "activation", last)
     for r in range(rows):
@@ -264,6 +290,9 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
             t = masked_load(targets, j, left, zero)
             y = wide_load(a, o + j)
             cost, d = gradient_of(loss, level, code, y, t, wide_load(z, o + j))
+            if as_scikit_learn:
+                cost = clipped(cost) if loss == BINARY_CROSS_ENTROPY else cost
+                cost = cost + poisson_constant(t) if loss == POISSON else cost
             total = total + first_lanes(left, cost, zero)
             d = first_lanes(left, scale * d, zero)
             inner = fma(d, y, inner) if softmaxed else inner
@@ -273,7 +302,7 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
             for j in range(0, columns, wide(a)):
                 d = wide_load(a, o + j) * (wide_load(delta, o + j) - average)
                 store(delta, o + j, first_lanes(columns - j, d, zero))
-        put(row_losses, r, weight * mean * np.float64(lane_sum(total)))
+        put(row_losses, r, weight * part * np.float64(lane_sum(total)))
     if not softmaxed and not gives_delta(loss):
         apply_slope(code, a, z, delta, rows * distance)
 
@@ -321,7 +350,8 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
         d = ratio * wide_load(powers, j * step) - where_equal(label, number, scale, zero)
         store(powers, j * step, d)
         chosen = where_equal(label, number, wide_load(scratch, j * step), chosen)
-    store(costs, 0, log(total) + (top - chosen))
+    cost = log(total) + (top - chosen)
+    store(costs, 0, clipped(cost) if get(job, "as_scikit_learn") != 0 else cost)
     transpose_block(powers, 0, step, delta, 0, distance)
     row_losses = shifted_to_batch(job, sample)
     for r in range(step):
@@ -369,4 +399,7 @@ def cross_entropy(job, z, delta, distance, sums, sample, rows, factor):
         store(sums, r, log(wide_load(sums, r)))
     for r in range(rows):
         weight = weight_of(job, sample_at(job, sample + r))
-        put(row_losses, r, weight * (element(row_losses, r) + np.float64(element(sums, r))))
+        cost = element(row_losses, r) + np.float64(element(sums, r))
+        if get(job, "as_scikit_learn") != 0:
+            cost = np.float64(clipped(own(job, cost)))
+        put(row_losses, r, weight * cost)

@@ -75,7 +75,7 @@ def update_all(job):
     """Update every item by the optimizer's rule, with the gradient in the first partial sum."""
     items, numbers = get(job, "items"), get(job, "numbers")
     clips = get(job, "clips") != 0
-    l2 = 0.0 if clips else get(numbers, "l2")  # clipping has added it
+    l2 = 0.0 if clips else get(numbers, "step_l2")  # clipping has added it
     k = take(job, -1)
     while k < get(job, "n_items"):
         item = nth(items, k)

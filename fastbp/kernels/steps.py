@@ -6,11 +6,12 @@ from fastbp._jit import helper, routine
 from fastbp.kernels.barrier import NEXT, atomic_add
 from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.output import inverse, sample_at, weight_of
-from fastbp.kernels.records import get, write
+from fastbp.kernels.records import get, of, write
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.update import step_constants
 from fastbp.simd import (
     element,
+    fma,
     lane_sum,
     put,
     wide,
@@ -46,8 +47,34 @@ def prepare_step(job):
         for r in range(rows):
             divisor += weight_of(job, sample_at(job, first + r))
     write(totals, "divisor", divisor)
+    prepare_penalty(job, divisor)
     rate = element(get(job, "rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1))
     step_constants(get(job, "rule"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
+
+
+@routine
+def prepare_penalty(job, divisor):
+    """Write the factor of the L2 penalty in the coming step, and the penalty if losses include it."""
+    numbers = get(job, "numbers")
+    l2 = get(numbers, "l2")
+    if get(job, "as_scikit_learn") != 0:
+        l2 *= inverse(divisor)
+        write(numbers, "penalty", 0.5 * l2 * squares_of_weights(job) if l2 > 0.0 else 0.0)
+    write(numbers, "step_l2", l2)
+
+
+@routine
+def squares_of_weights(job):
+    """Return the sum of the squares of all W, whose rows are whole vectors with zeros at the end."""
+    total = 0.0
+    for layer in range(get(job, "n_layers")):
+        W, distance = of(job, "W", layer), of(job, "W_row", layer)
+        for start in range(0, of(job, "size", layer) * distance, distance):
+            squares = wide_splat(0.0, W)
+            for k in range(start, start + distance, wide(W)):
+                squares = fma(wide_load(W, k), wide_load(W, k), squares)
+            total += np.float64(lane_sum(squares))
+    return total
 
 
 FEW = 128
@@ -99,6 +126,8 @@ def finish_step(job, rows):
     loss = sum_losses(get(job, "row_losses"), rows)
     if get(job, "divides_by_weights") != 0:
         loss *= rows * inverse(get(get(job, "totals"), "divisor"))
+    if get(job, "as_scikit_learn") != 0:
+        loss += rows * get(get(job, "numbers"), "penalty")
     count(job, 1, rows, loss)
 
 

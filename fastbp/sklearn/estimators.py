@@ -1,0 +1,581 @@
+"""MLPClassifier and MLPRegressor: scikit-learn's estimators, trained by fastbp's kernels."""
+
+from abc import ABCMeta
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastbp.engine import evaluation
+from fastbp.engine.objective import Objective
+from fastbp.errors import DataError
+from fastbp.network import Network
+from fastbp.sklearn.epochs_of_fit import (
+    BatchedRun,
+    OptimizerState,
+    Samples,
+    WholeRun,
+    optimizer_of,
+    shuffles,
+    train_epochs,
+)
+from fastbp.sklearn.form import draw_parameters, specification_of
+from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel
+from fastbp.sklearn.lbfgs import count_iterations, minimise
+
+STOCHASTIC = ("sgd", "adam")
+"""The solvers that train batch by batch."""
+
+
+def has_partial_fit(estimator: Any) -> bool:
+    """Whether the estimator's solver can go on with other samples; if not, say why."""
+    if estimator.solver not in STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True
+
+
+class Perceptron(BaseEstimator, metaclass=ABCMeta):
+    """What both estimators have in common."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    # --- what the two estimators differ in -----------------------------------------------------------------
+
+    def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
+        """Return X, and y as the estimator keeps it."""
+        raise NotImplementedError
+
+    def _encoded(self, y: Any, dtype: np.dtype) -> np.ndarray:
+        """Return the targets that the network is trained on."""
+        raise NotImplementedError
+
+    @property
+    def _output(self) -> str:
+        """The output activation."""
+        raise NotImplementedError
+
+    def _quality(self, outputs: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
+        """Return the score of outputs on validation samples."""
+        raise NotImplementedError
+
+    # --- training ------------------------------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the network to samples.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array_like, shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        return self._fit(X, y, sample_weight, is_incremental=False)
+
+    def _hidden_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, is_incremental: bool) -> Self:
+        hidden = self._hidden_sizes()
+        is_first = not hasattr(self, "coefs_") or not (self.warm_start or is_incremental)
+        X, y = self._validated(X, y, is_incremental, reset=is_first)
+        weights = None
+        if sample_weight is not None:
+            weights = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
+        self._random_state = check_random_state(self.random_state)
+        if is_first:
+            self._begin(X, hidden)
+        network = self._present_network()
+        Y = self._encoded(y, network.dtype)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(network, Samples(X, Y, weights))
+        else:
+            self._fit_epochs(network, Samples(X, Y, weights), y, is_incremental)
+        if not np.isfinite(self._network.theta).all():
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and "
+                "need to be preprocessed."
+            )
+        return self
+
+    def _begin(self, X: Any, hidden: list[int]) -> None:
+        """Make the network, with scikit-learn's first parameters."""
+        self.out_activation_ = self._output
+        sizes = (X.shape[1], *(int(size) for size in hidden), self.n_outputs_)
+        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
+        names = (self.activation,) * len(hidden)
+        network = Network.from_specification(specification_of(sizes, names, self.out_activation_, dtype))
+        draw_parameters(network, (self.activation,) * (len(hidden) + 1), self._random_state)
+        if dtype != X.dtype:
+            network.theta[:] = network.theta.astype(X.dtype)
+        self._take_network(network)
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(sizes)
+        self._best_theta = network.theta.copy()
+        if self.solver in STOCHASTIC:
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _fit_lbfgs(self, network: Network, samples: Samples) -> None:
+        weights = samples.weights
+        total = float(len(samples)) if weights is None else float(weights.sum())
+        X = samples.X.toarray() if hasattr(samples.X, "toarray") else samples.X
+        objective = Objective(network.specification, X, samples.Y, weights, as_scikit_learn=True)
+        result = minimise(self, objective, self.alpha / total, network.theta)
+        self.n_iter_ = count_iterations(result, self.max_iter)
+        self.loss_ = result.fun
+        network.theta[:] = result.x
+
+    def _fit_epochs(self, network: Network, samples: Samples, y: Any, is_incremental: bool) -> None:
+        if self.early_stopping and is_incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        state = getattr(self, "_optimizer", None)
+        if state is None or not is_incremental:
+            state = self._optimizer = OptimizerState(float(self.learning_rate_init))
+        score = None
+        if self.early_stopping:
+            rows, held_out = self._split(samples, y)
+            held = samples.take(held_out)
+            y_held = y[held_out]
+            samples = samples.take(rows)
+        options = {
+            "batch_size": self._batch_rows(len(samples)),
+            "optimizer": optimizer_of(self),
+            "l2": float(self.alpha),
+        }
+        orders = shuffles(len(samples), self._random_state) if self.shuffle else None
+        run: Any
+        if is_incremental or hasattr(samples.X, "tocsr"):
+            run = BatchedRun(network, samples, options, orders)
+            if state.vectors is not None:
+                run.go_on(state.vectors, network.theta)
+        else:
+            run = WholeRun(network, samples, options, orders)
+        if self.early_stopping:
+
+            def score() -> float:
+                network.theta[:] = run.run.theta
+                outputs = self._outputs_of(held.X)
+                return self._quality(outputs, y_held, held.weights)
+
+        try:
+            train_epochs(self, run, len(samples), score, is_incremental)
+        finally:
+            network.theta[:] = self._best_theta if self.early_stopping else run.run.theta
+            state.vectors = {name: array for name, array in run.state().items() if name != "theta"}
+
+    def _batch_rows(self, n_samples: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            import warnings
+
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                stacklevel=2,
+            )
+        return int(min(self.batch_size, n_samples))
+
+    def _split(self, samples: Samples, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return which samples are trained on, and which are for early stopping."""
+        stratify = samples.Y if isinstance(self, ClassifierMixin) and self.n_outputs_ == 1 else None
+        rows, held_out = train_test_split(
+            np.arange(len(samples)),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=stratify,
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return rows, held_out
+
+    # --- the network ---------------------------------------------------------------------------------------
+
+    def _take_network(self, network: Network) -> None:
+        """Show a network's parameters as `coefs_` and `intercepts_`: views, so that changes reach it."""
+        self._network = network
+        self.coefs_, self.intercepts_ = list(network.weights), list(network.biases)
+        self._shown = (*self.coefs_, *self.intercepts_)
+
+    def _present_network(self) -> Network:
+        """Return the network, made anew if somebody has put other arrays into `coefs_` or `intercepts_`."""
+        present = (*self.coefs_, *self.intercepts_)
+        shown = getattr(self, "_shown", ())
+        if len(present) != len(shown) or any(a is not b for a, b in zip(present, shown, strict=True)):
+            sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
+            names = (self.activation,) * (len(sizes) - 2)
+            dtype = np.result_type(*present, np.float32)
+            network = Network.from_specification(specification_of(sizes, names, self.out_activation_, dtype))
+            for mine, other in zip((*network.weights, *network.biases), present, strict=True):
+                mine[...] = other
+            self._take_network(network)
+        return self._network
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_network", "_shown")}
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the network's outputs for X from outside."""
+        check_is_fitted(self)
+        network = self._present_network()
+        if type(X) is np.ndarray and X.dtype == network.dtype and not hasattr(self, "feature_names_in_"):
+            try:
+                return network.predict(X)
+            except (DataError, ValueError):
+                pass  # what is wrong is said below
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return self._outputs_of(X)
+
+    def _outputs_of(self, X: Any) -> np.ndarray:
+        """Return the network's outputs for X that has been checked."""
+        network = self._network
+        if hasattr(X, "tocsr"):
+            X = X.tocsr()
+            return np.concatenate(
+                [
+                    self._outputs_of(np.asarray(X[first : first + 1024].toarray()))
+                    for first in range(0, X.shape[0], 1024)
+                ]
+            )
+        if X.dtype not in (np.float32, np.float64, np.uint8) or not X.flags.aligned:
+            X = np.require(X, network.dtype, ["C", "A"])
+        return evaluation.predict(network.specification, network.theta, X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):
+    """Multilayer perceptron for classification, with scikit-learn's parameters, results and attributes."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+
+    @property
+    def _output(self) -> str:
+        return "softmax" if self._labels.kind == MULTICLASS else "logistic"
+
+    def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or is_incremental):
+            self._labels = Labels.of(y)
+            self.classes_ = self._labels.classes
+        elif self.warm_start:
+            self._labels.check_same(y)
+        else:
+            self._labels.check_known(y)
+        self.n_outputs_ = self._labels.n_outputs
+        return X, self._labels.encode(y)
+
+    def _encoded(self, y: Any, dtype: np.dtype) -> np.ndarray:
+        if self._labels.kind == MULTICLASS:
+            return np.ascontiguousarray(y, np.int64)
+        return np.ascontiguousarray(y, dtype)
+
+    def _quality(self, outputs: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
+        if self._labels.kind == MULTICLASS:
+            right = outputs.argmax(axis=1) == y
+        else:
+            right = ((outputs > 0.5) == y).all(axis=1)
+        return float(np.average(right, weights=weights))
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the predicted labels.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_classes)
+        """
+        return self._labels.decode(self._outputs(X))
+
+    @available_if(has_partial_fit)
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one epoch on these samples, from where training is.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,)
+        sample_weight : array_like, shape (n_samples,), optional
+        classes : array_like, shape (n_classes,), optional
+            All labels that y may have in any call. The first call needs them.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "coefs_"):
+            self._validate_params()
+        from sklearn.utils.multiclass import _check_partial_fit_first_call
+
+        if _check_partial_fit_first_call(self, classes):
+            self._labels = Labels.of(y if is_multilabel(y) else np.asarray(classes))
+        return self._fit(X, y, sample_weight, is_incremental=True)
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return the probability of each class, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_classes)
+        """
+        outputs = self._outputs(X)
+        if self.n_outputs_ == 1:
+            return np.hstack([1 - outputs, outputs])
+        return outputs
+
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return the logarithm of what `predict_proba` returns."""
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, Perceptron):
+    """Multilayer perceptron for regression, with scikit-learn's parameters, results and attributes."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **Perceptron._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+    ):
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+
+    @property
+    def _output(self) -> str:
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = y.reshape(len(y), -1)
+        self.n_outputs_ = y.shape[1]
+        return X, y
+
+    def _encoded(self, y: Any, dtype: np.dtype) -> np.ndarray:
+        return np.ascontiguousarray(y, dtype)
+
+    def _quality(self, outputs: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        return r2_score(y, outputs, sample_weight=weights)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the predicted targets.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_outputs)
+        """
+        outputs = self._outputs(X)
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    @available_if(has_partial_fit)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one epoch on these samples, from where training is.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array_like, shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "coefs_"):
+            self._validate_params()
+        return self._fit(X, y, sample_weight, is_incremental=True)

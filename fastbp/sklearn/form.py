@@ -1,0 +1,55 @@
+"""The network of an estimator: its specification, its first parameters, and views for `coefs_`."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from fastbp.network import Network
+from fastbp.specification import Specification
+
+ACTIVATIONS = {"logistic": "sigmoid"}
+"""Activations of scikit-learn that have another name here."""
+
+OUTPUTS = {
+    "softmax": ("softmax", "categorical_cross_entropy"),
+    "logistic": ("sigmoid", "binary_cross_entropy"),
+    "identity": ("identity", "half_squared_error"),
+    "exp": ("exp", "poisson"),
+}
+"""The output activation and loss of the network, by `out_activation_`."""
+
+
+@lru_cache(maxsize=64)
+def specification_of(
+    sizes: tuple[int, ...], hidden: tuple[str, ...], output: str, dtype: np.dtype
+) -> Specification:
+    """Return the specification of an estimator's network.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        The width of every layer.
+    hidden : tuple of str
+        scikit-learn's name of the activation of each hidden layer.
+    output : str
+        As `out_activation_`.
+    dtype : dtype
+    """
+    activation, loss = OUTPUTS[output]
+    names = tuple(ACTIVATIONS.get(name, name) for name in hidden)
+    return Specification(sizes, names, activation, loss, dtype=dtype)
+
+
+def draw_parameters(
+    network: Network, activations: Sequence[str], generator: np.random.RandomState
+) -> None:
+    """Draw weights and biases as scikit-learn does: uniformly, layer after layer, W and then b.
+
+    The bound is sqrt(6 / (n_in + n_out)), as Glorot & Bengio (2010) propose, or sqrt(2 / (n_in + n_out)) for
+    a layer whose name in `activations` is "logistic". That of the output layer counts as the last hidden one.
+    """
+    for W, b, name in zip(network.weights, network.biases, activations, strict=True):
+        bound = np.sqrt((2.0 if name == "logistic" else 6.0) / sum(W.shape))
+        W[:] = generator.uniform(-bound, bound, W.shape)
+        b[:] = generator.uniform(-bound, bound, b.shape)

@@ -1,0 +1,100 @@
+"""Class labels as numbers for the network, and the network's outputs as class labels."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+BINARY, MULTICLASS, MULTILABEL = "binary", "multiclass", "multilabel-indicator"
+
+QUICK_KINDS = "iub"
+"""Kinds of arrays of labels that need no look at every element: integers and booleans."""
+
+
+class Labels:
+    """The classes of a classifier, and how they become targets.
+
+    Attributes
+    ----------
+    kind : {"binary", "multiclass", "multilabel-indicator"}
+    classes : ndarray
+        In ascending order.
+    is_sparse : bool
+        Whether predictions of several labels are sparse matrices, as the labels were.
+    """
+
+    def __init__(self, kind: str, classes: np.ndarray, is_sparse: bool = False):
+        self.kind, self.classes, self.is_sparse = kind, classes, is_sparse
+
+    @classmethod
+    def of(cls, y: Any) -> "Labels":
+        """Return those of a training set, or raise what scikit-learn's LabelBinarizer raises.
+
+        Examples
+        --------
+        >>> labels = Labels.of(np.array(["b", "a", "c"]))
+        >>> labels.kind, labels.encode(np.array(["c", "b"])).tolist()
+        ('multiclass', [2, 1])
+        """
+        if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in QUICK_KINDS and y.size:
+            classes = np.unique(y)
+            return cls(BINARY if len(classes) <= 2 else MULTICLASS, classes)
+        binarizer = LabelBinarizer().fit(y)
+        return cls(binarizer.y_type_, binarizer.classes_, binarizer.sparse_input_)
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the network."""
+        return 1 if self.kind == BINARY else len(self.classes)
+
+    def encode(self, y: Any) -> np.ndarray:
+        """Return class numbers of several classes, else a matrix with a 0 or 1 for each output.
+
+        All labels of y are among the classes.
+        """
+        if self.kind == MULTILABEL:
+            matrix = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+            return matrix != 0
+        numbers = np.searchsorted(self.classes, y)
+        return numbers if self.kind == MULTICLASS else (numbers == 1).reshape(-1, 1)
+
+    def decode(self, outputs: np.ndarray) -> Any:
+        """Return the labels that the network's outputs say."""
+        if self.kind == MULTICLASS:
+            return self.classes.take(outputs.argmax(axis=1))
+        if self.kind == MULTILABEL:
+            chosen = (outputs > 0.5).astype(int)
+            return _as_csr(chosen) if self.is_sparse else chosen
+        if len(self.classes) == 1:
+            return np.repeat(self.classes, len(outputs))
+        return self.classes.take(outputs.ravel() > 0.5)
+
+    def check_same(self, y: Any) -> None:
+        """Raise `ValueError` unless y has exactly the classes of the fit before."""
+        found = unique_labels(y)
+        if set(found) != set(self.classes):
+            raise ValueError(
+                f"with warm_start=True, y must have the classes of the previous call to fit: it has {found}, "
+                f"and they are {self.classes}"
+            )
+
+    def check_known(self, y: Any) -> None:
+        """Raise `ValueError` if y has a class that is not among those of the first fit."""
+        found = unique_labels(y)
+        if len(np.setdiff1d(found, self.classes, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`: it has {found}, and `self.classes_` has "
+                f"{self.classes}"
+            )
+
+
+def is_multilabel(y: Any) -> bool:
+    """Whether y has several labels a sample."""
+    return type_of_target(y).startswith("multilabel")
+
+
+def _as_csr(matrix: np.ndarray) -> Any:
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(matrix)

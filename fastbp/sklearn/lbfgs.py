@@ -1,0 +1,67 @@
+"""The solver "lbfgs": SciPy's L-BFGS-B on the loss and gradient of the kernels."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy
+from scipy.optimize import OptimizeResult, minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from fastbp.engine.objective import Objective
+
+PRINTS = tuple(int(part) for part in scipy.__version__.split(".")[:2]) < (1, 15)
+"""Whether SciPy's L-BFGS-B knows the option `iprint`."""
+
+
+def minimise(estimator: Any, objective: Objective, alpha: float, theta: np.ndarray) -> OptimizeResult:
+    """Return SciPy's result of minimising the loss plus alpha / 2 times the sum of squared weights.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    objective : Objective
+        In scikit-learn's form.
+    alpha : float
+        Divided by the number of samples, or the sum of their weights.
+    theta : ndarray
+        Where to start.
+    """
+    decay = np.zeros(theta.size)
+    for W in objective.specification.views(decay)[0]:
+        W[...] = alpha
+    gradient, pull = np.empty(theta.size), np.empty(theta.size)
+
+    def value_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, _ = objective.value_and_gradient(theta, gradient)
+        np.multiply(decay, theta, out=pull)
+        value += 0.5 * float(pull @ theta)
+        return value, gradient + pull
+
+    verbose = {"iprint": 1 if estimator.verbose >= 1 else -1} if PRINTS else {}
+    return minimize(
+        value_and_gradient,
+        theta,
+        method="L-BFGS-B",
+        jac=True,
+        options={
+            "maxfun": estimator.max_fun,
+            "maxiter": estimator.max_iter,
+            "gtol": estimator.tol,
+            **verbose,
+        },
+    )
+
+
+def count_iterations(result: OptimizeResult, max_iter: int) -> int:
+    """Return how many iterations there were, and warn if they did not converge."""
+    n_iter = min(result.nit, max_iter)
+    if result.status != 0:
+        message = (
+            f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):\n"
+            f"{result.message}\n"
+        )
+        if n_iter == max_iter:
+            message += f"\nMore iterations may help (max_iter={max_iter})."
+        warnings.warn(message + "\nIt may also help to scale the data.", ConvergenceWarning, stacklevel=2)
+    return int(n_iter)
