@@ -1,5 +1,8 @@
 """fastbp trains multilayer perceptrons by backpropagation on a CPU, as fast as the processor allows."""
 
+from importlib import import_module
+from typing import Any
+
 from fastbp import schedules
 from fastbp._version import __version__
 from fastbp.errors import (
@@ -24,6 +27,21 @@ from fastbp.training import (
     TrainingResult,
     train,
 )
+
+LAZY = {"MLPClassifier": "fastbp.sklearn", "MLPRegressor": "fastbp.sklearn"}
+"""Names that load an optional package, and where they are; they are loaded when they are first used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(LAZY[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LAZY})
+
 
 __all__ = [
     "RPROP",

@@ -78,11 +78,11 @@ def imported_by(folder: Path) -> set[str]:
 def test_everything_that_is_required_is_imported_and_the_other_way_round():
     """But llvmlite, which Numba brings in the version that it needs."""
     core, used = packages(PROJECT["dependencies"]), imported_by(PACKAGE)
-    optional = set.union(*(packages(EXTRAS[extra]) for extra in ("bench", "data", "plot")))
+    optional = set.union(*(packages(EXTRAS[extra]) for extra in ("bench", "data", "plot", "sklearn")))
     assert core | optional <= used
     assert used - sys.stdlib_module_names - {"fastbp", "llvmlite", "numpy"} <= core | optional
-    assert set(EXTRAS) == {"all", "bench", "data", "dev", "peers", "plot"}
-    assert EXTRAS["all"] == ["fastbp[bench,data,plot]"]
+    assert set(EXTRAS) == {"all", "bench", "data", "dev", "peers", "plot", "sklearn"}
+    assert EXTRAS["all"] == ["fastbp[bench,data,plot,sklearn]"]
     developers = set.union(*(imported_by(ROOT / folder) for folder in ("bench", "examples", "tests")))
     assert packages([*EXTRAS["dev"], *EXTRAS["peers"]]) - TOOLS <= developers
     assert not packages(EXTRAS["dev"]) & packages(EXTRAS["peers"])  # one version, in one place
@@ -109,7 +109,7 @@ def test_python_m_fastbp_is_the_command():
 
 
 def test_training_and_the_commands_work_without_any_optional_package():
-    names = set.union(*(packages(EXTRAS[extra]) for extra in ("bench", "data", "plot")))
+    names = set.union(*(packages(EXTRAS[extra]) for extra in ("bench", "data", "plot", "sklearn")))
     code = f"""
 import sys
 for name in {names}:

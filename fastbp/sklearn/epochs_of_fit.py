@@ -72,9 +72,7 @@ def optimizer_of(estimator: Any) -> Optimizer:
         return UnscaledAdam(
             estimator.learning_rate_init, estimator.beta_1, estimator.beta_2, estimator.epsilon
         )
-    return VelocitySGD(
-        estimator.learning_rate_init, estimator.momentum, bool(estimator.nesterovs_momentum)
-    )
+    return VelocitySGD(estimator.learning_rate_init, estimator.momentum, bool(estimator.nesterovs_momentum))
 
 
 def shuffles(n_samples: int, generator: np.random.RandomState) -> Iterator[np.ndarray]:
@@ -224,7 +222,7 @@ def train_epochs(
 
 
 def count_no_improvement(estimator: Any, loss: float, score: Callable[[], float] | None) -> None:
-    """Take note of an epoch's loss, or of the score after it: did it improve by `tol`?"""
+    """Take note of an epoch's loss, or of the score after it, and whether it improved by `tol`."""
     if score is None:
         worse = loss > estimator.best_loss_ - estimator.tol
         estimator.best_loss_ = loss if loss < estimator.best_loss_ else estimator.best_loss_
@@ -241,7 +239,7 @@ def count_no_improvement(estimator: Any, loss: float, score: Callable[[], float]
 
 
 def is_at_end(estimator: Any, state: OptimizerState, on_scores: bool) -> bool:
-    """Whether training stops after so many epochs without improvement; if not, the rate has become smaller."""
+    """Whether training stops after epochs without improvement; if not, the rate has become smaller."""
     what = "Validation score" if on_scores else "Training loss"
     message = (
         f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change:d} "

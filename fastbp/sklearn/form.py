@@ -5,11 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from fastbp.interchange.estimators import ACTIVATIONS
 from fastbp.network import Network
 from fastbp.specification import Specification
-
-ACTIVATIONS = {"logistic": "sigmoid"}
-"""Activations of scikit-learn that have another name here."""
 
 OUTPUTS = {
     "softmax": ("softmax", "categorical_cross_entropy"),
@@ -41,9 +39,7 @@ def specification_of(
     return Specification(sizes, names, activation, loss, dtype=dtype)
 
 
-def draw_parameters(
-    network: Network, activations: Sequence[str], generator: np.random.RandomState
-) -> None:
+def draw_parameters(network: Network, activations: Sequence[str], generator: np.random.RandomState) -> None:
     """Draw weights and biases as scikit-learn does: uniformly, layer after layer, W and then b.
 
     The bound is sqrt(6 / (n_in + n_out)), as Glorot & Bengio (2010) propose, or sqrt(2 / (n_in + n_out)) for
