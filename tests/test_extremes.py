@@ -49,6 +49,9 @@ SIZES = (
 SIZES += (150, 300, 500, 700, 707, 709, 710, 740, 744, 745, 746, 750, 800, 1000)
 Z = [-z for z in reversed(SIZES)] + list(SIZES)
 
+HIGHEST_EXP = {"float32": 40, "float64": 300}
+"""The largest z of the output activation exp: the square of e^z is still finite."""
+
 TARGETS = {
     "binary_cross_entropy": (0.0, 1e-30, 0.3, 1.0),
     "poisson": (0.0, 1e-30, 0.5, 1.0, 7.0, 1e4),
@@ -149,7 +152,7 @@ PAIRS = [(output, loss) for loss in EVERY_LOSS for output in fitting_outputs(los
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 def test_every_output_with_every_loss_far_out(output, loss, dtype):
-    z = rounded(Z, dtype)
+    z = rounded([z_j for z_j in Z if output != "exp" or z_j <= HIGHEST_EXP[dtype]], dtype)
     with mpmath.workdps(DIGITS):
         outputs = [activation(output, z_j) for z_j in z]
         for target in rounded(TARGETS.get(loss, OTHER_TARGETS), dtype):
