@@ -90,11 +90,14 @@ class WholeRun:
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None):
         order = None if orders is None else (lambda epoch: next(orders))
+        if samples.weights is not None:  # a run divides weights by their mean, and so the sum beside l2
+            options = options | {"l2": options["l2"] / float(samples.weights.mean())}
         settled = KernelOptions(
             len(samples),
             steps=LARGEST_COUNT,
             shuffle=False,
             as_scikit_learn=True,
+            divides_by_weights=True,
             order=order,
             sample_weight=samples.weights,
             **options,
@@ -132,7 +135,13 @@ class BatchedRun:
         self._samples, self._orders = samples, orders
         self._batch_size = min(options["batch_size"], len(samples))
         settled = KernelOptions(
-            self._batch_size, steps=LARGEST_COUNT, shuffle=False, as_scikit_learn=True, **options
+            self._batch_size,
+            steps=LARGEST_COUNT,
+            shuffle=False,
+            as_scikit_learn=True,
+            divides_by_weights=True,
+            sample_weight=None if samples.weights is None else np.ones(self._batch_size),
+            **options,
         )
         self.run = BatchRun(network.specification, network.theta, settled)
         self._dtype, self._is_sparse = network.dtype, hasattr(samples.X, "tocsr")

@@ -161,6 +161,8 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
     def _fit_lbfgs(self, network: Network, samples: Samples) -> None:
         weights = samples.weights
         total = float(len(samples)) if weights is None else float(weights.sum())
+        if weights is not None:
+            weights = weights / weights.mean()
         X = samples.X.toarray() if hasattr(samples.X, "toarray") else samples.X
         objective = Objective(network.specification, X, samples.Y, weights, as_scikit_learn=True)
         result = minimise(self, objective, self.alpha / total, network.theta)

@@ -89,3 +89,65 @@ def test_a_fit_gives_the_same_numbers(task, solver, activation):
     (ours, warned), (other, expected) = (fitted(module, task, X, y, options) for module in (fastbp, theirs))
     assert warned == expected
     assert_same(ours, other, X, rtol=1e-6 if solver == "lbfgs" else 1e-8)
+
+
+WEIGHTS = np.random.default_rng(0).uniform(0.1, 3, 200)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam, early stopping", "lbfgs"])
+@pytest.mark.parametrize("task", TASKS)
+def test_sample_weights_have_the_same_effect(task, solver):
+    _, X, y, _ = TASKS[task]
+    calls = (("fit", {"sample_weight": WEIGHTS[: len(y)]}),)
+    options = SOLVERS[solver] | {"alpha": 0.05}
+    (ours, _), (other, _) = (fitted(module, task, X, y, options, calls) for module in (fastbp, theirs))
+    assert_same(ours, other, X, rtol=1e-6 if solver == "lbfgs" else 1e-8)
+
+
+SEQUENCES = {
+    "warm start": ({"warm_start": True, "max_iter": 4}, ("fit", "fit", "fit")),
+    "partial_fit": ({}, ("partial_fit",) * 5),
+    "partial_fit after fit": ({"max_iter": 4}, ("fit", "partial_fit", "partial_fit")),
+    "fit after partial_fit": ({"max_iter": 4}, ("partial_fit", "fit")),
+}
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+@pytest.mark.parametrize("solver", ["sgd", "sgd, plain momentum, inverse scaling", "adam"])
+@pytest.mark.parametrize("task", TASKS)
+def test_calls_go_on_from_each_other_alike(task, solver, sequence):
+    kind, X, y, _ = TASKS[task]
+    options, methods = SEQUENCES[sequence]
+    several = y.ndim == 2
+    first = {} if kind == "MLPRegressor" else {"classes": np.arange(y.shape[1]) if several else np.unique(y)}
+    calls = [(method, first if method == "partial_fit" else {}) for method in methods]
+    options = SOLVERS[solver] | options
+    (ours, warned), (other, expected) = (
+        fitted(module, task, X, y, options, calls) for module in (fastbp, theirs)
+    )
+    assert warned == expected
+    assert_same(ours, other, X)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "float32", "columns", "frame"])
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("task", ["several classes", "regression"])
+def test_every_form_of_samples_gives_the_same(task, solver, kind):
+    import pandas
+    from scipy import sparse
+
+    _, X, y, _ = TASKS[task]
+    X = {
+        "csr": sparse.csr_matrix,
+        "csc": sparse.csc_matrix,
+        "float32": np.float32,
+        "columns": np.asfortranarray,
+        "frame": lambda X: pandas.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])]),
+    }[kind](X)
+    (ours, _), (other, _) = (
+        fitted(module, task, X, y, SOLVERS[solver], (("fit", {}),)) for module in (fastbp, theirs)
+    )
+    single = kind == "float32"  # of which L-BFGS computes the first value only
+    assert_same(ours, other, X, rtol=2e-4 if single else 1e-6 if solver == "lbfgs" else 1e-8)
+    if kind == "frame":
+        assert ours.feature_names_in_.tolist() == other.feature_names_in_.tolist()
