@@ -9,6 +9,7 @@ benchmark, it counts two reads and one write.
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,8 +17,17 @@ from fastbp import simd
 from fastbp._jit import helper, kernel
 
 FMAS, INNER = 12, 65_536
-SECONDS = 0.15
-TRIAD_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long each loop is timed, and how many numbers an array of the triad has."""
+
+    seconds: float = 0.15
+    triad_elements: int = 2**24
+
+
+USUAL = Effort()
 
 
 @helper
@@ -63,49 +73,49 @@ def triad(a, b, c, s):
         c[i] = a[i] + s * b[i]
 
 
-def measure(threads: int) -> dict:
+def measure(threads: int, effort: Effort = USUAL) -> dict:
     """Return GFLOP/s on one thread and on all for both dtypes, and GB/s of main memory on all."""
     return {
         "threads": threads,
-        "gflops": {dtype: peak(dtype, threads) for dtype in ("float32", "float64")},
-        "gflops_one_thread": {dtype: peak(dtype, 1) for dtype in ("float32", "float64")},
-        "gbytes_per_second": bandwidth(threads),
+        "gflops": {dtype: peak(dtype, threads, effort) for dtype in ("float32", "float64")},
+        "gflops_one_thread": {dtype: peak(dtype, 1, effort) for dtype in ("float32", "float64")},
+        "gbytes_per_second": bandwidth(threads, effort),
     }
 
 
-def peak(dtype: str, threads: int) -> float:
+def peak(dtype: str, threads: int, effort: Effort = USUAL) -> float:
     """Return the most GFLOP/s that any vector width reaches on `threads` threads."""
 
     def rate(lanes: int) -> float:
         chains, buffers = CHAINS[lanes], [np.full(16, 1e-3, dtype) for _ in range(threads)]
-        calls = calls_per_second(lambda i: chains(buffers[i], INNER), threads)
+        calls = calls_per_second(lambda i: chains(buffers[i], INNER), threads, effort.seconds)
         return calls * INNER * FMAS * 2 * lanes / 1e9
 
     return max(map(rate, CHAINS))
 
 
-def bandwidth(threads: int) -> float:
+def bandwidth(threads: int, effort: Effort) -> float:
     """Return GB/s of the triad, with every thread on its own arrays."""
-    arrays = [np.ones(TRIAD_ELEMENTS) for _ in range(3)]
+    arrays = [np.ones(effort.triad_elements) for _ in range(3)]
     parts = list(zip(*(np.array_split(array, threads) for array in arrays), strict=True))
-    calls = calls_per_second(lambda i: triad(*parts[i], 0.5), threads)
-    return calls / threads * 3 * TRIAD_ELEMENTS * 8 / 1e9
+    calls = calls_per_second(lambda i: triad(*parts[i], 0.5), threads, effort.seconds)
+    return calls / threads * 3 * effort.triad_elements * 8 / 1e9
 
 
-def calls_per_second(call: Callable[[int], None], threads: int) -> float:
+def calls_per_second(call: Callable[[int], None], threads: int, seconds: float) -> float:
     """Return the calls `call(i)` per second by all threads i together; the best of three tries."""
     call(0)  # compiles
-    return max(_calls_per_second(call, threads) for _ in range(3))
+    return max(_calls_per_second(call, threads, seconds) for _ in range(3))
 
 
-def _calls_per_second(call: Callable[[int], None], threads: int) -> float:
+def _calls_per_second(call: Callable[[int], None], threads: int, wanted: float) -> float:
     counts, seconds = [0] * threads, [1.0] * threads
     barrier = threading.Barrier(threads)
 
     def run(i: int) -> None:
         barrier.wait()
         started = time.perf_counter()
-        while (elapsed := time.perf_counter() - started) < SECONDS:
+        while (elapsed := time.perf_counter() - started) < wanted:
             call(i)
             counts[i] += 1
         seconds[i] = elapsed

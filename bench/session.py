@@ -69,6 +69,12 @@ class Settings(Protocol):
         The names of what is run.
     compiled_for : tuple of str
         The workloads that PyTorch compiles, which takes many seconds each; None for all in float32.
+    quick : bool
+        Whether to do everything with few repeats.
+    effort : Effort
+        How the limits of the machine are measured.
+    import_repeats : int
+        How often an import is timed; the least counts.
     """
 
     workloads: tuple[str, ...]
@@ -76,6 +82,8 @@ class Settings(Protocol):
     tasks: tuple[str, ...]
     compiled_for: tuple[str, ...] | None = None
     quick: bool = False
+    effort: roofline.Effort = roofline.USUAL
+    import_repeats: int = 3
 
 
 FULL = Settings(
@@ -281,13 +289,13 @@ def run(settings: Settings, peers: list[str], cores: list[int], say) -> dict:
         },
     }
     say("the machine's peak and bandwidth")
-    document["roofline"] = roofline.measure(len(cores))
+    document["roofline"] = roofline.measure(len(cores), settings.effort)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Session(settings, peers, cores, folder, say) as session:
             document["workloads"] = [session.compare(grid.ALL[w]) for w in settings.workloads]
             document["threads"] = session.threads
-        repeats = 1 if settings.quick else 3
+        repeats = starts.Repeats(1 if settings.quick else 3, settings.import_repeats)
         patient = [name for name in peers if name != "PyTorch compiled"]  # its start takes too long
         document["starts"] = starts.measure_starts(
             settings.start_workloads, patient if settings.quick else peers, cores, folder, say, repeats

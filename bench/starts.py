@@ -6,6 +6,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,14 +16,20 @@ from bench.processes import ROOT, WorkerProcess, environment
 from bench.tasks import PUBLISHED, TASKS
 from fastbp.benchmark.protocol import LostError
 
-IMPORT_REPEATS = 3
 LONG_SECONDS = 2.0
 """A run that takes longer is not repeated."""
 
 
+class Repeats(NamedTuple):
+    """How often a run is timed, and how often an import."""
+
+    of_run: int
+    of_import: int
+
+
 @lru_cache
-def import_seconds(name: str, cores: tuple[int, ...]) -> float:
-    """Return the seconds of a new Python process to import a peer's modules; the least of three.
+def import_seconds(name: str, cores: tuple[int, ...], repeats: int) -> float:
+    """Return the seconds of a new Python process to import a peer's modules; the least of a few.
 
     The least, because the first import reads the files from disk.
     """
@@ -33,7 +40,7 @@ def import_seconds(name: str, cores: tuple[int, ...]) -> float:
         subprocess.run(command, check=True, cwd=ROOT, env=environment(cores), capture_output=True)
         return time.perf_counter() - started
 
-    return min(once() for _ in range(IMPORT_REPEATS))
+    return min(once() for _ in range(repeats))
 
 
 def run_once(name: str, key: str, steps: int, variables: dict[str, str], path: Path) -> float:
@@ -56,7 +63,9 @@ def run_often(name: str, key: str, steps: int, variables: dict[str, str], path: 
     return median(seconds)
 
 
-def measure_starts(keys, peers: list[str], cores: list[int], folder: Path, say, repeats: int) -> list[dict]:
+def measure_starts(
+    keys, peers: list[str], cores: list[int], folder: Path, say, repeats: Repeats
+) -> list[dict]:
     """Return for each workload and peer the seconds of import, of a cold and of a cached first epoch."""
     found = []
     path = folder / "theta.npy"
@@ -68,8 +77,9 @@ def measure_starts(keys, peers: list[str], cores: list[int], folder: Path, say, 
             variables = environment(cores, folder / f"start-{number}-{peers.index(name)}")
             try:
                 cold = run_once(name, key, epoch, variables, path)
-                cached = run_often(name, key, epoch, variables, path, repeats)
-                seconds = {"import": import_seconds(name, tuple(cores)), "cold": cold, "cached": cached}
+                cached = run_often(name, key, epoch, variables, path, repeats.of_run)
+                imported = import_seconds(name, tuple(cores), repeats.of_import)
+                seconds = {"import": imported, "cold": cold, "cached": cached}
             except (LostError, UnavailableError, subprocess.CalledProcessError):
                 continue
             rows.append({"peer": name} | seconds)
@@ -77,7 +87,9 @@ def measure_starts(keys, peers: list[str], cores: list[int], folder: Path, say, 
     return found
 
 
-def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, repeats: int) -> list[dict]:
+def measure_tasks(
+    keys, peers: list[str], cores: list[int], folder: Path, say, repeats: Repeats
+) -> list[dict]:
     """Return for each task and peer the seconds from the start of a process to the trained network.
 
     Code that a peer compiles has been compiled before, and is in the peer's cache.
@@ -93,8 +105,8 @@ def measure_tasks(keys, peers: list[str], cores: list[int], folder: Path, say, r
             say(f"tasks: {key}: {name}")
             try:
                 run_once(name, key, task.workload.steps_per_epoch, variables, path)
-                seconds = run_often(name, key, task.steps, variables, path, repeats)
-                with_import = seconds + import_seconds(name, tuple(cores))
+                seconds = run_often(name, key, task.steps, variables, path, repeats.of_run)
+                with_import = seconds + import_seconds(name, tuple(cores), repeats.of_import)
             except UnavailableError:
                 continue
             except (LostError, subprocess.CalledProcessError) as error:

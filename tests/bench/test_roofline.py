@@ -6,12 +6,6 @@ import pytest
 from bench import roofline
 
 
-@pytest.fixture(autouse=True)
-def brief(monkeypatch):
-    monkeypatch.setattr(roofline, "SECONDS", 0.002)
-    monkeypatch.setattr(roofline, "TRIAD_ELEMENTS", 2**14)
-
-
 @pytest.mark.parametrize("lanes", roofline.CHAINS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_lane_runs_twelve_chains_of_multiply_adds(lanes, dtype):
@@ -31,8 +25,8 @@ def test_triad_is_a_plus_s_b():
 
 
 def test_measurement_is_positive_and_two_threads_are_counted():
-    found = roofline.measure(2)
+    found = roofline.measure(2, roofline.Effort(seconds=0.002, triad_elements=2**14))
     assert found["threads"] == 2
     assert min(*found["gflops"].values(), *found["gflops_one_thread"].values()) > 0
     assert found["gbytes_per_second"] > 0
-    assert roofline.calls_per_second(lambda i: None, 2) > 0
+    assert roofline.calls_per_second(lambda i: None, 2, 0.002) > 0

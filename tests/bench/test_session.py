@@ -9,6 +9,7 @@ import pytest
 from bench import grid, page, report, session
 from bench.peers import PEERS
 from bench.processes import WorkerProcess, environment
+from bench.roofline import Effort
 from bench.session import FEW, control_interval
 from fastbp.benchmark.machine import core_numbers
 from fastbp.benchmark.protocol import LostError
@@ -73,12 +74,14 @@ def test_if_fastbp_is_wrong_nobody_has_a_ratio(tmp_path, monkeypatch):
     assert not any("times_as_fast" in row or row.get("us") for row in found["rows"])
 
 
-def test_a_short_session_makes_a_whole_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(session.roofline, "SECONDS", 0.001)
-    monkeypatch.setattr(session.roofline, "TRIAD_ELEMENTS", 2**12)
-    monkeypatch.setattr(session.starts, "IMPORT_REPEATS", 1)
+def test_a_short_session_makes_a_whole_report():
     settings = replace(
-        BRIEF, workloads=WORKLOADS[:1], start_workloads=WORKLOADS[:1], tasks=("2-2-2, 1 sample, float64",)
+        BRIEF,
+        workloads=WORKLOADS[:1],
+        start_workloads=WORKLOADS[:1],
+        tasks=("2-2-2, 1 sample, float64",),
+        effort=Effort(seconds=0.001, triad_elements=2**12),
+        import_repeats=1,
     )
     names = ["fastbp", "NumPy", peer("no_training")]
     document = session.run(settings, names, core_numbers()[:1], lambda text: None)
