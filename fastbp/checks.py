@@ -18,8 +18,8 @@ SMALL = 4096
 LIMITED_TARGETS = frozenset((*LOWEST_TARGETS, *HIGHEST_TARGETS))
 """Losses for which targets may not be just any finite numbers."""
 
-BLOCK_BYTES = 2**23
-"""Bytes of an array that are checked at a time."""
+BYTES_AT_ONCE = 2**23
+"""Bytes of an array that are checked at a time: it may be a file that is larger than memory."""
 
 
 @np.errstate(all="ignore")
@@ -100,24 +100,24 @@ def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.
         raise ShapeError(f"{name} has {array.shape[1]} {what}, and this network takes {n_columns}")
     if len(array) == 0:
         raise DataError(f"{name} is empty: it must have at least one sample")
-    _check_finite(name, array, dtype)
+    check_finite(name, array, dtype)
     readable = array.dtype in STREAMED and array.dtype.isnative and array.flags.aligned
     if not readable or any(stride % array.itemsize for stride in array.strides):
         array = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     return array
 
 
-def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
+def check_finite(name: str, array: np.ndarray, dtype: np.dtype, bytes_at_once: int = BYTES_AT_ONCE) -> None:
     """Raise an error if a value is not finite, or would not be in `dtype`; check some megabytes at a time."""
     if array.dtype.kind != "f":
         return
     largest = np.finfo(dtype).max
-    rows = max(1, BLOCK_BYTES // (array.shape[1] * array.itemsize))
+    rows = max(1, bytes_at_once // (array.shape[1] * array.itemsize))
     found, n_found = None, 0
     for start in range(0, len(array), rows):
-        block = array[start : start + rows]
-        if not (-largest <= block.min() and block.max() <= largest):  # NaN neither
-            bad = np.argwhere(~(np.abs(block) <= largest))
+        values = array[start : start + rows]
+        if not (-largest <= values.min() and values.max() <= largest):  # NaN is neither
+            bad = np.argwhere(~(np.abs(values) <= largest))
             found = found or (start + bad[0][0], bad[0][1])
             n_found += len(bad)
     if found:

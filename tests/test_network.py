@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastbp import DataError, Network, OptionError, ShapeError, checks, reference
+from fastbp import DataError, Network, OptionError, ShapeError, reference
+from fastbp.checks import check_finite
 from fastbp.initializers import NAMES
 
 SIZES = [(1, 1), (2, 2, 2), (3, 1, 4), (2, 5, 3, 1), (4, 2)]
@@ -280,14 +281,19 @@ def test_dtype_may_be_given_as_numpy_takes_it(dtype):
     assert Network([2, 2], dtype=dtype).theta.dtype.isnative
 
 
-def test_what_is_not_finite_is_found_wherever_it_is(monkeypatch):
-    """Data are looked at some rows at a time, as they may be a file larger than memory."""
-    monkeypatch.setattr(checks, "BLOCK_BYTES", 7)
+@pytest.mark.parametrize("bytes_at_once", [7, 48, 10**6])
+def test_what_is_not_finite_is_found_wherever_it_is(bytes_at_once):
     X = np.zeros((10, 2))
     X[8, 1], X[9, 0] = np.nan, np.inf
-    with pytest.raises(DataError, match=r"^X\[8, 1\] is nan, and must be finite \(2 such values\)$"):
+    message = r"^X\[8, 1\] is nan, and must be finite \(2 such values\)$"
+    with pytest.raises(DataError, match=message):
         Network([2, 1]).predict(X)
+    with pytest.raises(DataError, match=message):
+        check_finite("X", X, np.dtype(np.float64), bytes_at_once)
     X[:] = 0
     X[9, 1] = 1e39
-    with pytest.raises(DataError, match=r"^X\[9, 1\] is 1e\+39, and is too large for float32"):
+    message = r"^X\[9, 1\] is 1e\+39, and is too large for float32"
+    with pytest.raises(DataError, match=message):
         Network([2, 1], dtype="float32").predict(X)
+    with pytest.raises(DataError, match=message):
+        check_finite("X", X, np.dtype(np.float32), bytes_at_once)

@@ -214,17 +214,19 @@ def test_clipping_needs_all_gradients():
         )
 
 
-def test_batches_of_an_epoch_take_every_sample_once_and_the_last_is_short(monkeypatch):
-    batches = []
-    monkeypatch.setattr(
-        reference, "batch_step", lambda network, X, Y, updater, sample_weight, **_: batches.append((X, Y))
-    )
-    X, Y = [[float(i)] for i in range(7)], [[-float(i)] for i in range(7)]
-    reference.train([], X, Y, steps=6, learning_rate=0.1, batch_size=3, generator_state=5)
-    assert [len(X) for X, _ in batches] == [3, 3, 1] * 2
-    for epoch in (batches[:3], batches[3:]):
-        assert sorted(x[0] for X, _ in epoch for x in X) == list(range(7))
-    assert all(x[0] == -y[0] for X, Y in batches for x, y in zip(X, Y, strict=True))
+def test_batches_of_an_epoch_take_every_sample_once_and_the_last_is_short():
+    """Each sample moves a weight of its own towards its target, by 1/2 divided by the rows of the batch."""
+    X, Y = np.eye(7).tolist(), [[2.0 ** (10 * i)] for i in range(7)]
+    options = {"learning_rate": 0.5, "batch_size": 3, "generator_state": 5, "train_biases": False}
+    for epochs in (1, 2):
+        network = [reference.Layer([[0.0]] * 7, [0.0], "identity")]
+        reference.train(network, X, Y, steps=3 * epochs, **options)
+        distances = [1 - row[0] / target for row, (target,) in zip(network[0].W, Y, strict=True)]
+        of_3, of_1 = 1 - 0.5 / 3, 1 - 0.5
+        possible = [of_3, of_1] if epochs == 1 else [of_3**2, of_3 * of_1, of_1**2]
+        for distance in distances:
+            assert min(abs(distance - each) for each in possible) < 1e-12
+        assert math.prod(distances) == pytest.approx((of_3**6 * of_1) ** epochs, rel=1e-12)
 
 
 def test_simultaneous_step_is_gradient_descent():

@@ -6,11 +6,12 @@ Every contender must first reach the same weights. If one does not, it gets no n
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fastbp.benchmark.cases import SPEED_CASES
-from fastbp.benchmark.contenders import CONTENDERS
+from fastbp.benchmark.contenders import CONTENDERS, Contender
 from fastbp.benchmark.protocol import FULL, QUICK
 from fastbp.benchmark.summary import as_json, as_markdown, as_text, run_benchmark
 from fastbp.cli.files import check_out
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, contenders: Sequence[Contender] = CONTENDERS) -> int:
     """Run the benchmark and print it."""
     if options.readme:
         check_out("--readme", options.readme)  # complain before the work, not after it
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     protocol = QUICK if options.quick else replace(FULL, rounds=options.rounds)
     progress = _show if sys.stderr.isatty() else _be_silent
     try:
-        report = run_benchmark(SPEED_CASES, CONTENDERS, protocol, progress)
+        report = run_benchmark(SPEED_CASES, contenders, protocol, progress)
     finally:
         progress("")
     print(as_json(report) if options.json else as_markdown(report) if options.markdown else as_text(report))

@@ -16,7 +16,7 @@ import numpy as np
 import fastbp
 from fastbp import worked_example
 from fastbp.cli.picture import Trajectory, check_plot, draw
-from fastbp.cli.race import race_text, run_race
+from fastbp.cli.race import Race, race_text, run_race
 from fastbp.cli.tables import WIDTH, significant, table
 from fastbp.interchange.standard_json import dumps
 from fastbp.worked_example import Figure, Quantity, figure_name
@@ -106,6 +106,11 @@ def run(options: argparse.Namespace) -> int:
         if options.plot is not None:
             print(f"\nDrew the loss and the weights to {options.plot}.")
         print(f"\n{next_text(options)}")
+    return exit_status(rows, race)
+
+
+def exit_status(rows: Sequence["Row"], race: Race | None) -> int:
+    """Return 1 if a figure did not come out, or the contenders of the race did not agree; else 0."""
     return 1 if (race and not race.agreed) or any(row.failed for row in rows) else 0
 
 
@@ -169,7 +174,12 @@ class Row:
         }
 
 
-def compare(updates: Sequence[str], rounds: int, optimizer: fastbp.SGD) -> list[Row]:
+def compare(
+    updates: Sequence[str],
+    rounds: int,
+    optimizer: fastbp.SGD,
+    figures: Sequence[Figure] = worked_example.FIGURES,
+) -> list[Row]:
     """Train with each update, and pair the results with the published figures."""
     computed = {}
     for update in updates:
@@ -181,10 +191,10 @@ def compare(updates: Sequence[str], rounds: int, optimizer: fastbp.SGD) -> list[
 
     published = {
         (figure.rounds, figure.quantity): figure
-        for figure in worked_example.FIGURES
+        for figure in figures
         if figure.rounds == 0 or optimizer.learning_rate == worked_example.LEARNING_RATE
     }
-    wanted = [(figure.rounds, figure.quantity) for figure in worked_example.FIGURES if figure.rounds <= 1]
+    wanted = [(figure.rounds, figure.quantity) for figure in figures if figure.rounds <= 1]
     wanted += [(rounds, quantity) for quantity in ("E", "y1", "y2")]
     return [
         Row(when, what, published.get((when, what)), {u: computed[when, u][what] for u in updates})

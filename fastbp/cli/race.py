@@ -54,7 +54,7 @@ class Race:
 
 
 @np.errstate(all="ignore")
-def run_race(n_steps: int, learning_rate: float) -> Race:
+def run_race(n_steps: int, learning_rate: float, measured_seconds: float = MEASURED_SECONDS) -> Race:
     """Check that all reach the same weights, then time fastbp over all steps and Python over half a second.
 
     The check also compiles the kernel, so that the race does not wait for it.
@@ -70,7 +70,7 @@ def run_race(n_steps: int, learning_rate: float) -> Race:
         ) from None
     racers: list[Racer] = []
     for name, train in trains.items():
-        measured = calibrated_steps(train, MEASURED_SECONDS, 1000) if racers else n_steps
+        measured = calibrated_steps(train, measured_seconds, 1000) if racers else n_steps
         pace = time_call(train, measured) / measured
         slower = pace / racers[0].nanoseconds_per_step if racers else 1.0
         racers.append(Racer(name, measured, pace, pace * n_steps * 1e-9, slower))

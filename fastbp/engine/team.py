@@ -86,15 +86,17 @@ def _quota_of(folder: Path) -> int | None:
         return None
 
 
-def threads_for(work: float, threads: int | None) -> int:
+def threads_for(work: float, threads: int | None, cores: int | None = None) -> int:
     """Return how many threads to take for so many multiplications: those asked for, or what pays.
 
-    More than the process has cores would wait for each other most of the time: 16 on one core took 33 s to
-    answer Ctrl-C. They are taken only if the environment says that this is meant.
+    If there are more threads than cores (`available_cores` by default), they wait for each other most of the
+    time: 16 threads on one core took 33 s to answer Ctrl-C. So there are more only if the environment says
+    that this is meant.
     """
+    cores = available_cores() if cores is None else cores
     if threads is None:
-        return max(1, min(available_cores(), int(work / WORTH_A_TEAM)))
-    return threads if os.environ.get(OVERSUBSCRIBE) == "1" else min(threads, available_cores())
+        return max(1, min(cores, int(work / WORTH_A_TEAM)))
+    return threads if os.environ.get(OVERSUBSCRIBE) == "1" else min(threads, cores)
 
 
 class Pace:

@@ -100,7 +100,9 @@ def encode(kind: str, version: int, document: Mapping[str, Any], tensors: Mappin
     return save(plain, {ENVELOPE: json.dumps(envelope, allow_nan=False)})
 
 
-def check_header(document: Mapping[str, Any], n_tensors: int, n_more: int = 0) -> None:
+def check_header(
+    document: Mapping[str, Any], n_tensors: int, n_more: int = 0, largest: int = MAX_HEADER
+) -> None:
     """Raise `ModelFileError` if a header cannot hold the document, `n_more` bytes and `n_tensors` tensors."""
     try:
         text = json.dumps(document, allow_nan=False)
@@ -109,9 +111,9 @@ def check_header(document: Mapping[str, Any], n_tensors: int, n_more: int = 0) -
             "a file's document may neither have infinities and NaN nor be deeply nested"
         ) from None
     length = len(json.dumps(text)) + n_more  # JSON inside JSON
-    if length + 500 * (n_tensors + 1) > MAX_HEADER or n_tensors > MAX_TENSORS:
+    if length + 500 * (n_tensors + 1) > largest or n_tensors > MAX_TENSORS:
         raise ModelFileError(
-            f"a file's header may have {MAX_HEADER:,} bytes and {MAX_TENSORS:,} tensors; this one would take "
+            f"a file's header may have {largest:,} bytes and {MAX_TENSORS:,} tensors; this one would take "
             f"{length:,} bytes to describe the network, its columns, categories and notes, and {n_tensors:,} "
             "tensors"
         )

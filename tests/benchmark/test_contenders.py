@@ -1,16 +1,23 @@
 """Every contender does the job that is timed."""
 
+import os
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from fastbp.benchmark import contenders
+from fastbp import SGD
 from fastbp.benchmark.cases import SPEED_CASES
-from fastbp.benchmark.contenders import CONTENDERS, C, UnavailableError, prepare_c, prepare_numpy
+from fastbp.benchmark.contenders import (
+    CONTENDERS,
+    C,
+    UnavailableError,
+    compile_c,
+    prepare_numpy,
+    public_call,
+)
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=str)
@@ -42,22 +49,22 @@ def test_without_a_compiler_c_says_so(monkeypatch):
         C.prepare(SPEED_CASES[0])
 
 
-def test_a_compiler_that_fails_is_named_with_its_first_complaint(monkeypatch):
-    def fail(command, **options):
-        raise subprocess.CalledProcessError(1, command, stderr="error: no such option\nmore")
-
-    monkeypatch.setattr(contenders, "find_c_compiler", lambda: "/somewhere/cc")
-    monkeypatch.setattr(subprocess, "run", fail)
+@pytest.mark.skipif(os.name != "posix", reason="the compiler is a shell script")
+def test_a_compiler_that_fails_is_named_with_its_first_complaint(tmp_path):
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nprintf 'error: no such option\\nmore' >&2\nexit 1\n")
+    compiler.chmod(0o700)
     with pytest.raises(UnavailableError, match=r"^cc failed: error: no such option$"):
-        prepare_c(SPEED_CASES[0])
+        compile_c(str(compiler), "float64")
 
 
-def test_ctrl_c_in_a_training_call_ends_the_benchmark(monkeypatch):
-    class Interrupted:
-        stop_reason = "interrupted"
+def test_ctrl_c_in_a_training_call_ends_the_benchmark():
+    def press(state):
+        raise KeyboardInterrupt
 
-    train = contenders.FASTBP.prepare(SPEED_CASES[0])
-    monkeypatch.setattr(contenders.training, "train", lambda *arguments, **options: Interrupted)
+    case = SPEED_CASES[0]
+    options = {"batch_size": 1, "optimizer": SGD(0.5), "callbacks": [press]}
+    train = public_call(case.network(), case.X, case.Y, **options)
     with pytest.raises(KeyboardInterrupt):
         train(1)
 

@@ -1,5 +1,6 @@
 """`fastbp bench` prints what it should, and its exit status says how it went."""
 
+import argparse
 import json
 import math
 import shutil
@@ -14,10 +15,11 @@ PAIR = (FASTBP, PYTHON_LOCALS)
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 
 
-@pytest.fixture
-def two_contenders(monkeypatch):
-    """Leave out what takes time and is tested elsewhere."""
-    monkeypatch.setattr(bench, "CONTENDERS", PAIR)
+def bench_of(contenders, *arguments):
+    """Run `fastbp bench` with few contenders: the others take time, and are tested elsewhere."""
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return bench.run(parser.parse_args(arguments), contenders)
 
 
 def positive_numbers(document):
@@ -51,15 +53,14 @@ def test_without_a_compiler_c_is_named_as_skipped(capsys, monkeypatch):
     assert all(out.count(f"{contender.name} ") >= 2 for contender in CONTENDERS)
 
 
-@pytest.mark.usefixtures("two_contenders")
 def test_readme_is_rewritten_between_its_markers_only(tmp_path, capsys):
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    assert cli.main(["bench", "--quick", "--markdown", "--readme", str(path)]) == 0
+    assert bench_of(PAIR, "--quick", "--markdown", "--readme", str(path)) == 0
     table = capsys.readouterr().out.strip()
     assert "| fastbp" in table
     assert path.read_text() == f"before\n{BEGIN}\n\n{table}\n\n{END}\nafter\n"
-    assert cli.main(["bench", "--quick", "--readme", str(path)]) == 0  # and can be again
+    assert bench_of(PAIR, "--quick", "--readme", str(path)) == 0  # and can be again
     assert path.read_text().count("| fastbp") == 2
 
 
@@ -88,22 +89,20 @@ def test_bad_rounds_are_bad_usage(rounds, capsys):
     assert f"'{rounds}' is not an integer of at least 1" in capsys.readouterr().err
 
 
-def test_a_wrong_contender_makes_the_run_fail(capsys, monkeypatch, tmp_path):
+def test_a_wrong_contender_makes_the_run_fail(capsys, tmp_path):
     broken = Contender("broken", "float64", lambda case: lambda steps: case.theta.copy())
-    monkeypatch.setattr(bench, "CONTENDERS", (*PAIR, broken))
     path = tmp_path / "README.md"
     path.write_text(f"{BEGIN}{END}")
-    assert cli.main(["bench", "--quick", "--readme", str(path)]) == 1
+    assert bench_of((*PAIR, broken), "--quick", "--readme", str(path)) == 1
     captured = capsys.readouterr()
     assert "broken, float64: wrong: after 7 steps" in captured.out
     assert captured.err.endswith("fastbp bench: not the reference's weights, so not timed: broken, float64\n")
     assert path.read_text() == f"{BEGIN}{END}"
 
 
-@pytest.mark.usefixtures("two_contenders")
 def test_a_terminal_sees_progress_on_one_line(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert cli.main(["bench", "--quick", "--json"]) == 0
+    assert bench_of(PAIR, "--quick", "--json") == 0
     captured = capsys.readouterr()
     assert "4 samples: round 3 of 3" in captured.err
     assert "\n" not in captured.err.replace(

@@ -6,21 +6,17 @@ from fastbp.engine import team
 from tests.processes import run
 
 
-@pytest.fixture
-def two_cores(monkeypatch):
+def test_threads_are_as_many_as_pay_and_no_more_than_there_are_cores(monkeypatch):
     monkeypatch.delenv(team.OVERSUBSCRIBE)
-    monkeypatch.setattr(team, "available_cores", lambda: 2)
-
-
-def test_threads_are_as_many_as_pay_and_no_more_than_there_are_cores(two_cores):
-    assert [team.threads_for(work, None) for work in (0, 1e6, 2e6, 1e12)] == [1, 1, 2, 2]
-    assert [team.threads_for(1e12, threads) for threads in (1, 2, 3, 64)] == [1, 2, 2, 2]
+    assert [team.threads_for(work, None, cores=2) for work in (0, 1e6, 2e6, 1e12)] == [1, 1, 2, 2]
+    assert [team.threads_for(1e12, threads, cores=2) for threads in (1, 2, 3, 64)] == [1, 2, 2, 2]
+    assert team.threads_for(1e12, 64) == team.threads_for(1e12, None) == team.available_cores()
 
 
 @pytest.mark.parametrize(("value", "threads"), [("1", 64), ("0", 2), ("", 2)])
-def test_more_threads_than_cores_must_be_meant(two_cores, monkeypatch, value, threads):
+def test_more_threads_than_cores_must_be_meant(monkeypatch, value, threads):
     monkeypatch.setenv(team.OVERSUBSCRIBE, value)
-    assert team.threads_for(1e12, 64) == threads
+    assert team.threads_for(1e12, 64, cores=2) == threads
 
 
 FILES = {

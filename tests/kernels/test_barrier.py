@@ -1,5 +1,6 @@
 """Threads: the same bits for any number of them, many teams at once, and none that waits for ever."""
 
+import _thread
 import itertools
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ from llvmlite import binding
 from numba import njit
 
 import fastbp
-from fastbp import calls
 from fastbp.checks import check_data
 from fastbp.engine import team
 from fastbp.engine.kernel_options import KernelOptions
@@ -133,12 +133,14 @@ def test_without_threads_one_goes_on_alone_to_the_same_bits(monkeypatch):
     fastbp.train(together, X, labels, **options)
     started = []
 
-    def start_one(call):
-        started.append(call)
-        return len(started) % 2 == 1 and start(call)
+    def start_one(*arguments):
+        started.append(arguments)
+        if len(started) % 2 == 0:
+            raise RuntimeError("can't start new thread")
+        return start(*arguments)
 
-    start = calls.Call.start
-    monkeypatch.setattr(calls.Call, "start", start_one)
+    start = _thread.start_new_thread
+    monkeypatch.setattr(_thread, "start_new_thread", start_one)
     fastbp.train(alone, X, labels, **options)
     assert len(started) > 2
     assert alone.theta.tobytes() == together.theta.tobytes()
