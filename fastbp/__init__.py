@@ -14,10 +14,12 @@ from fastbp.errors import (
     ModelFileError,
     NotSupportedError,
     OptionError,
+    PatchWarning,
     ShapeError,
 )
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
+from fastbp.patching import patch_sklearn, sklearn_is_patched, unpatch_sklearn
 from fastbp.training import (
     Checkpoint,
     EarlyStopping,
@@ -60,12 +62,16 @@ __all__ = [
     "Network",
     "NotSupportedError",
     "OptionError",
+    "PatchWarning",
     "RMSprop",
     "ShapeError",
     "StopReason",
     "Trainer",
     "TrainingResult",
     "__version__",
+    "patch_sklearn",
     "schedules",
+    "sklearn_is_patched",
     "train",
+    "unpatch_sklearn",
 ]

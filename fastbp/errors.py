@@ -50,6 +50,10 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written, or a resumed run may give other bits."""
 
 
+class PatchWarning(UserWarning):
+    """A class was imported before `patch_sklearn` replaced it, or a pickle comes from a newer fastbp."""
+
+
 class NotSupportedError(FastbpError, NotImplementedError):
     """The request makes sense, and this version of fastbp cannot do it yet."""
 

@@ -76,11 +76,11 @@ def imported_by(folder: Path) -> set[str]:
 
 
 def test_everything_that_is_required_is_imported_and_the_other_way_round():
-    """But llvmlite, which Numba brings in the version that it needs."""
+    """But llvmlite and joblib, which Numba and scikit-learn bring in the versions that they need."""
     core, used = packages(PROJECT["dependencies"]), imported_by(PACKAGE)
     optional = set.union(*(packages(EXTRAS[extra]) for extra in ("bench", "data", "plot", "sklearn")))
     assert core | optional <= used
-    assert used - sys.stdlib_module_names - {"fastbp", "llvmlite", "numpy"} <= core | optional
+    assert used - sys.stdlib_module_names - {"fastbp", "joblib", "llvmlite", "numpy"} <= core | optional
     assert set(EXTRAS) == {"all", "bench", "data", "dev", "peers", "plot", "sklearn"}
     assert EXTRAS["all"] == ["fastbp[bench,data,plot,sklearn]"]
     developers = set.union(*(imported_by(ROOT / folder) for folder in ("bench", "examples", "tests")))

@@ -16,6 +16,7 @@ from fastbp.engine import evaluation
 from fastbp.engine.objective import Objective
 from fastbp.errors import DataError
 from fastbp.network import Network
+from fastbp.sklearn.conversion import to_sklearn
 from fastbp.sklearn.epochs_of_fit import (
     BatchedRun,
     OptimizerState,
@@ -287,6 +288,24 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         if X.dtype not in (np.float32, np.float64, np.uint8) or not X.flags.aligned:
             X = np.require(X, network.dtype, ["C", "A"])
         return evaluation.predict(network.specification, network.theta, X)
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's own estimator with the same parameters, coefficients and predictions.
+
+        Its pickle needs no fastbp. Parameters that scikit-learn lacks are left out; a solver, rate or loss
+        that it does not know becomes its default, which changes no prediction.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
+            A copy, fitted if this estimator is.
+
+        Raises
+        ------
+        NotSupportedError
+            If scikit-learn's perceptrons do not have the activations of this one.
+        """
+        return to_sklearn(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -63,6 +63,15 @@ def test_a_regressor_has_the_same_predictions_as_a_network(y, activation):
     assert_allclose(found if y.ndim == 2 else found[:, 0], estimator.predict(X), rtol=1e-12, atol=1e-12)
 
 
+def test_outputs_of_a_poisson_regression_are_exponential():
+    estimator = fitted(
+        MLPRegressor(hidden_layer_sizes=(4,), loss="poisson", max_iter=20, random_state=0), X, TARGETS[:, 0]
+    )
+    network = Network.from_sklearn(estimator)
+    assert (network.output_activation, network.loss_name) == ("exp", "poisson")
+    assert_allclose(network.predict(X)[:, 0], estimator.predict(X), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["numbers", "texts", "objects"])
 def test_a_model_file_keeps_the_labels_and_the_names_of_features(name, tmp_path):
     pandas = pytest.importorskip("pandas")
