@@ -23,7 +23,7 @@ from fastbp.kernels.product import dots, row_product, whole_vectors
 from fastbp.kernels.records import get, job_at, of, outputs_of, typed, work_area, write
 from fastbp.kernels.rows import gather
 from fastbp.kernels.shuffle import next_position
-from fastbp.kernels.steps import finish_step
+from fastbp.kernels.steps import count
 from fastbp.kernels.update import sgd_hyperparameters
 from fastbp.kernels.update_rules import moved
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
@@ -190,7 +190,6 @@ def any_network(job, until):
             x = gathered
             gather(job, area, position, 0, 1)
         divisor = weight_of(job, sample) if get(job, "divides_by_weights") != 0 else 1.0
-        write(totals, "divisor", divisor)
         rate = element(rates, min(step - first_step, last_rate))
         forward(job, area, x)
         losses_and_deltas(job, area, position, 0, 1, inverse(divisor), area)
@@ -208,7 +207,8 @@ def any_network(job, until):
                 )
             else:
                 update_first(job, area, x, rate, shrink)
-        finish_step(job, 1)
+        # The loss is the sample's own: its weight is in it, or in it and in the divisor.
+        count(job, 1, 1, element(get(job, "row_losses"), 0) * inverse(divisor))
 
 
 @kernel
