@@ -168,7 +168,7 @@ def update_biases(job, area, layer, rate, shrink):
 @routine
 def any_network(job, until):
     """Train a network of any layers."""
-    counters, totals = get(job, "counters"), get(job, "totals")
+    counters = get(job, "counters")
     order, generator = get(job, "order"), get(job, "generator")
     n_samples, draws, direct = (
         get(job, "n_samples"),
