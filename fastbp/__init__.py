@@ -16,6 +16,7 @@ from fastbp.errors import (
     OptionError,
     PatchWarning,
     ShapeError,
+    TargetWarning,
 )
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
@@ -66,6 +67,7 @@ __all__ = [
     "RMSprop",
     "ShapeError",
     "StopReason",
+    "TargetWarning",
     "Trainer",
     "TrainingResult",
     "__version__",

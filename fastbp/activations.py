@@ -11,6 +11,7 @@ At a kink the derivative is the one from the left, as in PyTorch: relu'(0) = 0. 
 all functions in plain Python.
 """
 
+import math
 from dataclasses import dataclass
 
 from fastbp.errors import check_choice
@@ -39,6 +40,8 @@ class Activation:
         What the derivative is computed from: the output, or the pre-activation.
     source : str
         Who proposed it; empty for the classical functions.
+    lowest, highest : float
+        No value is below, or above.
     output_only : bool
         Whether only the output layer may have it.
     """
@@ -49,14 +52,16 @@ class Activation:
     derivative: str
     derivative_of: str = "a"
     source: str = ""
+    lowest: float = -math.inf
+    highest: float = math.inf
     output_only: bool = False
 
 
 TABLE = (
     Activation("identity", IDENTITY, "z", "1"),
-    Activation("sigmoid", SIGMOID, "s(z) = 1 / (1 + e^-z)", "a (1 - a)"),
-    Activation("tanh", TANH, "tanh z", "1 - a^2"),
-    Activation("relu", RELU, "max(z, 0)", "1 where a > 0, else 0"),
+    Activation("sigmoid", SIGMOID, "s(z) = 1 / (1 + e^-z)", "a (1 - a)", lowest=0.0, highest=1.0),
+    Activation("tanh", TANH, "tanh z", "1 - a^2", lowest=-1.0, highest=1.0),
+    Activation("relu", RELU, "max(z, 0)", "1 where a > 0, else 0", lowest=0.0),
     Activation(
         "leaky_relu",
         LEAKY_RELU,
@@ -70,6 +75,7 @@ TABLE = (
         "z where z > 0, else e^z - 1",
         "1 where a > 0, else a + 1",
         source="Clevert, Unterthiner & Hochreiter 2016, https://arxiv.org/abs/1511.07289",
+        lowest=-ELU_ALPHA,
     ),
     Activation(
         "gelu",
@@ -78,6 +84,7 @@ TABLE = (
         "Phi(z) + z phi(z), with phi(z) = e^(-z^2 / 2) / sqrt(2 pi)",
         derivative_of="z",
         source="Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415 (the exact form)",
+        lowest=-0.16997120747990369,
     ),
     Activation(
         "silu",
@@ -86,6 +93,7 @@ TABLE = (
         "s(z) (1 + z (1 - s(z)))",
         derivative_of="z",
         source="Elfwing, Uchibe & Doya 2018, https://doi.org/10.1016/j.neunet.2017.12.012",
+        lowest=-0.27846454276107380,
     ),
     Activation(
         "softplus",
@@ -93,6 +101,7 @@ TABLE = (
         "log(1 + e^z) = max(z, 0) + log1p(e^-|z|)",
         "s(z) = 1 - e^-a = -expm1(-a)",
         source="Dugas, Bengio, Bélisle, Nadeau & Garcia 2001, NeurIPS 13",
+        lowest=0.0,
     ),
     Activation(
         "softmax",
@@ -100,6 +109,8 @@ TABLE = (
         "a_j = e^(z_j - m) / sum_k e^(z_k - m), with m = max_k z_k",
         "da_j / dz_k = a_j (1 - a_j) where j = k, else -a_j a_k",
         source="Bridle 1990, https://doi.org/10.1007/978-3-642-76153-9_28",
+        lowest=0.0,
+        highest=1.0,
         output_only=True,
     ),
     Activation("exp", EXPONENTIAL, "e^z", "a", output_only=True),

@@ -1,11 +1,13 @@
 """Checks of X, Y, sample weights and threads: they return what kernels can use, or raise an error."""
 
 import math
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.errors import DataError, ShapeError, check_integer
+from fastbp import activations
+from fastbp.errors import DataError, ShapeError, TargetWarning, check_integer
 from fastbp.losses import HIGHEST_TARGETS, LOWEST_TARGETS, check_targets
 from fastbp.specification import Specification
 
@@ -77,6 +79,24 @@ def _check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tup
     if len(X) != len(Y):
         raise ShapeError(f"X has {len(X)} samples and Y has {len(Y)}; they must have as many")
     return X, Y
+
+
+def warn_of_targets_out_of_reach(specification: Specification, Y: np.ndarray) -> None:
+    """Warn if there are targets that no output can come to, such as 81 with a sigmoid."""
+    activation = activations.TABLE[activations.CODES[specification.output_activation]]
+    lowest, highest = activation.lowest, activation.highest
+    if Y.ndim == 1 or lowest == -math.inf or specification.loss_name in HIGHEST_TARGETS:
+        return
+    low, high = float(Y.min()), float(Y.max())
+    if lowest <= low and high <= highest:
+        return
+    reach = f"are above {lowest:g}" if highest == math.inf else f"lie between {lowest:g} and {highest:g}"
+    warnings.warn(
+        f"Y has targets from {low:g} to {high:g}, and {activation.name} outputs {reach}: scale Y, or take "
+        "output_activation='identity'",
+        TargetWarning,
+        stacklevel=3,
+    )
 
 
 def _as_array(name: str, data: ArrayLike) -> np.ndarray:

@@ -54,6 +54,10 @@ class PatchWarning(UserWarning):
     """A class was imported before `patch_sklearn` replaced it, or a pickle comes from a newer fastbp."""
 
 
+class TargetWarning(UserWarning):
+    """Some targets are beyond all that the output activation can give."""
+
+
 class NotSupportedError(FastbpError, NotImplementedError):
     """The request makes sense, and this version of fastbp cannot do it yet."""
 

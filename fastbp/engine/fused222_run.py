@@ -174,9 +174,11 @@ class Fused222Run(Run):
             *self._fast_only,
         )
 
-    def loss(self, check: Callable[[], object] = lambda: None) -> float:
-        """Return the loss over all samples, at the present parameters."""
+    def loss(self, check: Callable[[], object] = lambda: None, theta: np.ndarray | None = None) -> float:
+        """Return the loss over all samples."""
         twin = self.snapshot()
+        if theta is not None:
+            twin.parameters[self._in_theta] = theta
         twin.counters[kernels.POSITION] = -1  # as before the first call, which records the loss
         twin.advance(self.step)
         return float(twin.losses[0])

@@ -253,12 +253,12 @@ class JobRun(Run):
         assert self._job is not None
         return self._job
 
-    def loss(self, check: Callable[[], object] = lambda: None) -> float:
-        """Return the loss over all samples, at the present parameters; what `check` raises comes out."""
+    def loss(self, check: Callable[[], object] = lambda: None, theta: np.ndarray | None = None) -> float:
+        """Return the loss over all samples; what `check` raises comes out."""
         options = self._options
         return evaluation.loss(
             self._specification,
-            evaluation.with_room(self.theta),
+            evaluation.with_room(self.theta if theta is None else theta),
             *self._data,
             options.sample_weight,
             threads=options.threads,

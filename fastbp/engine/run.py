@@ -100,8 +100,8 @@ class Run(ABC):
         """The loss of the last epoch that ended, as the kernel knows it; finite before the first one ends."""
 
     @abstractmethod
-    def loss(self, check: Callable[[], object] = lambda: None) -> float:
-        """Return the loss over all samples, at the present parameters.
+    def loss(self, check: Callable[[], object] = lambda: None, theta: np.ndarray | None = None) -> float:
+        """Return the loss over all samples, at the present parameters, or at those in `theta`.
 
         Where that takes long, `check` is called every few milliseconds. What it raises comes out.
         """

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.checks import check_data
+from fastbp.checks import check_data, warn_of_targets_out_of_reach
 from fastbp.engine.kernel_choice import NAMES, choose_kernel
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.run import Run
@@ -227,6 +227,7 @@ def train(
         **of_loop,  # type: ignore[arg-type]  # settled there
     )
     X, Y = apart(X, network.theta), apart(Y, network.theta)
+    warn_of_targets_out_of_reach(network.specification, Y)
 
     def begin() -> Run:
         return make_run(kernel, network, X, Y, kernel_options)

@@ -95,8 +95,11 @@ class Loop:
             if keeper is not None:
                 keeper.write(stop_reason)
             result = self._result(stop_reason, seconds, last_loss)
-            if epochs.record.best_theta is not None:
-                self._theta[:] = epochs.record.best_theta
+            best = epochs.record.best_theta
+            if best is not None:
+                self._theta[:] = best
+                loss = self._evaluated(stop_reason, best)
+                result = replace(result, best_loss=math.nan if loss is None else loss)
         if self._interrupts.pressed:  # be it after the last step: whoever called is to know
             return replace(result, stop_reason=StopReason.INTERRUPTED)
         return result
@@ -209,11 +212,15 @@ class Loop:
         short = run.step < EPOCHS_WORTH_A_LOOK * run.steps_per_epoch
         if (short or not run.records_means) and self._is_recorded():
             return None
+        return self._evaluated(stop_reason)
+
+    def _evaluated(self, stop_reason: StopReason, theta: np.ndarray | None = None) -> float | None:
+        """Return the loss over all samples, at `theta` or as it is; None if Ctrl-C is pressed."""
         if stop_reason == StopReason.INTERRUPTED and 3 * self._loss_seconds() >= ANSWER_SECONDS:
             return None
         self._limits.deadline = math.inf
         try:
-            return run.loss(self._limits.check)
+            return self._run.loss(self._limits.check, theta)
         except Stopped:
             return None
 

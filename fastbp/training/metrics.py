@@ -85,7 +85,7 @@ def find_decisions(specification: Specification, Y: np.ndarray) -> Decisions | s
             return Decisions(False, 0.0 if low == -1 else 0.5)
         return f"Y has the values {low:g} and {high:g}, and not 0 and 1, or -1 and 1"
     threshold = (low + high) / 2
-    return Decisions(Y.shape[1] > 1 and bool(((high == Y).sum(axis=1) == 1).all()), threshold)
+    return Decisions(Y.shape[1] > 1 and bool((np.equal(Y, high).sum(axis=1) == 1).all()), threshold)
 
 
 # --- metrics of classes ------------------------------------------------------------------------------

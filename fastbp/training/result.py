@@ -40,6 +40,8 @@ class TrainingResult:
         its earlier epochs is NaN.
     best_epoch : int or None
         The best epoch; None without early stopping.
+    best_loss : float or None
+        The loss over all samples at the parameters of the best epoch, if the network got those.
     """
 
     loss_curve: np.ndarray = field(repr=False)
@@ -49,6 +51,7 @@ class TrainingResult:
     stop_reason: StopReason
     kernel: str
     best_epoch: int | None = None
+    best_loss: float | None = None
     make_history: Callable[[], dict[str, np.ndarray]] = field(kw_only=True, repr=False)
 
     @cached_property
@@ -58,8 +61,8 @@ class TrainingResult:
 
     @property
     def loss(self) -> float:
-        """The loss at the end.
+        """The loss of the network: `best_loss` if there is one, or else the last of `loss_curve`.
 
         NaN if the run was interrupted and computing the loss would have delayed the return.
         """
-        return float(self.loss_curve[-1])
+        return float(self.loss_curve[-1]) if self.best_loss is None else self.best_loss

@@ -169,3 +169,21 @@ def test_real_learning_stops_before_it_overfits():
     )
     assert result.stop_reason == "early_stopping"
     assert network.loss(X[20:], Y[20:]) == result.history["validation_loss"].min()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_loss_is_that_of_the_network_that_is_returned(batch_size):
+    X, Y = np.random.default_rng(0).normal(size=(20, 2)), np.random.default_rng(1).uniform(0.1, 0.9, (20, 2))
+    options = {
+        "epochs": 40,
+        "batch_size": batch_size,
+        "optimizer": fastbp.SGD(3.0),
+        "validation_data": (X[:3], 1 - Y[:3]),
+    }
+    for sizes in ([2, 2, 2], [2, 4, 2]):
+        network = fastbp.Network(sizes, seed=0)
+        result = fastbp.train(network, X, Y, seed=0, early_stopping=EarlyStopping(3), **options)
+        assert result.best_epoch < result.history["epoch"][-1]
+        assert result.loss == result.best_loss == pytest.approx(network.loss(X, Y), rel=1e-14)
+        kept = EarlyStopping(3, restore_best=False)
+        assert fastbp.train(network, X, Y, seed=0, early_stopping=kept, **options).best_loss is None
