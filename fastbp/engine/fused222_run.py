@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.checks import SMALL, all_finite, is_ready
 from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
-from fastbp.engine.run import NO_SAMPLES, Run
+from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
@@ -27,6 +27,10 @@ an L2 cache.
 
 WEIGHTS = np.array([0, 1, 2, 3, 6, 7, 8, 9])
 """Which of the parameters are in the theta of a network without biases."""
+
+
+UNKNOWN = -1.0
+"""Stands for a loss that was not recorded, and is not to be taken for one that is not finite."""
 
 
 class Fused222Run(Run):
@@ -58,6 +62,7 @@ class Fused222Run(Run):
         self.counters = self._start.copy()
         self._n_steps, self._record_every = options.n_steps, _record_every(options.n_steps, n_samples)
         self.losses = np.zeros(1 + -(-options.n_steps // self._record_every))
+        self._lacks_losses = False
         self.order = np.arange(n_samples)
         self._draws = options.shuffle and n_samples > 1
         self.generator = np.zeros(1, np.uint64)
@@ -118,6 +123,10 @@ class Fused222Run(Run):
     @property
     def recorded(self) -> np.ndarray:
         """The losses recorded so far."""
+        return np.where(self._losses < 0, np.nan, self._losses) if self._lacks_losses else self._losses
+
+    @property
+    def _losses(self) -> np.ndarray:
         return self.losses[: self.counters[kernels.RECORDED]]
 
     @property
@@ -143,10 +152,23 @@ class Fused222Run(Run):
         self.parameters[self._in_theta] = state["theta"]
         for name in self.kept_alike:
             getattr(self, name)[...] = state[name]
+        self._lacks_losses = bool((self.losses == UNKNOWN).any())
+
+    def longer(self, losses: np.ndarray, counters: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and counters of a run of fewer steps as this run has them."""
+        every, n_recorded = _record_every(n_steps, self.steps_per_epoch), len(self.losses) - 1
+        n = max(0, min(int(counters[kernels.STEP]) // self._record_every, n_recorded))
+        found = np.zeros(1 + n_recorded)
+        known = losses[1 : max(1, counters[kernels.RECORDED])]
+        found[0], found[1 : n + 1] = losses[0], recorded_at(known, every, self._record_every, n)
+        found[np.isnan(found)] = UNKNOWN
+        counters = counters.copy()
+        counters[kernels.RECORDED], counters[kernels.END] = n + 1, self._n_steps
+        return found, counters
 
     def is_finite(self) -> bool:
         """Whether no parameter and no recorded loss is infinite or NaN: a parameter that was stays so."""
-        return all_finite(self.parameters) and all_finite(self.recorded)
+        return all_finite(self.parameters) and all_finite(self._losses)
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state."""

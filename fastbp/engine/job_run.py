@@ -10,7 +10,7 @@ from fastbp.engine import evaluation
 from fastbp.engine.job import Job, take
 from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
-from fastbp.engine.run import NO_SAMPLES, Run
+from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
 from fastbp.errors import OptionError, shown
 from fastbp.kernels import fields
 from fastbp.kernels.packing import pack, unpack
@@ -56,8 +56,7 @@ class JobRun(Run):
         self.schedule = options.schedule
         self.n_parameters = specification.n_parameters
         self.steps_per_epoch = -(-n_samples // options.batch_size)
-        epochs = -(-options.n_steps // self.steps_per_epoch)
-        self._record_every = -(-epochs // MAX_RECORDS)
+        self._record_every = record_every(options.n_steps, self.steps_per_epoch)
         self._specification, self._data, self._options = specification, (X, Y), options
         self._ordering = _ordering(options, n_samples)
 
@@ -174,6 +173,17 @@ class JobRun(Run):
         for name in self.kept_alike:
             getattr(self, name)[...] = state[name]
 
+    def longer(self, losses: np.ndarray, counters: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and counters of a run of fewer steps as this run has them."""
+        every, n_recorded = record_every(n_steps, self.steps_per_epoch), len(self.losses)
+        epochs = int(counters[STEP]) // self.steps_per_epoch
+        n = max(0, min(epochs // self._record_every, n_recorded))
+        found = np.zeros(n_recorded)
+        found[:n] = recorded_at(losses[: max(0, counters[RECORDED])], every, self._record_every, n)
+        counters = counters.copy()
+        counters[RECORDED] = n
+        return found, counters
+
     def is_finite(self) -> bool:
         """Whether no parameter is infinite or NaN, and no batch's loss has been: once one was, this is False.
 
@@ -284,6 +294,12 @@ class JobRun(Run):
         numbers[KEEP_PROBABILITY] = 1 - self._options.dropout
         job.arrays["hyper"][: hyper.size] = hyper
         return job
+
+
+def record_every(n_steps: int, steps_per_epoch: int) -> int:
+    """Return the epochs between two recorded losses."""
+    epochs = -(-n_steps // steps_per_epoch)
+    return -(-epochs // MAX_RECORDS)
 
 
 def _ordering(options: KernelOptions, n_samples: int) -> int:

@@ -15,6 +15,21 @@ NO_SAMPLES = np.empty((0, 1)), np.empty((0, 1))
 """What a run has that let go of its samples."""
 
 
+def recorded_at(losses: np.ndarray, every: int, wanted: int, n: int) -> np.ndarray:
+    """Return n losses, `wanted` apart, from losses that were recorded `every` so often; NaN for the others.
+
+    Examples
+    --------
+    >>> recorded_at(np.array([0.4, 0.3, 0.2]), 2, 3, 2)
+    array([nan, 0.2])
+    """
+    places = wanted * np.arange(1, n + 1)
+    known = (places % every == 0) & (places <= every * len(losses))
+    found = np.full(n, np.nan)
+    found[known] = losses[places[known] // every - 1]
+    return found
+
+
 class Run(ABC):
     """A training run on one kernel. Only the kernel changes its state, so it is consistent at any moment.
 
@@ -130,6 +145,13 @@ class Run(ABC):
     @abstractmethod
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go to a state, of arrays that have the shapes and types of this run's: before the first step."""
+
+    @abstractmethod
+    def longer(self, losses: np.ndarray, counters: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and counters of a run of fewer steps, `n_steps`, as this run has them.
+
+        Losses that the shorter run did not record, because it recorded others, are NaN.
+        """
 
     def snapshot(self, instead_of: Self | None = None) -> Self:
         """Return a copy that can be advanced on its own, in the memory of an older one, which is no more."""

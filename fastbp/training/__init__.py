@@ -125,7 +125,9 @@ def train(
     checkpoint : Checkpoint, optional
         Keeps the run in a folder.
     resume : {"auto", True, False}
-        Go on from the newest checkpoint in that folder if there is one; insist on one; or start anew.
+        Go on from the newest checkpoint in that folder if there is one; insist on one; or start anew. A run
+        that is over goes on, too, if now there are more epochs or steps: training for 10 epochs and then to
+        20 gives the bits of 20 at once.
     max_seconds : float, optional
         End the run after this time, within 0.1 s. Only this call counts, without compilation.
     progress : {"auto", True, False}

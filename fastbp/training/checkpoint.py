@@ -224,7 +224,9 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
         f"{name} was {saved.get(name)}, and is {run.get(name)}"
         for name in sorted(saved.keys() | run.keys())
         # A run without a seed may go on from any.
-        if saved.get(name) != run.get(name) and not (name == "seed" and run[name] is None)
+        if saved.get(name) != run.get(name)
+        and not (name == "seed" and run[name] is None)
+        and not (name == "steps" and is_longer(run, saved))
     ]
     if differences:
         raise CheckpointError(
@@ -242,6 +244,11 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
             "the resumed run may not have the bits of one that was never stopped, as its checkpoint was "
             f"made elsewhere: {'; '.join(changes)}"
         )
+
+
+def is_longer(run: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
+    """Return whether a run has more steps than the one that was saved: it may go on from there."""
+    return isinstance(saved.get("steps"), int) and saved["steps"] < run["steps"]
 
 
 def made_with_now() -> dict[str, str]:

@@ -13,7 +13,7 @@ from fastbp.errors import CheckpointError, CheckpointWarning, ModelFileError
 from fastbp.options import deciding
 from fastbp.schedules import AdaptiveState
 from fastbp.specification import Specification
-from fastbp.training.checkpoint import Checkpoint, CheckpointFolder, data_digest, plain
+from fastbp.training.checkpoint import Checkpoint, CheckpointFolder, data_digest, is_longer, plain
 from fastbp.training.early_stopping import EarlyStoppingState
 from fastbp.training.epochs import EpochRecord, Epochs
 from fastbp.training.monitoring import MonitoringOptions
@@ -133,7 +133,7 @@ class CheckpointKeeper:
         if found is not None:
             try:
                 self._restore(*found)
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
+            except (LookupError, TypeError, ValueError, OverflowError) as error:
                 if isinstance(error, CheckpointError | ModelFileError):
                     raise
                 raise ModelFileError(f"the checkpoint is damaged, or not of this kernel: {error!r}") from None
@@ -144,6 +144,11 @@ class CheckpointKeeper:
     def _restore(self, document: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
         run, epochs, state = self._run, self._epochs, self._run.state()
         n_epochs, step = int(document["n_epochs"]), int(document["step"])
+        goes_on = is_longer(self._description, document["run"])
+        if goes_on:
+            tensors["state.losses"], tensors["state.counters"] = run.longer(
+                tensors["state.losses"], tensors["state.counters"], document["run"]["steps"]
+            )
         _check_arrays(tensors, self._expected_arrays(n_epochs, state))
         run.restore({name: tensors[f"state.{name}"] for name in state})
         if run.step != step or not run.is_possible() or n_epochs > step // run.steps_per_epoch:
@@ -167,6 +172,8 @@ class CheckpointKeeper:
         )
         epochs.catch_up()
         self.seconds, self.stop_reason = float(document["seconds"]), _final(document["stop_reason"])
+        if goes_on and self.stop_reason == StopReason.COMPLETED:
+            self.stop_reason = None
 
     def _expected_arrays(
         self, n_epochs: int, state: dict[str, np.ndarray]
