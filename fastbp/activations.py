@@ -113,7 +113,7 @@ TABLE = (
         highest=1.0,
         output_only=True,
     ),
-    Activation("exp", EXPONENTIAL, "e^z", "a", output_only=True),
+    Activation("exp", EXPONENTIAL, "e^z", "a", lowest=0.0, output_only=True),
 )
 
 CODES = {activation.name: activation.code for activation in TABLE}
