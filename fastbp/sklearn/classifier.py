@@ -13,6 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel
 from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
+from fastbp.sklearn.quick import validate_parameters
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -76,15 +77,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return "softmax" if self._labels.kind == MULTICLASS else "logistic"
 
     def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        if not self._takes_quickly(X, y, reset):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                dtype=(np.float64, np.float32),
+                reset=reset,
+            )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or is_incremental):
@@ -145,8 +147,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         self
         """
         if not hasattr(self, "coefs_"):
-            self._validate_params()
-        if _check_partial_fit_first_call(self, classes):
+            validate_parameters(self)
+        known = vars(self).get("classes_")
+        is_known = known is not None and (classes is None or np.array_equal(classes, known))
+        if not is_known and _check_partial_fit_first_call(self, classes):
             self._labels = Labels.of(y if is_multilabel(y) else np.asarray(classes))
         return self._fit(X, y, sample_weight, is_incremental=True)
 

@@ -37,7 +37,7 @@ class Labels:
         >>> labels.kind, labels.encode(np.array(["c", "b"])).tolist()
         ('multiclass', [2, 1])
         """
-        if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in QUICK_KINDS and y.size:
+        if is_quick(y):
             classes = np.unique(y)
             return cls(BINARY if len(classes) <= 2 else MULTICLASS, classes)
         binarizer = LabelBinarizer().fit(y)
@@ -72,6 +72,8 @@ class Labels:
 
     def check_same(self, y: Any) -> None:
         """Raise `ValueError` unless y has exactly the classes of the fit before."""
+        if is_quick(y) and np.array_equal(np.unique(y), self.classes):
+            return
         found = unique_labels(y)
         if set(found) != set(self.classes):
             raise ValueError(
@@ -81,12 +83,21 @@ class Labels:
 
     def check_known(self, y: Any) -> None:
         """Raise `ValueError` if y has a class that is not among those of the first fit."""
+        if is_quick(y) and self.kind != MULTILABEL:
+            places = np.searchsorted(self.classes, y)
+            if (self.classes.take(places, mode="clip") == y).all():
+                return
         found = unique_labels(y)
         if len(np.setdiff1d(found, self.classes, assume_unique=True)):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`: it has {found}, and `self.classes_` has "
                 f"{self.classes}"
             )
+
+
+def is_quick(y: Any) -> bool:
+    """Whether y is an array of integers or booleans in one dimension."""
+    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in QUICK_KINDS and y.size > 0
 
 
 def is_multilabel(y: Any) -> bool:

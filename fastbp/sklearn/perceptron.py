@@ -2,13 +2,13 @@
 
 from abc import ABCMeta
 from numbers import Integral, Real
+from operator import is_
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -28,6 +28,7 @@ from fastbp.sklearn.epochs_of_fit import (
 )
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import count_iterations, minimise
+from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
 
 STOCHASTIC = ("sgd", "adam")
 """The solvers that train batch by batch."""
@@ -105,8 +106,12 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         -------
         self
         """
-        self._validate_params()
+        validate_parameters(self)
         return self._fit(X, y, sample_weight, is_incremental=False)
+
+    def _takes_quickly(self, X: Any, y: Any, reset: bool) -> bool:
+        """Whether X and y can be taken as they are, without scikit-learn's checks; X's features are noted."""
+        return is_matrix(X) and is_column(y, len(X)) and take_features(self, X, reset)
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
@@ -115,6 +120,7 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
+    @with_generator
     def _fit(self, X: Any, y: Any, sample_weight: Any, is_incremental: bool) -> Self:
         hidden = self._hidden_sizes()
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or is_incremental)
@@ -122,7 +128,6 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         weights = None
         if sample_weight is not None:
             weights = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
-        self._random_state = check_random_state(self.random_state)
         if is_first:
             self._begin(X, hidden)
         network = self._present_network()
@@ -247,8 +252,8 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
     def _present_network(self) -> Network:
         """Return the network, made anew if somebody has put other arrays into `coefs_` or `intercepts_`."""
         present = (*self.coefs_, *self.intercepts_)
-        shown = getattr(self, "_shown", ())
-        if len(present) != len(shown) or any(a is not b for a, b in zip(present, shown, strict=True)):
+        shown = vars(self).get("_shown", ())
+        if len(present) != len(shown) or not all(map(is_, present, shown)):
             sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
             names = (self.activation,) * (len(sizes) - 2)
             dtype = np.result_type(*present, np.float32)
@@ -264,9 +269,10 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs for X from outside."""
-        check_is_fitted(self)
+        if "coefs_" not in vars(self):
+            check_is_fitted(self)
         network = self._present_network()
-        if type(X) is np.ndarray and X.dtype == network.dtype and not hasattr(self, "feature_names_in_"):
+        if type(X) is np.ndarray and X.dtype == network.dtype and "feature_names_in_" not in vars(self):
             try:
                 return network.predict(X)
             except (DataError, ValueError):

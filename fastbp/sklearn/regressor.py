@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
+from fastbp.sklearn.quick import validate_parameters
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
@@ -81,16 +82,17 @@ class MLPRegressor(RegressorMixin, Perceptron):
         return "exp" if self.loss == "poisson" else "identity"
 
     def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        if not self._takes_quickly(X, y, reset):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                y_numeric=True,
+                dtype=(np.float64, np.float32),
+                reset=reset,
+            )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.reshape(len(y), -1)
@@ -134,5 +136,5 @@ class MLPRegressor(RegressorMixin, Perceptron):
         self
         """
         if not hasattr(self, "coefs_"):
-            self._validate_params()
+            validate_parameters(self)
         return self._fit(X, y, sample_weight, is_incremental=True)
