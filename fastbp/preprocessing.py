@@ -1,21 +1,28 @@
 """What a network's inputs and outputs mean: the columns of a table, and how they become numbers.
 
 A column of numbers becomes one input: ``(value - mean) / scale`` or the value itself. A column of text
-becomes one input for each category: 1 for the category of the value, 0 for the others. The target is a class,
-with one output for each class, or a number, ``mean + scale * output``. The model file holds all of this, so
-`fastbp predict` needs nothing else. `fastbp.data` determines means, scales and categories, and applies them
-to files.
+becomes one input for each category: 1 for the category of the value, 0 for the others. A column of dates
+becomes a number of days, or sines and cosines. The target is a class, with one output for each class, or a
+number, ``mean + scale * output``. The model file holds all of this, so `fastbp predict` needs nothing else.
+`fastbp.data` determines means, scales and categories, and applies them to files.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from fastbp.errors import DataError, ShapeError
+from fastbp.reading import Reading, Spelling
 
-MISSING = ("error", "mean")
+MISSING = ("error", "mean", "median", "indicator")
+"""What may be done with a missing input. It is an error, or becomes the column's mean or median. "indicator"
+is the mean, and a further input that is 1 where the value is missing. Except under "error", a missing text is
+a category of its own."""
+
+DATE_PARTS = ("days", "year", "week", "day")
+"""What a column of dates becomes: days since 1970; a sine and a cosine of the place in year, week and day."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +33,28 @@ class NumberColumn:
     ----------
     name : str
     mean : float
-        Mean of the training samples. It replaces a missing value, if missing values are allowed.
+        Mean of the training samples.
     scale : float
         Standard deviation of the training samples; 1 if all are equal.
+    fill : float, optional
+        What replaces a missing value, if missing values are allowed; by default the mean.
+    indicator : bool
+        Whether a further input is 1 where the value is missing.
+    spelling : Spelling, optional
+        How text files write the numbers, if not as Python does.
     """
 
     name: str
     mean: float
     scale: float
+    fill: float | None = None
+    indicator: bool = False
+    spelling: Spelling | None = None
+
+    @property
+    def input_names(self) -> list[str]:
+        """A name for each input that the column becomes."""
+        return [self.name, f"{self.name}=missing"] if self.indicator else [self.name]
 
 
 @dataclass(frozen=True)
@@ -45,10 +66,55 @@ class TextColumn:
     name : str
     categories : tuple of str
         In ascending order, which is also the order of the inputs.
+    has_missing : bool
+        Whether a missing text is a further category, the last.
     """
 
     name: str
     categories: tuple[str, ...]
+    has_missing: bool = False
+
+    @property
+    def input_names(self) -> list[str]:
+        """A name for each input that the column becomes."""
+        names = [f"{self.name}={category}" for category in self.categories]
+        return [*names, f"{self.name}=missing"] if self.has_missing else names
+
+
+@dataclass(frozen=True)
+class DateColumn:
+    """A column of dates, times, or both.
+
+    Attributes
+    ----------
+    name : str
+    parts : tuple of {"days", "year", "week", "day"}
+        What it becomes: see `DATE_PARTS`.
+    mean, scale : float
+        Of the days since 1970, in the training samples.
+    format : str
+        How text files write the dates; "" if the training data had no text.
+    indicator : bool
+        Whether a further input is 1 where the date is missing.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    mean: float
+    scale: float
+    format: str = ""
+    indicator: bool = False
+
+    @property
+    def input_names(self) -> list[str]:
+        """A name for each input that the column becomes."""
+        names = []
+        for part in self.parts:
+            names += ["days"] if part == "days" else [f"sin({part})", f"cos({part})"]
+        return [f"{self.name}:{name}" for name in names] + [f"{self.name}=missing"] * self.indicator
+
+
+Column = NumberColumn | TextColumn | DateColumn
 
 
 @dataclass(frozen=True)
@@ -56,16 +122,25 @@ class ClassTarget:
     """The target of a classifier: one output for each label, in ascending order."""
 
     name: str
-    labels: tuple[str, ...] | tuple[int, ...] | tuple[bool, ...]
+    labels: tuple[str, ...] | tuple[int, ...] | tuple[bool, ...] | tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class NumberTarget:
-    """The target of a regression with one output: ``mean + scale * output``."""
+    """The target of a regression with one output: ``mean + scale * output``.
+
+    Attributes
+    ----------
+    name : str
+    mean, scale : float
+    spelling : Spelling, optional
+        How text files write the numbers, if not as Python does.
+    """
 
     name: str
     mean: float
     scale: float
+    spelling: Spelling | None = None
 
 
 @dataclass(frozen=True)
@@ -74,13 +149,15 @@ class Preprocessing:
 
     Attributes
     ----------
-    columns : tuple of NumberColumn and TextColumn
+    columns : tuple of NumberColumn, TextColumn and DateColumn
         In the order of the inputs.
     target : ClassTarget or NumberTarget
     standardize : bool
         Whether numbers are standardised, or given to the network as they are.
-    missing : {"error", "mean"}
-        How a missing value is treated: as an error, or as the column's mean (for text, as no category).
+    missing : {"error", "mean", "median", "indicator"}
+        How a missing value is treated: see `MISSING`.
+    reading : Reading
+        How the training file was read, as far as it was said.
 
     Examples
     --------
@@ -96,28 +173,21 @@ class Preprocessing:
     True
     """
 
-    columns: tuple[NumberColumn | TextColumn, ...]
+    columns: tuple[Column, ...]
     target: ClassTarget | NumberTarget
     standardize: bool = True
     missing: str = "error"
+    reading: Reading = Reading()
 
     @property
     def input_names(self) -> list[str]:
         """A name for each input of the network."""
-        return [
-            name
-            for column in self.columns
-            for name in (
-                [f"{column.name}={category}" for category in column.categories]
-                if isinstance(column, TextColumn)
-                else [column.name]
-            )
-        ]
+        return [name for column in self.columns for name in column.input_names]
 
     @property
     def n_inputs(self) -> int:
         """How many inputs the network has."""
-        return sum(len(column.categories) if isinstance(column, TextColumn) else 1 for column in self.columns)
+        return sum(len(column.input_names) for column in self.columns)
 
     @property
     def n_outputs(self) -> int:
@@ -155,12 +225,13 @@ class Preprocessing:
 
     def as_document(self) -> dict[str, Any]:
         """Return the preprocessing as JSON values; `from_document` is the inverse."""
+        reading = self.reading.as_document()
         return {
-            "columns": [asdict(column, dict_factory=_plain) for column in self.columns],
-            "target": asdict(self.target, dict_factory=_plain),
+            "columns": [_plain(column) for column in self.columns],
+            "target": _plain(self.target),
             "standardize": bool(self.standardize),
             "missing": self.missing,
-        }
+        } | ({"reading": reading} if reading else {})
 
     @classmethod
     def from_document(cls, document: Any) -> "Preprocessing":
@@ -171,8 +242,8 @@ class Preprocessing:
         DataError
             If it is not what `as_document` returns.
         """
-        columns, target, standardize, missing = _values(
-            document, "the preprocessing", ("columns", "target", "standardize", "missing")
+        columns, target, standardize, missing, reading = _values(
+            document, "the preprocessing", ("columns", "target", "standardize", "missing"), ("reading",)
         )
         if not isinstance(columns, list) or not columns:
             raise DataError("the preprocessing must have a list of columns")
@@ -184,40 +255,82 @@ class Preprocessing:
         names = [column.name for column in made]
         if len(set(names)) < len(names):
             raise DataError("the preprocessing names a column twice")
-        return cls(made, _target(target), standardize, missing)
+        form = Reading() if reading is None else Reading.from_document(reading)
+        return cls(made, _target(target), standardize, missing, form)
 
 
-def _plain(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a dataclass, with Python's own values instead of NumPy's."""
+def _plain(part: Any) -> dict[str, Any]:
+    """Return what differs from its default as JSON values, with Python's own numbers instead of NumPy's."""
 
     def item(value: Any) -> Any:
+        if isinstance(value, Spelling):
+            return value.as_document()
+        if isinstance(value, tuple):
+            return tuple(map(item, value))
         return value.item() if isinstance(value, np.generic) else value
 
     return {
-        name: tuple(map(item, value)) if isinstance(value, tuple) else item(value) for name, value in fields
+        field.name: item(getattr(part, field.name))
+        for field in fields(part)
+        if getattr(part, field.name) != field.default
     }
 
 
-def _column(document: Any) -> NumberColumn | TextColumn:
+def _column(document: Any) -> Column:
     if isinstance(document, dict) and "categories" in document:
-        name, categories = _values(document, "a text column", ("name", "categories"))
-        return TextColumn(_name(name), _distinct("categories", categories, (str,)))
-    name, mean, scale = _values(document, "a number column", ("name", "mean", "scale"))
-    return NumberColumn(_name(name), *_mean_and_scale(f"column {name!r}", mean, scale))
+        name, categories, has_missing = _values(
+            document, "a text column", ("name", "categories"), ("has_missing",)
+        )
+        return TextColumn(_name(name), _distinct("categories", categories, (str,)), _flag(has_missing))
+    if isinstance(document, dict) and "parts" in document:
+        return _date_column(document)
+    name, mean, scale, fill, indicator, spelling = _values(
+        document, "a number column", ("name", "mean", "scale"), ("fill", "indicator", "spelling")
+    )
+    mean, scale = _mean_and_scale(f"column {name!r}", mean, scale)
+    if fill is not None:
+        fill, _ = _mean_and_scale(f"the filling of column {name!r}", fill, 1.0)
+    return NumberColumn(_name(name), mean, scale, fill, _flag(indicator), _spelling(spelling))
+
+
+def _date_column(document: Any) -> DateColumn:
+    name, parts, mean, scale, format, indicator = _values(
+        document, "a column of dates", ("name", "parts", "mean", "scale"), ("format", "indicator")
+    )
+    parts = _distinct("parts", parts, (str,))
+    if not set(parts) <= set(DATE_PARTS) or not isinstance(format or "", str):
+        raise DataError(
+            f"the parts of a date may be {', '.join(DATE_PARTS)}, and its format must be a string"
+        )
+    mean, scale = _mean_and_scale(f"column {name!r}", mean, scale)
+    return DateColumn(_name(name), parts, mean, scale, format or "", _flag(indicator))
 
 
 def _target(document: Any) -> ClassTarget | NumberTarget:
     if isinstance(document, dict) and "labels" in document:
         name, labels = _values(document, "the target", ("name", "labels"))
-        return ClassTarget(_name(name), _distinct("labels", labels, (str, int, bool)))
-    name, mean, scale = _values(document, "the target", ("name", "mean", "scale"))
-    return NumberTarget(_name(name), *_mean_and_scale(f"the target {name!r}", mean, scale))
+        return ClassTarget(_name(name), _distinct("labels", labels, (str, int, bool, float)))
+    name, mean, scale, spelling = _values(document, "the target", ("name", "mean", "scale"), ("spelling",))
+    mean, scale = _mean_and_scale(f"the target {name!r}", mean, scale)
+    return NumberTarget(_name(name), mean, scale, _spelling(spelling))
 
 
-def _values(document: Any, what: str, keys: Sequence[str]) -> list[Any]:
-    if not isinstance(document, dict) or set(document) != set(keys):
+def _values(document: Any, what: str, keys: Sequence[str], optional: Sequence[str] = ()) -> list[Any]:
+    """Return the values of keys; an optional key that is not there has None."""
+    found = set(document) if isinstance(document, dict) else set()
+    if not set(keys) <= found or not found <= {*keys, *optional}:
         raise DataError(f"{what} must have {', '.join(keys)}, and nothing else")
-    return [document[key] for key in keys]
+    return [document.get(key) for key in (*keys, *optional)]
+
+
+def _flag(value: Any) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise DataError("has_missing and indicator must be true or false")
+    return bool(value)
+
+
+def _spelling(document: Any) -> Spelling | None:
+    return None if document is None else Spelling.from_document(document)
 
 
 def _name(name: Any) -> str:
@@ -238,6 +351,8 @@ def _distinct(what: str, values: Any, types: tuple[type, ...]) -> tuple[Any, ...
     kinds = {type(value) for value in values} if isinstance(values, list | tuple) else set()
     if len(kinds) != 1 or not kinds <= set(types) or len(set(values)) < len(values):
         raise DataError(f"{what} must be a list of different values of one kind")
-    if int in kinds and not all(-(2**63) <= value < 2**63 for value in values):
+    if int in kinds and not all(-(2**63) <= value < 2**64 for value in values):
         raise DataError(f"{what} must be integers of 64 bits")
+    if float in kinds and not all(abs(value) < 1e300 for value in values):
+        raise DataError(f"{what} must be finite numbers")
     return tuple(values)

@@ -13,7 +13,8 @@ from typing import NoReturn
 
 from fastbp._version import __version__
 from fastbp.cli import bench, example, info, predict, train, warmup
-from fastbp.errors import DivergenceError, FastbpError
+from fastbp.cli.reading_options import joined
+from fastbp.errors import DivergenceError, FastbpError, OptionError, shell_options
 
 COMMANDS = {
     "example": example,
@@ -47,9 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(subparser)
+    try:
+        arguments = joined(sys.argv[1:] if arguments is None else arguments)
+    except OptionError as error:
+        parser.error(str(error))
     options = parser.parse_args(arguments)
     try:
-        with _plain_warnings(options.command):
+        with _plain_warnings(options.command), shell_options():
             status = COMMANDS[options.command].run(options)
         sys.stdout.flush()
         return status

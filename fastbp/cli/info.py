@@ -13,7 +13,7 @@ from fastbp.benchmark.machine import describe_machine
 from fastbp.cli.files import load_model, size
 from fastbp.cli.tables import WIDTH, shown, table
 from fastbp.interchange.standard_json import dumps
-from fastbp.preprocessing import ClassTarget, NumberColumn
+from fastbp.preprocessing import ClassTarget, DateColumn, NumberColumn
 
 SHOWN = 40
 """The most columns that are listed; `--json` lists all."""
@@ -129,7 +129,7 @@ def _columns(network: fastbp.Network) -> str:
     assert preprocessing is not None
     rows = []
     for column in preprocessing.columns[:SHOWN]:
-        if isinstance(column, NumberColumn):
+        if isinstance(column, NumberColumn | DateColumn):
             kept = preprocessing.standardize
             rows.append(
                 [column.name, f"{column.mean:.4g}", f"{column.scale:.4g}" if kept else "as it is", ""]

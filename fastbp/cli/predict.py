@@ -16,11 +16,14 @@ import numpy as np
 import fastbp
 from fastbp import data
 from fastbp.cli.files import check_out, load_model, size
+from fastbp.cli.reading_options import add_reading_arguments, reading_of
 from fastbp.cli.scores import Score, scores
-from fastbp.data.table_file import Table, polars, read_table
+from fastbp.data.sources import polars
+from fastbp.data.table_file import Table, read_table
 from fastbp.interchange.atomic import write_atomically
 from fastbp.interchange.standard_json import dumps
-from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing
+from fastbp.preprocessing import MISSING, ClassTarget, NumberColumn, NumberTarget, Preprocessing
+from fastbp.reading import Reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -28,7 +31,9 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastbp predict`."""
     parser.add_argument("model", type=Path, help="the model file")
-    parser.add_argument("data", type=Path, help="the file: .csv, .tsv, .parquet, .npy or .npz")
+    parser.add_argument(
+        "data", type=Path, help="the file: text, Parquet, Arrow, Excel, .npy or .npz; - is standard input"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -46,12 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--no-header", action="store_true", help="the first line holds no names; columns are x0, x1, ..."
+        "--missing", choices=MISSING, help="what a missing input is (default: what it was in training)"
     )
     parser.add_argument(
         "--json",
         action="store_true",
         help="print JSON: the predictions, unless there is --out; null is a number that is not finite",
+    )
+    group = parser.add_argument_group("how the file is read (what is not said is as in training)")
+    add_reading_arguments(
+        lambda name, help, **options: group.add_argument(
+            name, default=argparse.SUPPRESS, help=help, **options
+        )
     )
 
 
@@ -64,8 +75,14 @@ def run(options: argparse.Namespace) -> int:
                 f"--out is {str(options.out)!r}, and that is the data, which would be lost"
             )
     network = load_model(options.model)
-    table = read_table(options.data, header=not options.no_header)
-    preprocessing = network.preprocessing or _as_they_are(network, table)
+    if network.preprocessing is None:
+        table = read_table(options.data, Reading.of(**reading_of(options)))
+        preprocessing = _as_they_are(network, table)
+    else:
+        preprocessing = data.with_missing(network.preprocessing, options.missing)
+        table = data.read_for(preprocessing, options.data, **reading_of(options))
+    for remark in table.remarks:
+        print(f"fastbp predict: {remark}", file=sys.stderr)
     if options.probabilities and not isinstance(preprocessing.target, ClassTarget):
         raise fastbp.OptionError("--probabilities is for classes, and this model predicts numbers")
     blocks = data.batches(table, preprocessing, dtype=network.dtype.name, unseen=options.unseen)

@@ -20,6 +20,7 @@ from fastbp import data
 from fastbp.cli.config import with_config
 from fastbp.cli.curve import draw_curve
 from fastbp.cli.epoch_log import EpochLog
+from fastbp.cli.reading_options import reading_of
 from fastbp.cli.scores import Score, evaluate
 from fastbp.cli.train_options import DEFAULTS, add_arguments, check, make_optimizer
 from fastbp.cli.train_report import Report, notes_of
@@ -59,8 +60,10 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
         validation=options.validation,
         seed=options.seed,
         dtype=options.dtype,
-        header=not options.no_header,
+        missing_target=options.missing_target,
+        unseen=options.unseen,
         scratch=options.out.parent,
+        **reading_of(options),
     )
     for remark in dataset.remarks:
         print(f"fastbp train: {remark}", file=sys.stderr)

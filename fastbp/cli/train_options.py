@@ -1,8 +1,7 @@
 """The options of `fastbp train`: how they are typed, their defaults, and what they may be."""
 
 import argparse
-import csv
-import io
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,11 @@ import fastbp
 from fastbp import activations, data, losses
 from fastbp.cli.files import check_out
 from fastbp.cli.picture import SUFFIXES, check_matplotlib
+from fastbp.cli.reading_options import READING_OPTIONS, add_reading_arguments, names_of
+from fastbp.data.sources import PACKED
 from fastbp.errors import OptionError, check_integer
 from fastbp.preprocessing import MISSING
+from fastbp.reading import OPTIONS
 
 OPTIMIZERS = {
     "adam": fastbp.Adam,
@@ -28,11 +30,13 @@ LOSSES = tuple(
 """Losses of any number."""
 
 DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(OPTIONS),
     "task": None,
     "ignore": (),
     "missing": "error",
+    "missing_target": "error",
+    "unseen": "error",
     "no_standardize": False,
-    "no_header": False,
     "validation": None,
     "hidden": (32,),
     "activation": "relu",
@@ -57,15 +61,15 @@ DEFAULTS: dict[str, Any] = {
 
 GIVEN_BY: dict[str, tuple[str, ...]] = {
     "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed"),
-    "X": ("data", "--ignore", "--missing", "--no-standardize", "--no-header"),
-    "Y": ("data", "--target", "--task"),
+    "X": ("data", "--ignore", "--missing", "--no-standardize", *READING_OPTIONS),
+    "Y": ("data", "--target", "--task", "--missing-target"),
     "epochs": ("--epochs",),
     "batch_size": ("--batch-size",),
     "optimizer": ("--optimizer", "--learning-rate"),
     "seed": ("--seed",),
     "l2": ("--l2",),
     "dropout": ("--dropout",),
-    "validation_data": ("--validation",),
+    "validation_data": ("--validation", "--unseen"),
     "early_stopping": ("--patience",),
     "callbacks": ("--log",),
     "checkpoint": ("--out",),
@@ -100,23 +104,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(name, default=argparse.SUPPRESS, help=text, **options)
 
     parser.add_argument(
-        "data", nargs="?", type=Path, help="the file to learn from: .csv, .tsv, .parquet, .npy or .npz"
+        "data",
+        nargs="?",
+        type=Path,
+        help="the file to learn from: text, Parquet, Arrow, Excel, .npy or .npz; - is standard input",
     )
 
-    group = parser.add_argument_group("what to learn")
-    add(group, "--target", "the column to learn, by name or position; -1 is the last", metavar="COLUMN")
-    add(group, "--task", "by default, text and a few whole numbers are classes", choices=data.TASKS)
-    add(
-        group,
-        "--ignore",
-        'columns to leave out, with commas between; "a,b" is one column',
-        type=_names,
-        metavar="COLUMNS",
-    )
-    add(group, "--missing", "what a missing input is: an error, or the column's mean", choices=MISSING)
-    add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
-    add(group, "--no-header", "the first line holds no names; columns are x0, x1, ...", action="store_true")
-    add(group, "--validation", "a share of the rows to put aside, such as 0.2, or a file", metavar="SHARE")
+    _add_learning(add, parser.add_argument_group("what to learn"))
+    group = parser.add_argument_group("how the file is read (what is not said is guessed)")
+    add_reading_arguments(lambda name, help, **options: add(group, name, help, **options))
 
     group = parser.add_argument_group("the network")
     add(group, "--hidden", "sizes of the hidden layers, such as 16,16, or 0", type=_sizes, metavar="SIZES")
@@ -163,9 +159,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = next(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True), [])
-    return tuple(name.strip() for name in names if name.strip())
+def _add_learning(add: Callable[..., None], group: Any) -> None:
+    """Declare the options that say what is learned from which rows and columns."""
+    add(group, "--target", "the column to learn, by name or position; -1 is the last", metavar="COLUMN")
+    add(group, "--task", "by default, text and a few whole numbers are classes", choices=data.TASKS)
+    add(
+        group,
+        "--ignore",
+        'columns to leave out, with commas between; "a,b" is one column',
+        type=names_of,
+        action="extend",
+        metavar="COLUMNS",
+    )
+    add(
+        group,
+        "--missing",
+        "what a missing input is: an error, the column's mean or median, or the mean with an input that "
+        "says so",
+        choices=MISSING,
+    )
+    add(group, "--missing-target", "what a row without a target is", choices=data.MISSING_TARGET)
+    add(group, "--unseen", "what a text of the validation file is that training lacks", choices=data.UNSEEN)
+    add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
+    add(group, "--validation", "a share of the rows to put aside, such as 0.2, or a file", metavar="SHARE")
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -206,7 +222,7 @@ def check(options: argparse.Namespace) -> None:
         if getattr(options, name, None) is None:
             raise fastbp.OptionError(f"give {typed}; fastbp train --help shows how")
     if options.out is None:
-        options.out = Path((options.data.stem or "model") + ".safetensors")
+        options.out = Path(_stem(options.data) + ".safetensors")
     check_out("--out", options.out, (".safetensors",))
     if options.log is not None:
         check_out("--log", options.log, (".jsonl",))
@@ -219,6 +235,13 @@ def check(options: argparse.Namespace) -> None:
     for name, least in (("seed", 0), ("epochs", 1), ("patience", 1)):
         if getattr(options, name) is not None:
             check_integer(f"--{name}", getattr(options, name), least)
+
+
+def _stem(path: Path) -> str:
+    """Return the name of a file without its suffixes; standard input has none."""
+    if str(path) == "-":
+        return "model"
+    return (Path(path.stem).stem if path.suffix.lower() in PACKED else path.stem) or "model"
 
 
 def make_optimizer(options: argparse.Namespace) -> Any:

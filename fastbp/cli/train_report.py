@@ -143,7 +143,6 @@ class Report:
             instead = " instead of --restart" if self.options.restart else ""
             return f"Next: the same command with --resume{instead} goes on"
         command = ["fastbp", "predict", str(self.options.out), str(self.options.data)]
-        command += ["--no-header"] if self.options.no_header else []
         return f"Next: {shlex.join([*command, '--out', 'predictions.csv'])}"
 
 

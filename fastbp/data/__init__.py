@@ -1,33 +1,24 @@
-r"""Data from files: columns of CSV, TSV, Parquet, .npy and .npz become X and Y. Needs polars.
+r"""Data from files: columns of CSV, Parquet, Arrow, Excel, .npy and .npz become X and Y. Needs polars.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     with open(f"{folder}/fruit.csv", "w") as file:
-...         _ = file.write("weight,colour,kind\n150,green,apple\n120,yellow,lemon\n160,red,apple\n")
+...         _ = file.write("weight;colour;kind\n150,5;green;apple\n120,0;yellow;lemon\n160,1;red;apple\n")
 ...     dataset = load(f"{folder}/fruit.csv", target="kind")
 >>> dataset.preprocessing.input_names, dataset.preprocessing.target.labels
 (['weight', 'colour=green', 'colour=red', 'colour=yellow'], ('apple', 'lemon'))
 >>> dataset.X.shape, dataset.Y
 ((3, 4), array([0, 1, 0]))
+>>> dataset.remarks
+["column 'weight' is read as numbers, with ',' as the decimal mark: '150,5' is 150.5"]
 
-Kinds of files:
+docs/data.md describes what is recognised, what is assumed, and how to say otherwise. In short: what is meant
+in one way is read, with a remark if it is not plain; what could be meant in two ways is an error that names
+the option that decides.
 
-.csv, .tsv
-    Text in UTF-8, with a first line of names (or ``header=False``: then the columns are x0, x1, ...). A
-    .csv file whose first line has semicolons and no comma is split at semicolons. A column is numeric if all
-    its values are numbers. Blanks around values and blank lines are ignored. Nothing, NA, N/A, NaN, nan,
-    null, NULL and ? are missing values; a line that has too few or too many values is an error.
-.parquet
-    Columns of numbers, booleans, text or categories.
-.npy
-    A 2-D array of numbers; its columns are x0, x1, ... It is read some rows at a time, and may be larger than
-    memory. X then lies in temporary files, which vanish with the arrays.
-.npz
-    Arrays of one length. A 2-D array X gives columns X0, X1, ...; a 1-D array gives a column of its own name.
-
-Numbers and booleans become one input each, standardised (by the training rows alone) unless asked otherwise;
-a column that is the same in all training rows becomes 0. Each category of text becomes an input. Messages
-count rows from 1, without the line of names and blank lines.
+The steps: `sources` gives the bytes of a file; `text_form` finds separator and names of a text; `text_file`
+makes columns of it; `table_file` is a file as a table; `meanings` says whether a column is numbers, dates or
+text, with `spelling` and `dates`; `columns` and `target_column` make arrays of columns.
 """
 
 import math
@@ -35,19 +26,27 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.data.columns import encode, encode_target, fit_columns, fit_target
-from fastbp.data.table_file import Table, read_table
+from fastbp.data.columns import encode, fit_columns
+from fastbp.data.reopening import read_for, with_missing
+from fastbp.data.table_file import PathLike, Table, read_table
+from fastbp.data.target_column import encode_target, fit_target, missing_in
 from fastbp.errors import DataError, OptionError, check_choice, check_number, check_seed
 from fastbp.preprocessing import MISSING, ClassTarget, NumberTarget, Preprocessing
+from fastbp.reading import Reading
 from fastbp.specification import DTYPES
 
-__all__ = ["Dataset", "batches", "load", "targets"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Dataset", "batches", "load", "read_for", "targets", "with_missing"]
 
 TASKS = ("classification", "regression")
 UNSEEN = ("error", "zeros")
+MISSING_TARGET = ("error", "drop")
 
 IN_MEMORY_BYTES = 2**30
 """The X of a .npy file lies in temporary files if it takes more bytes than this."""
@@ -67,7 +66,7 @@ class Dataset:
     preprocessing : Preprocessing
         What X and Y mean. Assign it to ``network.preprocessing``, and `Network.save` keeps it.
     remarks : list of str
-        Notes for the user: constant columns, and missing values that were replaced.
+        Notes for the user: what was guessed, constant columns, and missing values that were replaced.
     """
 
     X: np.ndarray
@@ -92,7 +91,7 @@ class Dataset:
 
 @np.errstate(all="ignore")
 def load(
-    path: str | os.PathLike[str],
+    path: "PathLike | pl.DataFrame",
     *,
     target: str | int,
     task: str | None = None,
@@ -102,23 +101,25 @@ def load(
     validation: float | str | os.PathLike[str] | None = None,
     seed: int | None = None,
     dtype: str = "float64",
-    header: bool = True,
+    missing_target: str = "error",
+    unseen: str = "error",
     scratch: str | os.PathLike[str] | None = None,
+    **reading: Any,
 ) -> Dataset:
     """Read a file and prepare it for training.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or polars.DataFrame
+        "-" is standard input.
     target : str or int
         The column to learn, by name or by position: 0 is the first, -1 the last.
     task : {"classification", "regression"}, optional
         By default, text, booleans, and whole numbers with at most 20 different values are classes.
     ignore : sequence of str or int
         Columns to leave out.
-    missing : {"error", "mean"}
-        What to do with a missing input: raise an error, or use the column's mean (for text, no category). A
-        missing target is always an error.
+    missing : {"error", "mean", "median", "indicator"}
+        What to do with a missing input: see `fastbp.preprocessing.MISSING`.
     standardize : bool
         Whether to scale numbers, also the target of a regression, to mean 0 and standard deviation 1.
     validation : float or path-like, optional
@@ -126,10 +127,14 @@ def load(
     seed : int, optional
         Makes the draw reproducible.
     dtype : {"float64", "float32"}
-    header : bool
-        Whether the first line of a .csv or .tsv file names the columns.
+    missing_target : {"error", "drop"}
+        What to do with a row whose target is missing: raise an error, or leave the row out.
+    unseen : {"error", "zeros"}
+        What to do with a category that only the validation file has: see `batches`.
     scratch : path-like, optional
         The folder for temporary files; by default the system's.
+    **reading
+        What the file's form and types are: the fields of `fastbp.reading.Reading`, such as ``separator=";"``.
 
     Returns
     -------
@@ -145,28 +150,36 @@ def load(
     if task is not None:
         check_choice("task", task, TASKS)
     check_choice("missing", missing, MISSING)
+    check_choice("missing_target", missing_target, MISSING_TARGET)
+    check_choice("unseen", unseen, UNSEEN)
     number = np.dtype(check_choice("dtype", dtype, DTYPES))
-    table = read_table(path, header=header)
+    form = Reading.of(**reading)
+    # The target is kept as it is written; its position is not known before the file is read.
+    wanted = [target] if isinstance(target, str) and not target.lstrip("-").isdigit() else []
+    table = read_table(path, form, wanted=wanted, as_text=[str(target)])
     name = table.names[table.find("target", target)]
+    if missing_target == "drop":
+        table = _with_targets(table, name)
     left_out = {name, *(table.names[table.find("ignore", column)] for column in ignore)}
     names = [column for column in table.names if column not in left_out]
     if not names:
         raise DataError(f"{table.path} has no column beside the target {name!r} to learn it from")
-    learned, values = fit_target(table, name, task)
+    learned, values, of_target = fit_target(table, name, task)
     fraction = None if validation is None or isinstance(validation, str | os.PathLike) else validation
     training = _training_rows(values, isinstance(learned, ClassTarget), fraction, seed)
     if isinstance(learned, NumberTarget):
         learned = _fit_numbers(table, learned, values[training], standardize)
     columns, remarks = fit_columns(table, names, training, missing)
-    preprocessing = Preprocessing(tuple(columns), learned, bool(standardize), missing)
+    remarks = [*table.remarks, *of_target, *remarks]
+    preprocessing = Preprocessing(tuple(columns), learned, bool(standardize), missing, form)
 
     X, X_validation = _split(table, preprocessing, training, number, scratch)
     Y = _scaled(learned, values, number)
     Y, Y_validation = Y[training], Y[~training]
     if validation is not None and fraction is None:
-        other = read_table(validation, header=header)  # type: ignore[arg-type]
+        other = read_for(preprocessing, validation)  # type: ignore[arg-type]
         everything = np.ones(len(other), bool)
-        X_validation, _ = _split(other, preprocessing, everything, number, scratch)
+        X_validation, _ = _split(other, preprocessing, everything, number, scratch, unseen)
         Y_validation = targets(other, preprocessing, dtype)
     if validation is None:
         return Dataset(X, Y, None, None, preprocessing, remarks)
@@ -192,8 +205,7 @@ def batches(
     ndarray, shape (some rows, n_inputs)
     """
     check_choice("unseen", unseen, UNSEEN)
-    hint = "; --unseen zeros (unseen='zeros') treats it as none of these"
-    for _, X in encode(table, preprocessing, np.dtype(check_choice("dtype", dtype, DTYPES)), unseen, hint):
+    for _, X in encode(table, preprocessing, np.dtype(check_choice("dtype", dtype, DTYPES)), unseen):
         yield X
 
 
@@ -203,6 +215,20 @@ def targets(table: Table, preprocessing: Preprocessing, dtype: str = "float64") 
     table.find("target", preprocessing.target.name)
     values = encode_target(table, preprocessing.target)
     return _scaled(preprocessing.target, values, np.dtype(dtype))
+
+
+def _with_targets(table: Table, name: str) -> Table:
+    """Return the rows that have a target."""
+    absent = missing_in(table.column(name))
+    if not absent.any():
+        return table
+    if absent.all():
+        raise DataError(f"the target {name!r} of {table.path} is missing in every row")
+    n_absent = int(absent.sum())
+    left_out = "1 row without a target is" if n_absent == 1 else f"{n_absent:,} rows without a target are"
+    kept = table.rows(np.flatnonzero(~absent))
+    kept.remarks.append(f"{left_out} left out")
+    return kept
 
 
 def _training_rows(
@@ -254,15 +280,19 @@ def _split(
     training: np.ndarray,
     dtype: np.dtype,
     scratch: str | os.PathLike[str] | None,
+    unseen: str = "error",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the inputs of the training rows, and those of the other rows."""
     n_training = int(training.sum())
+    if n_training == len(training) and not table.is_streamed:
+        ((_, X),) = encode(table, preprocessing, dtype, unseen)
+        return X, X[:0]
     filled = [
         _empty((n_rows, preprocessing.n_inputs), dtype, table.is_streamed, scratch)
         for n_rows in (n_training, len(training) - n_training)
     ]
     n_filled = [0, 0]
-    for start, X in encode(table, preprocessing, dtype, "error"):
+    for start, X in encode(table, preprocessing, dtype, unseen):
         chosen = training[start : start + len(X)]
         for i, rows in enumerate((X[chosen], X[~chosen])):
             filled[i][n_filled[i] : n_filled[i] + len(rows)] = rows

@@ -2,13 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.data.table_file import Table, listed, polars
-from fastbp.errors import DataError
-from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, Preprocessing, TextColumn
+from fastbp.data.dates import days, features, parse_dates, parts_of
+from fastbp.data.meanings import Meaning, meaning_of
+from fastbp.data.sources import polars
+from fastbp.data.spelling import parsed
+from fastbp.data.table_file import Table, is_running
+from fastbp.data.text_form import listed
+from fastbp.errors import DataError, as_option
+from fastbp.preprocessing import Column, DateColumn, NumberColumn, Preprocessing, TextColumn
+from fastbp.reading import Spelling
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,18 +22,19 @@ if TYPE_CHECKING:
 MOST_CATEGORIES = 256
 """The most categories of a text column. A column with more holds names or sentences, not categories."""
 
-MOST_LABELS = 1000
+MOST_TOLD_CATEGORIES = 10_000
+"""The most categories of a column that is said to be text."""
 
-MOST_NUMERIC_LABELS = 20
-"""A target of whole numbers is classes if it has at most this many different values."""
+FEW_CATEGORIES = 20
+"""A text column with more categories than this is refused if most of its rows have one of their own."""
 
-MOSTLY = 0.5
-"""A text column is numbers with typing errors if more than this fraction of its values are numbers."""
+COUNTING_ROWS = 10
+"""A column of at least so many numbers that counts the rows is remarked on."""
 
 
 def fit_columns(
     table: Table, names: Sequence[str], training: np.ndarray, missing: str
-) -> tuple[list[NumberColumn | TextColumn], list[str]]:
+) -> tuple[list[Column], list[str]]:
     """Return what the columns are, and remarks about them.
 
     Parameters
@@ -37,24 +44,23 @@ def fit_columns(
         The columns to look at.
     training : bool[n_rows]
         The rows over which means and scales are computed. Categories come from all rows.
-    missing : {"error", "mean"}
+    missing : {"error", "mean", "median", "indicator"}
     """
-    seen: dict[str, _Numbers | _Texts] = {}
+    meanings = {name: meaning_of(table, name) for name in names}
+    kinds = {"number": _Numbers, "boolean": _Numbers, "text": _Texts, "date": _Dates}
+    seen: dict[str, Any] = {name: kinds[meaning.kind](name, meaning) for name, meaning in meanings.items()}
+    for name, meaning in meanings.items():
+        if meaning.codes:
+            _complain_of_codes(table, name)
     for start, frame in table.blocks(names):
         for column in frame:
-            kind = _Numbers if _holds_numbers(table, column) else _Texts
-            seen.setdefault(column.name, kind(column.name)).add(table, start, column, training)
+            seen[column.name].add(table, start, column, training[start : start + len(column)])
     absent = {name: known.n_missing for name, known in seen.items() if known.n_missing}
     if absent and missing == "error":
-        counts = [f"{name!r} ({count:,})" for name, count in absent.items()]
-        shown = ", ".join(counts[:12]) + (f" and {len(counts) - 12} more columns" if len(counts) > 12 else "")
-        raise DataError(
-            f"{table.path} has missing values in {shown}; fill them, or let the column's mean stand in: "
-            "--missing mean (missing='mean')"
-        )
-    columns = [known.settle(table) for known in seen.values()]
-    constant = [known.name for known in seen.values() if known.is_constant]
-    remarks = []
+        _complain_of_missing(table, absent)
+    remarks = [meaning.remark for meaning in meanings.values() if meaning.remark]
+    columns = [known.settle(table, missing, training, remarks) for known in seen.values()]
+    constant = [name for name, known in seen.items() if known.is_constant and not known.n_missing]
     if constant:
         have = f"column {constant[0]!r} has" if len(constant) == 1 else f"the columns {listed(constant)} have"
         remarks.append(f"{have} the same value in every training row, which tells nothing")
@@ -65,27 +71,58 @@ def fit_columns(
     return columns, remarks
 
 
+def _complain_of_codes(table: Table, name: str) -> None:
+    column = table.column(name).drop_nulls()
+    example = column.filter(column.str.contains(r"^[+-]?0\d"))[0]
+    raise DataError(
+        f"column {name!r} of {table.path} has numbers that begin with 0, such as {example!r} in "
+        f"{table.place_of(name, example)}: {as_option('text', [name])} takes them for categories, "
+        f"{as_option('number', [name])} for numbers"
+    )
+
+
+def _complain_of_missing(table: Table, absent: dict[str, int]) -> None:
+    counts = [f"{name!r} ({count:,})" for name, count in absent.items()]
+    shown = ", ".join(counts[:12]) + (f" and {len(counts) - 12} more columns" if len(counts) > 12 else "")
+    name = next(iter(absent))
+    column, raw = table.column(name), table.raw(name)
+    row = int(np.argmax(column.is_null().to_numpy()))
+    mark = raw[row] if column.null_count() else None
+    is_text = isinstance(mark, str) and mark != "" and meaning_of(table, name).kind == "text"
+    class_ = f", {as_option('missing_values', [f'{name}=off'])} takes {mark!r} for a text" if is_text else ""
+    where = f", the first in {table.place(row)}" if column.null_count() else ""
+    raise DataError(
+        f"{table.path} has missing values in {shown}{where}; {as_option('missing', 'mean')} fills them "
+        f"with the "
+        f"column's mean, {as_option('missing', 'indicator')} also adds an input that says so{class_}"
+    )
+
+
 class _Numbers:
     """Mean and scale of a column, block by block.
 
     Chan, Golub & LeVeque 1983, https://doi.org/10.1080/00031305.1983.10483115, eq. 2.1.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, meaning: Meaning):
         self.name = name
+        self.meaning = meaning
         self.n_missing = self.n = 0
         self.mean = self.squares = 0.0
         self.low, self.high = math.inf, -math.inf
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
-        values = _numbers(table, start, column)
-        absent = np.isnan(values)
-        self.n_missing += int(absent.sum())
-        values = values[training[start : start + len(values)] & ~absent]
+        values = numbers(table, start, column, self.meaning.spelling)
+        total = values.sum()
+        if math.isnan(total) or not training.all():
+            absent = np.isnan(values)
+            self.n_missing += int(absent.sum())
+            values = values[training & ~absent]
         if not len(values):
             return
         mean = values.mean()
-        squares = np.square(values - mean).sum()
+        deviations = values - mean
+        squares = np.dot(deviations, deviations)
         n, shift = self.n + len(values), mean - self.mean
         self.squares += squares + shift * shift * (self.n * len(values) / n)
         self.mean += shift * (len(values) / n)
@@ -96,130 +133,159 @@ class _Numbers:
     def is_constant(self) -> bool:
         return self.low == self.high
 
-    def settle(self, table: Table) -> NumberColumn:
+    def settle(self, table: Table, missing: str, training: np.ndarray, remarks: list[str]) -> NumberColumn:
         if self.n == 0:
-            raise DataError(f"column {self.name!r} of {table.path} has no value in any training row")
+            raise DataError(
+                f"column {self.name!r} of {table.path} has no value in any training row; leave it out: "
+                f"{as_option('ignore', [self.name])}"
+            )
         scale = 1.0 if self.is_constant else math.sqrt(self.squares / self.n)
         if not 1e-150 < scale < 1e150 or abs(self.mean) > 1e150:
             raise DataError(
                 f"column {self.name!r} of {table.path} has values from {self.low:g} to {self.high:g}, whose "
                 "squares double precision does not hold; give it another unit"
             )
-        mean = self.low if self.is_constant else self.mean  # the mean of equal values may be rounded
-        return NumberColumn(self.name, float(mean), scale)
+        mean = float(self.low if self.is_constant else self.mean)  # the mean of equal values may be rounded
+        fill = None
+        if missing == "median":
+            values = numbers(table, 0, table.column(self.name), self.meaning.spelling)[training]
+            fill = float(np.median(values[~np.isnan(values)]))
+        has_indicator = missing == "indicator" and self.n_missing > 0
+        if self.is_constant and self.n_missing and not has_indicator:
+            remarks.append(
+                f"column {self.name!r} has the value {self.low:.15g} in every training row that is not "
+                f"missing; "
+                f"only {as_option('missing', 'indicator')} tells one from the other"
+            )
+        if len(table.names) > 2:  # beside the target, it is not the only one
+            self._remark_on_counting(table, remarks)
+        return NumberColumn(self.name, mean, scale, fill, has_indicator, self.meaning.spelling)
+
+    def _remark_on_counting(self, table: Table, remarks: list[str]) -> None:
+        if self.low in (0, 1) and self.high - self.low + 1 == len(table) >= COUNTING_ROWS:
+            column = table.raw(self.name)
+            if is_running(column):
+                remarks.append(
+                    f"column {self.name!r} counts the rows; if that tells nothing, "
+                    f"{as_option('ignore', [self.name])} leaves it out"
+                )
 
 
 class _Texts:
     """The categories of a column, block by block."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, meaning: Meaning):
         self.name = name
-        self.n_missing = 0
+        self.n_missing = self.n = 0
         self.categories: set[str] = set()
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
-        text = _texts(table, column)
-        self.n_missing += text.null_count()
+        text = texts(column)
+        n_missing = text.null_count()
+        self.n_missing += n_missing
+        self.n += len(text) - n_missing
         self.categories.update(text.drop_nulls().unique())
-        _complain_of_slips(table, start, text)
-        if len(self.categories) > MOST_CATEGORIES:
+        told = self.name in table.reading.text
+        most = MOST_TOLD_CATEGORIES if told else MOST_CATEGORIES
+        if len(self.categories) > most:
             raise DataError(
                 f"column {self.name!r} of {table.path} has {len(self.categories):,} different texts, such as "
-                f"{min(self.categories)!r}, and may have {MOST_CATEGORIES}; leave it out: "
-                f"--ignore {self.name} (ignore=[{self.name!r}])"
+                f"{min(self.categories)!r}, and may have {most:,}; leave it out: "
+                f"{as_option('ignore', [self.name])}{'' if told else ', or say that it is text: '}"
+                f"{'' if told else as_option('text', [self.name])}"
             )
 
     @property
     def is_constant(self) -> bool:
         return len(self.categories) == 1
 
-    def settle(self, table: Table) -> TextColumn:
+    def settle(self, table: Table, missing: str, training: np.ndarray, remarks: list[str]) -> TextColumn:
         if not self.categories:
-            raise DataError(f"column {self.name!r} of {table.path} has no value in any row")
-        return TextColumn(self.name, tuple(sorted(self.categories)))
-
-
-def fit_target(table: Table, name: str, task: str | None) -> tuple[ClassTarget | NumberTarget, np.ndarray]:
-    """Return what a target is, and its values: class codes, or numbers."""
-    column = table.column(name)
-    _complain_of_missing_targets(table, column)
-    if _holds_numbers(table, column) and column.dtype != polars().Boolean:
-        values = _numbers(table, 0, column)
-        whole = bool((values == np.floor(values)).all()) and bool((np.abs(values) < 2**53).all())
-        distinct = np.unique(values)
-        if task == "classification" and not whole:
-            raise DataError(f"column {name!r} of {table.path} holds fractions, which cannot be classes")
-        if task == "regression" or (task is None and not (whole and len(distinct) <= MOST_NUMERIC_LABELS)):
-            return NumberTarget(name, 0.0, 1.0), values
-        labels: tuple = tuple(int(value) for value in distinct)
-        codes = np.searchsorted(distinct, values)
-    else:
-        if column.dtype != polars().Boolean:
-            column = _texts(table, column)
-            _complain_of_slips(table, 0, column)
-        if task == "regression":
             raise DataError(
-                f"column {name!r} of {table.path} holds text, such as {str(column[0])!r}; a regression needs "
-                "numbers"
+                f"column {self.name!r} of {table.path} has no value in any row; leave it out: "
+                f"{as_option('ignore', [self.name])}"
             )
-        labels = tuple(sorted(column.unique()))
-        codes = _codes(labels, column)
-    if len(labels) == 1:
-        raise DataError(f"the target {name!r} of {table.path} is {labels[0]!r} in every row")
-    if len(labels) > MOST_LABELS:
-        raise DataError(
-            f"the target {name!r} of {table.path} has {len(labels):,} different values, such as "
-            f"{labels[0]!r}, and may have {MOST_LABELS:,} classes"
+        n = len(self.categories)
+        if self.name not in table.reading.text:
+            if n > FEW_CATEGORIES and n > self.n / 2:
+                raise own_text_per_row(table, self.name, n, self.n, min(self.categories))
+            if n == self.n >= 5:
+                remarks.append(
+                    f"column {self.name!r} has another text in every row, which tells nothing: "
+                    f"{as_option('ignore', [self.name])} leaves it out"
+                )
+        return TextColumn(
+            self.name, tuple(sorted(self.categories)), missing != "error" and self.n_missing > 0
         )
-    return ClassTarget(name, labels), codes
 
 
-def encode_target(table: Table, target: ClassTarget | NumberTarget) -> np.ndarray:
-    """Return the values of a known target: class codes, or numbers."""
-    text = isinstance(target, ClassTarget) and isinstance(target.labels[0], str)
-    column = table.column(target.name, as_text=text)
-    _complain_of_missing_targets(table, column)
-    if isinstance(target, NumberTarget):
-        return _numbers(table, 0, column)
-    if text:
-        column = _texts(table, column)
-    elif column.dtype != polars().Boolean:
-        column = polars().Series(target.name, _numbers(table, 0, column))
-    codes = _codes(target.labels, column)
-    if (codes < 0).any():
-        row = int(np.argmax(codes < 0))
-        raise DataError(
-            f"column {target.name!r} of {table.path} is {column[row]!r} in row {row + 1}, and the model's "
-            f"classes are {listed([str(label) for label in target.labels])}"
-        )
-    return codes
+def own_text_per_row(table: Table, name: str, n: int, n_rows: int, example: str) -> DataError:
+    """Return the error for a column of which most rows have a text of their own, as names and ids have."""
+    return DataError(
+        f"column {name!r} of {table.path} has {n:,} different texts in {n_rows:,} rows, such as "
+        f"{example!r}, like "
+        f"names or ids: {as_option('ignore', [name])} leaves it out, {as_option('text', [name])} takes "
+        f"each for a "
+        "category"
+    )
+
+
+class _Dates:
+    """A column of dates, block by block."""
+
+    def __init__(self, name: str, meaning: Meaning):
+        self.name = name
+        self.meaning = meaning
+        self.blocks: list[np.ndarray] = []
+
+    def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
+        self.blocks.append(moments(table, start, column, self.meaning.format))
+
+    @property
+    def n_missing(self) -> int:
+        return sum(int(np.isnan(block).sum()) for block in self.blocks)
+
+    @property
+    def is_constant(self) -> bool:
+        values = np.concatenate(self.blocks)
+        values = values[~np.isnan(values)]
+        return bool(len(values)) and values.min() == values.max()
+
+    def settle(self, table: Table, missing: str, training: np.ndarray, remarks: list[str]) -> DateColumn:
+        values = np.concatenate(self.blocks)
+        known = values[training & ~np.isnan(values)]
+        if not len(known):
+            raise DataError(f"column {self.name!r} of {table.path} has no value in any training row")
+        parts = parts_of(values, table.reading.dates(self.name) or "number")
+        scale = float(known.std()) or 1.0
+        has_indicator = missing == "indicator" and bool(np.isnan(values).any())
+        return DateColumn(self.name, parts, float(known.mean()), scale, self.meaning.format, has_indicator)
+
+
+# --- inputs ------------------------------------------------------------------------------------------
 
 
 def encode(
-    table: Table, preprocessing: Preprocessing, dtype: np.dtype, unseen: str, hint: str = ""
+    table: Table, preprocessing: Preprocessing, dtype: np.dtype, unseen: str
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield a table as a network's inputs, block by block, each with the number of its first row.
-
-    The error about an unseen category ends with `hint`.
-    """
-    names = _columns_of(table, preprocessing)
-    pairs = zip(names, preprocessing.columns, strict=True)
-    texts = {name for name, known in pairs if isinstance(known, TextColumn)}
-    for start, frame in table.blocks(names, texts):
+    """Yield a table as a network's inputs, block by block, each with the number of its first row."""
+    names = columns_of(table, preprocessing)
+    for start, frame in table.blocks(names):
         X = np.zeros((len(frame), preprocessing.n_inputs), dtype)
         at = 0
         for known, column in zip(preprocessing.columns, frame, strict=True):
+            out = X[:, at : at + len(known.input_names)]
             if isinstance(known, NumberColumn):
-                _encode_number(table, start, column, known, preprocessing, X[:, at])
-                at += 1
+                _encode_number(table, start, column, known, preprocessing, out)
+            elif isinstance(known, DateColumn):
+                _encode_date(table, start, column, known, preprocessing, out)
             else:
-                width = len(known.categories)
-                _encode_text(table, start, column, known, preprocessing, unseen, hint, X[:, at : at + width])
-                at += width
+                _encode_text(table, start, column, known, preprocessing, unseen, out)
+            at += out.shape[1]
         yield start, X
 
 
-def _columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
+def columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
     """Return the names, in this table, of the columns that a model uses."""
     wanted = [column.name for column in preprocessing.columns]
     if not table.named and len(table.names) == len(wanted):
@@ -242,13 +308,39 @@ def _encode_number(
     preprocessing: Preprocessing,
     out: np.ndarray,
 ) -> None:
-    values = _numbers(table, start, column)
+    values = numbers(table, start, column, known.spelling)
+    # The caller finds values that do not fit into float32.
+    if math.isnan(values.sum()):
+        absent = np.isnan(values)
+        if absent.any():
+            _refuse_missing(table, start, column, absent, preprocessing)
+            values = np.where(absent, known.mean if known.fill is None else known.fill, values)
+            if known.indicator:
+                out[:, 1] = absent
+    if preprocessing.standardize:
+        values = values - known.mean
+        np.divide(values, known.scale, out=values)
+    out[:, 0] = values
+
+
+def _encode_date(
+    table: Table,
+    start: int,
+    column: "pl.Series",
+    known: DateColumn,
+    preprocessing: Preprocessing,
+    out: np.ndarray,
+) -> None:
+    values = moments(table, start, column, known.format)
     absent = np.isnan(values)
     if absent.any():
         _refuse_missing(table, start, column, absent, preprocessing)
-        values = np.where(absent, known.mean, values)
-    # The caller finds values that do not fit into float32.
-    out[:] = (values - known.mean) / known.scale if preprocessing.standardize else values
+    mean, scale = (known.mean, known.scale) if preprocessing.standardize else (0.0, 1.0)
+    features(np.where(absent, np.nan, values), known.parts, mean, scale, out)
+    if absent.any() and "days" in known.parts and not preprocessing.standardize:
+        out[absent, known.parts.index("days")] = known.mean
+    if known.indicator:
+        out[:, -1] = absent
 
 
 def _encode_text(
@@ -258,100 +350,138 @@ def _encode_text(
     known: TextColumn,
     preprocessing: Preprocessing,
     unseen: str,
-    hint: str,
     out: np.ndarray,
 ) -> None:
-    text = _texts(table, column)
+    text = texts(column)
     absent = text.is_null().to_numpy()
     if absent.any():
         _refuse_missing(table, start, column, absent, preprocessing)
-    codes = _codes(known.categories, text)
-    new = (codes < 0) & ~absent
+    found = codes_of(known.categories, text)
+    new = (found < 0) & ~absent
     if new.any() and unseen == "error":
         row = int(np.argmax(new))
         raise DataError(
-            f"column {column.name!r} of {table.path} is {text[row]!r} in row {start + row + 1}, and the "
-            f"model knows {listed(known.categories)}{hint}"
+            f"column {column.name!r} of {table.path} is {text[row]!r} in {table.place(start + row)}, and the "
+            f"model knows {listed(known.categories)}; {as_option('unseen', 'zeros')} treats it as none of "
+            f"these"
         )
-    rows = np.flatnonzero(codes >= 0)
-    out[rows, codes[rows]] = 1
+    rows = np.flatnonzero(found >= 0)
+    out[rows, found[rows]] = 1
+    if known.has_missing:
+        out[:, -1] = absent
 
 
 def _refuse_missing(
     table: Table, start: int, column: "pl.Series", absent: np.ndarray, preprocessing: Preprocessing
 ) -> None:
     if preprocessing.missing == "error":
-        row = start + int(np.argmax(absent)) + 1
+        row = start + int(np.argmax(absent))
         raise DataError(
             f"column {column.name!r} of {table.path} has {int(absent.sum()):,} missing values, the first in "
-            f"row {row}; the model was trained without any"
+            f"{table.place(row)}; the model was trained without any: {as_option('missing', 'mean')} fills "
+            f"them with "
+            "the training rows' mean"
         )
 
 
-def _complain_of_missing_targets(table: Table, column: "pl.Series") -> None:
-    absent = column.null_count()
-    if column.dtype.is_float():
-        absent += int(column.is_nan().sum())
-    if absent:
-        raise DataError(
-            f"the target {column.name!r} of {table.path} is missing in {absent:,} of {len(column):,} rows; "
-            "leave these rows out"
-        )
+# --- columns as arrays -------------------------------------------------------------------------------
 
 
-def _complain_of_slips(table: Table, start: int, text: "pl.Series") -> None:
-    """Raise an error that locates the text in a column that mostly holds numbers."""
-    slips = text.cast(polars().Float64, strict=False).is_null() & text.is_not_null()
-    n_slips, n_values = int(slips.sum()), len(text) - text.null_count()
-    if n_slips < (1 - MOSTLY) * n_values:
-        row = int(np.argmax(slips.to_numpy()))
-        raise DataError(
-            f"column {text.name!r} of {table.path} holds numbers, and in {n_slips:,} of {n_values:,} rows "
-            f"text: {text[row]!r} in row {start + row + 1}"
-        )
-
-
-def _holds_numbers(table: Table, column: "pl.Series") -> bool:
+def numbers(table: Table, start: int, column: "pl.Series", spelling: Spelling | None) -> np.ndarray:
+    """Return a column, or some rows of it, as float64, with NaN for missing values."""
     pl = polars()
-    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
-        return True
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        return False
-    raise DataError(
-        f"column {column.name!r} of {table.path} has type {column.dtype}, and may hold numbers, booleans or "
-        f"text; leave it out: --ignore {column.name} (ignore=[{column.name!r}])"
-    )
-
-
-def _numbers(table: Table, start: int, column: "pl.Series") -> np.ndarray:
-    """Return a column as float64, with NaN for missing values."""
-    if not _holds_numbers(table, column):
-        text = _texts(table, column)
-        present = text.is_not_null().to_numpy()
-        if present.any():
-            row = int(np.argmax(present))
-            raise DataError(
-                f"column {column.name!r} of {table.path} must hold numbers, and is {text[row]!r} in row "
-                f"{start + row + 1}"
-            )
-        return np.full(len(column), np.nan)
-    values = column.cast(polars().Float64).to_numpy()
-    if np.isinf(values).any():
+    if column.dtype == pl.String:
+        column = _from_text(table, start, column, spelling)
+    elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
+        _complain_of_text(table, start, column)
+    values = column.cast(pl.Float64).to_numpy()
+    if not math.isfinite(values.sum()) and np.isinf(values).any():
         row = int(np.argmax(np.isinf(values)))
         raise DataError(
-            f"column {column.name!r} of {table.path} is {values[row]} in row {start + row + 1}, and must be "
+            f"column {column.name!r} of {table.path} is {values[row]} in {table.place(start + row)}, and "
+            f"must be "
             "finite"
         )
     return values
 
 
-def _texts(table: Table, column: "pl.Series") -> "pl.Series":
+def _from_text(table: Table, start: int, column: "pl.Series", spelling: Spelling | None) -> "pl.Series":
+    """Return text as numbers, in the spelling of the training file or else of this one."""
+    if not (table.spelled or column.name in table.reading.number) or column.name in table.reading.text:
+        _complain_of_text(table, start, column)
+        return column.cast(polars().Float64, strict=False)
+    if column.name not in table.known:
+        found = parsed(column, spelling)
+        if found.null_count() == column.null_count():
+            return found
+    meaning = meaning_of(table, column.name, spelling.decimal if spelling else None)
+    if meaning.kind == "boolean":
+        return column.str.to_lowercase() == "true"
+    found = parsed(column, meaning.spelling)
+    strange = found.is_null() & column.is_not_null()
+    if meaning.kind != "number" or strange.any() or _units_differ(spelling, meaning.spelling):
+        _complain_of_text(table, start, column, found)
+    return found
+
+
+def _units_differ(trained: Spelling | None, found: Spelling | None) -> bool:
+    """Return whether numbers have another unit than the training file's."""
+    if trained is None or found is None:
+        return False
+    return bool(found.prefix or found.suffix) and (found.prefix, found.suffix) != (
+        trained.prefix,
+        trained.suffix,
+    )
+
+
+def _complain_of_text(
+    table: Table, start: int, column: "pl.Series", found: "pl.Series | None" = None
+) -> None:
+    """Raise an error about the first value that is no number, unless all are missing."""
+    strange = column.is_not_null()
+    if found is not None and (found.is_null() & strange).any():
+        strange = strange & found.is_null()
+    if strange.any():
+        row = int(np.argmax(strange.to_numpy()))
+        raise DataError(
+            f"column {column.name!r} of {table.path} must hold numbers, and is "
+            f"{str(column[row])!r} in {table.place(start + row)}; {as_option('number', [column.name])} and "
+            f"{as_option('decimal', ',')} say how it is meant"
+        )
+
+
+def moments(table: Table, start: int, column: "pl.Series", format: str) -> np.ndarray:
+    """Return a column of dates, or some rows of it, as days since 1970, with NaN for missing ones."""
+    pl = polars()
+    if column.dtype.is_integer():
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        found = parse_dates(column, format) if format else column
+        if not format or found.null_count() > column.null_count():
+            meaning = meaning_of(table, column.name)
+            format = meaning.format if meaning.kind == "date" else "%Y-%m-%d"
+            found = parse_dates(column, format)
+        strange = found.is_null() & column.is_not_null()
+        if strange.any():
+            row = int(np.argmax(strange.to_numpy()))
+            raise DataError(
+                f"column {column.name!r} of {table.path} must hold dates, and is {column[row]!r} in "
+                f"{table.place(start + row)}; {as_option('date_format', format)} says how they are written"
+            )
+        column = found
+    if column.dtype not in (pl.Date, pl.Datetime, pl.Time):
+        raise DataError(
+            f"column {column.name!r} of {table.path} has type {column.dtype}, and must hold dates"
+        )
+    return days(column)
+
+
+def texts(column: "pl.Series") -> "pl.Series":
     """Return a column as text."""
-    _holds_numbers(table, column)  # complains of other types
     return column.cast(polars().String)
 
 
-def _codes(labels: Sequence, column: "pl.Series") -> np.ndarray:
+def codes_of(labels: Sequence, column: "pl.Series") -> np.ndarray:
     """Return the index of each value among the labels, or -1 if it is not one of them."""
     pl = polars()
     codes = {label: code for code, label in enumerate(labels)}

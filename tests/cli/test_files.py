@@ -55,6 +55,7 @@ def test_a_name_of_any_length_that_a_file_may_have_is_written(fastbp, line):
     Network([5, 3]).save("net.safetensors")
     path = Path(str(named(line)).replace("FILE", "n" * (255 - len(named(line).suffix))))
     line = line.replace(str(named(line)), str(path)).replace("iris.csv", "numbers.csv")
+    line = line.replace("species", "species --task classification")
     Path("numbers.csv").write_text("a,b,c,d,species\n" + "1,2,3,4,0\n2,3,4,5,1\n" * 4)
     done = fastbp(line)
     assert (done.status, done.err) == (0, "")

@@ -109,7 +109,7 @@ def test_labels_that_the_model_does_not_know_cost_the_score_alone(fastbp, iris):
     Path("new.csv").write_text(Path("iris.csv").read_text().replace("setosa", "lilium"))
     done = fastbp("predict iris.safetensors new.csv --out p.csv")
     assert done.status == 0
-    assert done.err.startswith("fastbp predict: no score: column 'species' of new.csv is 'lilium' in row 1")
+    assert done.err.startswith("fastbp predict: no score: column 'species' of new.csv is 'lilium' in line 2")
     assert Path("p.csv").exists()
 
 
@@ -119,7 +119,7 @@ def test_unseen_categories_are_an_error_unless_asked(fastbp):
     fastbp("train fruit.csv --target kind --epochs 5")
     done = fastbp("predict fruit.safetensors new.csv")
     assert done.status == 2
-    assert "'colour' of new.csv is 'blue' in row 1" in done.err
+    assert "'colour' of new.csv is 'blue' in line 2" in done.err
     assert fastbp("predict fruit.safetensors new.csv --unseen zeros").out.count("\n") == 2
 
 
@@ -148,7 +148,7 @@ def test_a_network_without_names_takes_columns_as_they_are(fastbp):
         ("predict iris.safetensors none.csv", "there is no file none.csv"),
         ("predict iris.safetensors wine.csv", "wine.csv lacks 'sepal length (cm)'"),
         ("predict iris.safetensors holes.csv", "'sepal width (cm)' of holes.csv has 1 missing values"),
-        ("predict iris.safetensors words.csv", "must hold numbers, and is 'wide' in row 1"),
+        ("predict iris.safetensors words.csv", "must hold numbers, and is 'wide' in line 2"),
         ("predict iris.safetensors iris.csv --out p.txt", "must end in .csv or .tsv or .parquet"),
         ("predict iris.safetensors iris.csv --out no/p.csv", "there is no folder 'no'"),
         ("predict diabetes.safetensors diabetes.csv --probabilities", "--probabilities is for classes"),

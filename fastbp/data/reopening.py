@@ -1,0 +1,109 @@
+"""Files for a network that was trained: read as the training file was, to fit what the network knows."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fastbp.data.table_file import PathLike, Table, read_table
+from fastbp.errors import DataError, OptionError, as_option, check_choice
+from fastbp.preprocessing import MISSING, ClassTarget, DateColumn, NumberColumn, Preprocessing, TextColumn
+from fastbp.reading import OPTIONS, Reading
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORM = ("separator", "encoding", "skip_rows", "comment", "quote", "header", "sheet")
+"""What a file of another form has otherwise than the training file."""
+
+
+def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **reading: Any) -> Table:
+    """Open a file for a network that was trained, in the form of the training file if it has it.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        The network's.
+    source : path-like or polars.DataFrame
+    **reading
+        What is said about this file: fields of `fastbp.reading.Reading`.
+
+    Returns
+    -------
+    Table
+        What was said about the training file counts where nothing is said about this one.
+    """
+    said = Reading.of(**reading)
+    typed = set(said.as_document()) | set(reading)
+    remembered = preprocessing.reading
+    merged = replace(said, **{name: getattr(remembered, name) for name in OPTIONS if name not in typed})
+    merged = _of_inputs(merged, preprocessing, typed)
+    wanted = [column.name for column in preprocessing.columns]
+    target = preprocessing.target
+    as_text = [
+        column.name
+        for column in preprocessing.columns
+        if isinstance(column, TextColumn | DateColumn) or column.spelling is not None
+    ]
+    if isinstance(target, ClassTarget) or target.spelling is not None:
+        as_text.append(target.name)
+    options: dict[str, Any] = {
+        "remembered": remembered,
+        "wanted": wanted,
+        "as_text": as_text,
+        "keeps_rows": True,
+    }
+    usual = Reading()
+    other = replace(merged, **{name: getattr(usual, name) for name in FORM if name not in typed})
+    if other == merged:
+        return read_table(source, merged, **options)
+    try:
+        table = read_table(source, merged, **options)
+        if set(wanted) <= set(table.names):
+            return table
+    except DataError as error:
+        table, reason = None, error
+    try:
+        second = read_table(source, other, **options)
+    except DataError:
+        second = None
+    if second is not None and (table is None or set(wanted) <= set(second.names)):
+        return second
+    if table is None:
+        raise reason
+    return table
+
+
+def _of_inputs(reading: Reading, preprocessing: Preprocessing, typed: set[str]) -> Reading:
+    """Return what is said, without types of columns that the network does not take."""
+    names = {column.name for column in preprocessing.columns} | {preprocessing.target.name}
+    kept: dict[str, Any] = {
+        name: tuple(column for column in getattr(reading, name) if name in typed or column in names)
+        for name in ("text", "number")
+    }
+    return replace(reading, **kept)
+
+
+def with_missing(preprocessing: Preprocessing, missing: str | None) -> Preprocessing:
+    """Return the preprocessing with another policy for missing values; None keeps its own.
+
+    Raises
+    ------
+    OptionError
+        If the network does not know what the policy needs.
+    """
+    if missing is None or missing == preprocessing.missing:
+        return preprocessing
+    check_choice(as_option("missing"), missing, MISSING)
+    numbers = [column for column in preprocessing.columns if isinstance(column, NumberColumn)]
+    if missing == "median" and any(column.fill is None for column in numbers):
+        raise OptionError(
+            f"{as_option('missing')} is 'median', and the model knows no medians, as it was trained with "
+            f"{as_option('missing', preprocessing.missing)}; {as_option('missing', 'mean')} takes the "
+            f"means, which it knows"
+        )
+    if missing == "mean":
+        columns = tuple(
+            replace(column, fill=None) if isinstance(column, NumberColumn) else column
+            for column in preprocessing.columns
+        )
+        return replace(preprocessing, columns=columns, missing=missing)
+    return replace(preprocessing, missing=missing)

@@ -1,0 +1,350 @@
+"""Text files as columns of text, or of numbers where that is plain; and the line of each row."""
+
+import contextlib
+import csv
+import itertools
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp.data.sources import Source, decoded, polars, without_comments
+from fastbp.data.text_form import Form, find_form, listed, reader
+from fastbp.errors import DataError, as_option
+from fastbp.reading import OFF, Reading
+
+if TYPE_CHECKING:
+    import polars as pl
+
+USUAL_MARKS = (
+    "", "NA", "N/A", "#N/A", "#NA", "<NA>", "n/a", "NaN", "nan", "-nan", "-NaN", "NaT", "null", "NULL",
+    "None", "-", "?", ".", "\\N", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#N/A N/A",
+)  # fmt: skip
+"""The marks of a missing value in text: those of pandas, polars and R, and those that people write."""
+
+TYPED_BYTES = 2**20
+"""In a text of more bytes, columns that look like plain numbers are read as numbers at once, to save time."""
+
+PLACES = 8
+"""At how many places of a long text rows are looked at, to see which columns are plain numbers."""
+
+ROWS_OF_A_PLACE = 200
+
+EXACT_ROWS = 50_000
+"""Rows that the exact reader turns into columns at a time."""
+
+WHOLE = r"^-?(?:0|[1-9]\d{0,17})$"
+PLAIN = r"^-?(?:0|[1-9]\d*|)(?:\.\d*)?(?:[eE][+-]?\d+)?$"
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """What was read from a text file.
+
+    Attributes
+    ----------
+    form : Form
+    frame : polars.DataFrame
+        Columns of text without blanks around it, or of numbers. A column of text keeps its marks of missing
+        values.
+    lines : RowLines
+        The line of each row.
+    """
+
+    form: Form
+    frame: "pl.DataFrame"
+    lines: "RowLines"
+
+
+def read_text(
+    source: Source,
+    reading: Reading,
+    remembered: Reading,
+    wanted: Collection[str] = (),
+    as_text: Collection[str] = (),
+) -> Text:
+    """Read a text file: see `fastbp.data`.
+
+    Parameters
+    ----------
+    source : Source
+    reading : Reading
+        What was said.
+    remembered : Reading
+        What was said about the training file.
+    wanted : collection of str
+        Names that the columns are expected to have.
+    as_text : collection of str
+        Columns that are kept as they are written.
+    """
+    content = decoded(source.name, source.read(), reading.encoding, remembered.encoding)
+    content = without_comments(content, reading.comment)
+    form = find_form(source.name, content, reading, wanted)
+    body = _after(content, form.n_before)
+    if not body[:4096].strip() and not body.strip():
+        raise DataError(f"{source.name} has no rows")
+    typed = _typed(body, form, reading, as_text) if len(body) > TYPED_BYTES else {}
+    frame = _fast(body, form, typed, reading) if _is_regular(body, form) else None
+    kept = None
+    if frame is None:
+        frame, kept = _exact(source.name, body, form)
+    elif frame.to_series(-1).null_count():
+        frame, kept = _without_blank_lines(source.name, body, form, frame)
+    frame.columns = list(form.names)
+    frame = frame.with_columns(
+        [column.str.strip_chars().fill_null("") for column in frame if column.dtype == polars().String]
+    )
+    return Text(form, frame, RowLines(source, reading, remembered, form, kept))
+
+
+def _after(content: bytes, n_lines: int) -> bytes:
+    at = 0
+    for _ in range(n_lines):
+        end = content.find(b"\n", at)
+        if end < 0:
+            return b""
+        at = end + 1
+    return content[at:] if at else content
+
+
+def _is_regular(body: bytes, form: Form) -> bool:
+    """Return whether polars can read the text; it takes a blank before a quote for a part of the value."""
+    if form.separator == " ":
+        return False
+    return not form.quote or f"{form.separator} {form.quote}".encode() not in body
+
+
+def _typed(body: bytes, form: Form, reading: Reading, as_text: Collection[str]) -> dict[str, Any]:
+    """Return the types of the columns that are plain numbers wherever one looks."""
+    pl = polars()
+    if reading.decimal == "," or any(OFF in mark or "=" in mark for mark in reading.missing_values):
+        return {}
+    quoted = bool(form.quote) and form.quote.encode() in body
+    parts = []
+    for place in range(PLACES):
+        start = len(body) * place // PLACES
+        start = body.find(b"\n", start) + 1 if place else 0
+        end = start
+        for _ in range(ROWS_OF_A_PLACE):
+            end = body.find(b"\n", end) + 1 or len(body)
+        parts.append(body[start:end])
+        if quoted:  # a line may begin inside quotes
+            break
+    sample = _fast(b"".join(parts), form, {}, reading)
+    if sample is None:
+        return {}
+    typed: dict[str, Any] = {}
+    sample.columns = list(form.names)
+    for i, column in enumerate(sample):
+        values = column.str.strip_chars()
+        values = values.filter(~values.is_in(list(marks_of(column.name, reading)))).drop_nulls()
+        if values.str.contains(r"^\d{1,3}(?:\.\d{3})*,\d+").any():
+            return {}  # decimal commas, or marks of thousands: what a point means is to be seen
+        if len(values) and values.str.contains(WHOLE).all():
+            typed[f"column_{i + 1}"] = pl.Int64
+        elif len(values) and values.str.contains(PLAIN).all():
+            typed[f"column_{i + 1}"] = pl.Float64
+    # A position counts the columns that are not empty.
+    filled = [i for i, column in enumerate(sample) if (column.str.strip_chars().fill_null("") != "").any()]
+    for name in (*as_text, *reading.text):
+        with contextlib.suppress(ValueError, IndexError):
+            at = form.names.index(name) if name in form.names else filled[int(name)]
+            typed.pop(f"column_{at + 1}", None)
+    return typed
+
+
+def marks_of(column: str, reading: Reading) -> tuple[str, ...]:
+    """Return the marks of a missing value in a column of a text file."""
+    said = reading.marks(column)
+    return tuple(mark for mark in said if mark != OFF) + (("",) if OFF in said else USUAL_MARKS)
+
+
+def _fast(body: bytes, form: Form, typed: dict[str, Any], reading: Reading) -> "pl.DataFrame | None":
+    """Read with polars; None if it cannot."""
+    pl = polars()
+    for types in (typed, {}) if typed else ({},):
+        names = [f"column_{i + 1}" for i in range(len(form.names))]
+        try:
+            return pl.read_csv(
+                body,
+                has_header=False,
+                separator=form.separator,
+                quote_char=form.quote or None,
+                schema={name: types.get(name, pl.String) for name in names},
+                null_values=list(marks_of("", reading)) if types else None,
+            )
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            continue
+    return None
+
+
+# --- exactly ------------------------------------------------------------------------------------------
+
+
+def _exact(name: str, body: bytes, form: Form) -> tuple["pl.DataFrame", np.ndarray]:
+    """Read with the standard library, which takes blanks for separators and says which line is wrong."""
+    pl = polars()
+    n_columns = len(form.names)
+    schema = {f"column_{i + 1}": pl.String for i in range(n_columns)}
+    frames, kept = [], []
+    records = _records(name, body, form)
+    n_records = 0
+    while chunk := list(itertools.islice(records, EXACT_ROWS)):
+        there = [i for i, row in enumerate(chunk) if len(row) > 1 or bool(row and row[0].strip())]
+        for i in there:
+            if len(chunk[i]) != n_columns:
+                chunk[i] = _of_width(name, chunk[i], n_columns, n_records + i, body, form)
+        frames.append(pl.DataFrame([chunk[i] for i in there], schema=schema, orient="row"))
+        kept.append(np.array(there, int) + n_records)
+        n_records += len(chunk)
+    if not frames or not sum(map(len, frames)):
+        raise DataError(f"{name} has no rows")
+    return pl.concat(frames), np.concatenate(kept)
+
+
+def lines_of(content: bytes) -> Iterable[str]:
+    """Return the lines of a text; LF alone ends a line, as other readers have it."""
+    return StringIO(content.decode("utf-8", "replace"), newline="\n")
+
+
+def _records(name: str, body: bytes, form: Form) -> Iterator[list[str]]:
+    records = reader(lines_of(body), form.separator, form.quote, strict=True)
+    while True:
+        before = records.line_num
+        try:
+            yield next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            _complain_of_a_quote(name, form, before, records.line_num, str(error))
+
+
+def _complain_of_a_quote(name: str, form: Form, before: int, at: int, reason: str) -> None:
+    """Raise an error that names the line in which the quotes go wrong."""
+    line = form.n_before + before + 1
+    if "end of data" in reason:
+        what = f"opens a quote ({form.quote}) in line {line} that nothing closes"
+    elif "larger than field limit" in reason:
+        what = f"has a value of more than {csv.field_size_limit():,} characters from line {line} on"
+    else:
+        what = f"has a stray quote ({form.quote}) in line {form.n_before + at}"
+    raise DataError(f"{name} {what}; {as_option('quote', 'none')} reads quotes as they are")
+
+
+def _of_width(name: str, row: list[str], n_columns: int, record: int, body: bytes, form: Form) -> list[str]:
+    """Return a row without empty values too many, or say which line has too many or too few."""
+    if len(row) > n_columns and not any(value.strip() for value in row[n_columns:]):
+        return row[:n_columns]
+    line = form.n_before + _line_of(body, form, record)
+    if len(row) > n_columns:
+        raise DataError(
+            f"{name} has {len(row)} values in line {line}, and {n_columns} {_in_the_names(form)}; "
+            f"{_help(form)}"
+        )
+    raise DataError(f"{name} has {len(row)} of {n_columns} values in line {line}; {_help(form)}")
+
+
+def _in_the_names(form: Form) -> str:
+    return f"names in line {form.n_before}" if form.named else "in the others"
+
+
+def _help(form: Form) -> str:
+    said = [as_option("separator"), as_option("quote"), as_option("skip_rows"), as_option("comment")]
+    return f"quote a value that has {form.separator!r} in it, or see {', '.join(said)}"
+
+
+def _line_of(body: bytes, form: Form, record: int) -> int:
+    """Return in which line of a text, from 1, a record begins."""
+    records = reader(lines_of(body), form.separator, form.quote, strict=False)
+    for _ in range(record):
+        next(records, None)
+    return records.line_num + 1
+
+
+def _without_blank_lines(
+    name: str, body: bytes, form: Form, frame: "pl.DataFrame"
+) -> tuple["pl.DataFrame", np.ndarray | None]:
+    """Return the rows that are no blank lines; polars turns blank and short lines into missing values.
+
+    A short line is an error. A row of missing values stays.
+    """
+    pl = polars()
+    lines = pl.read_csv(
+        body, has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String}
+    )["line"].fill_null("")
+    if form.quote:
+        quotes = lines.str.count_matches(form.quote, literal=True)
+        if (quotes % 2 > 0).any():
+            return _exact(name, body, form)  # values of several lines
+        if (quotes > 0).any():
+            quote = re.escape(form.quote)
+            lines = lines.str.replace_all(f"{quote}[^{quote}]*{quote}", "q")
+    if len(lines) != len(frame):
+        return _exact(name, body, form)
+    there = lines.str.strip_chars().str.len_bytes() > 0
+    n_separators = lines.str.count_matches(form.separator, literal=True)
+    short = there & (n_separators < frame.width - 1)
+    if short.any():
+        row = int(np.argmax(short.to_numpy()))
+        raise DataError(
+            f"{name} has {n_separators[row] + 1} of {frame.width} values in line {form.n_before + row + 1}; "
+            f"{_help(form)}"
+        )
+    if there.all():
+        return frame, None
+    if frame.width == 1:  # a blank line is a missing value, except at the end
+        n_rows = len(there) - int(np.argmax(there.to_numpy()[::-1]))
+        return frame.head(n_rows), None
+    return frame.filter(there), np.flatnonzero(there.to_numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class RowLines:
+    """In which line of its file each row is. The file is read again for this, so it is for messages alone."""
+
+    source: Source
+    reading: Reading
+    remembered: Reading
+    form: Form
+    kept: np.ndarray | None = None
+
+    def of(self, rows: Sequence[int] | np.ndarray) -> "RowLines":
+        """Return the lines of some of the rows."""
+        kept = np.asarray(rows) if self.kept is None else self.kept[rows]
+        return RowLines(self.source, self.reading, self.remembered, self.form, kept)
+
+    def line(self, row: int) -> int:
+        """Return the line of a row, from 1."""
+        record = row if self.kept is None else int(self.kept[row])
+        content = decoded(
+            self.source.name, self.source.read(), self.reading.encoding, self.remembered.encoding
+        )
+        plain = without_comments(content, self.reading.comment)
+        body = _after(plain, self.form.n_before)
+        line = self.form.n_before + _line_of(body, self.form, record)
+        if self.reading.comment is None:
+            return line
+        comment = self.reading.comment
+        left = (
+            number
+            for number, text in enumerate(content.decode().split("\n"), 1)
+            if not text.lstrip(" \t").startswith(comment)
+        )
+        return next(itertools.islice(left, line - 1, None))
+
+
+def empty_columns(frame: "pl.DataFrame") -> list[str]:
+    """Return the columns of a text file that have no value in any row, not even a mark of a missing one."""
+    text = polars().String
+    return [c.name for c in frame if (c.dtype == text and not (c != "").any()) or c.null_count() == len(c)]
+
+
+def describe_dropped(name: str, columns: Sequence[str]) -> str:
+    """Return a remark about columns that were left out because they are empty."""
+    have = "column" if len(columns) == 1 else "columns"
+    return (
+        f"the {have} {listed(columns)} of {name} {'is' if len(columns) == 1 else 'are'} empty, and left out"
+    )
