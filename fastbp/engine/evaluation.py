@@ -18,9 +18,9 @@ CHUNK_WORK = 1e8
 """Multiplications of a chunk of an evaluation, at most some 0.05 s: between chunks Ctrl-C is answered."""
 
 
-def _chunks(specification: Specification, n_samples: int) -> Iterator[slice]:
+def _chunks(specification: Specification, n_samples: int, chunk_work: float) -> Iterator[slice]:
     """Yield the rows that one call of the kernel evaluates."""
-    n = up(int(CHUNK_WORK / row_work(specification)) + 1, LINE)
+    n = up(int(chunk_work / row_work(specification)) + 1, LINE)
     for first in range(0, n_samples, n):
         yield slice(first, min(n_samples, first + n))
 
@@ -43,14 +43,16 @@ def loss(
     threads: int | None = None,
     check: Callable[[], object] = lambda: None,
     as_scikit_learn: bool = False,
+    make_team: Callable[[int], Team] = Team,
+    chunk_work: float = CHUNK_WORK,
 ) -> float:
     """Return the loss over checked samples; theta has room after it.
 
-    `check` is called between chunks of some milliseconds; what it raises comes out.
+    `check` is called between chunks of some milliseconds. What it raises comes out.
     """
     losses = aligned_zeros(len(X), np.float64)
-    team = Team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
-    for rows in _chunks(specification, len(X)):
+    team = make_team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
+    for rows in _chunks(specification, len(X), chunk_work):
         if rows.start:
             check()
         arrays = {
@@ -84,12 +86,18 @@ class Predictor:
 
 
 def predict(
-    specification: Specification, theta: np.ndarray, X: np.ndarray, *, threads: int | None = None
+    specification: Specification,
+    theta: np.ndarray,
+    X: np.ndarray,
+    *,
+    threads: int | None = None,
+    make_team: Callable[[int], Team] = Team,
+    chunk_work: float = CHUNK_WORK,
 ) -> np.ndarray:
     """Return the outputs for inputs as `fastbp.checks.check_X` returns them; theta has room after it."""
-    team = Team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
+    team = make_team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
     out = np.empty((len(X), specification.n_outputs), specification.dtype)
-    for rows in _chunks(specification, len(X)):
+    for rows in _chunks(specification, len(X), chunk_work):
         arrays = {"theta": theta, "X": X[rows], "Y": out[rows]}
         team.run(Job(_forward_layout(specification, fields.PREDICT, X[rows], team), arrays))
     return out

@@ -50,6 +50,8 @@ class Fused222Run(Run):
         X: np.ndarray,
         Y: np.ndarray,
         options: KernelOptions,
+        *,
+        guesses: bool | None = None,
     ):
         dtype = specification.dtype
         n_samples = len(X)
@@ -78,9 +80,10 @@ class Fused222Run(Run):
         self._kernel = kernels.fused222_fast if options.math == "fast" else kernels.fused222_exact
         self._fast_only: tuple[np.ndarray, ...] = ()
         if options.math == "fast":
-            guess = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
-            self._slots = np.empty(n_samples * SLOT if guess else 0, dtype)
-            self._fast_only = (self.carry, self._slots, guess_table(dtype), lookup_table(dtype))
+            if guesses is None:
+                guesses = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
+            self.slots = np.empty(n_samples * SLOT if guesses else 0, dtype)
+            self._fast_only = (self.carry, self.slots, guess_table(dtype), lookup_table(dtype))
         self.may_start_over = options.is_over_at_once(specification) and n_samples <= SMALL
         X = np.ascontiguousarray(X, dtype)
         self._begin(theta, X, Y, options.generator_state if self._draws else 0)
@@ -94,7 +97,7 @@ class Fused222Run(Run):
             self.generator[0] = generator_state
         self.carry.fill(0.0)
         if self._fast_only:
-            self._slots.fill(np.nan)
+            self.slots.fill(np.nan)
 
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
         """Begin as a new run does, with the same options but `seed`, on as many other samples."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp.checks import all_finite
 from fastbp.engine import evaluation
+from fastbp.engine.division import Limits
 from fastbp.engine.job import Job, take
 from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
@@ -51,6 +52,7 @@ class JobRun(Run):
         *,
         one_sample: bool = False,
         n_threads: int = 1,
+        limits: Limits | None = None,
     ):
         n_samples, dtype = len(X), specification.dtype
         self.schedule = options.schedule
@@ -78,7 +80,7 @@ class JobRun(Run):
             n_steps=options.n_steps,
             record_every=self._record_every,
         )
-        self._layout = make_layout(specification, job_options)
+        self._layout = make_layout(specification, job_options, limits)
         self._packing = self._layout.packing
         self._transposed = one_sample
         job = self.make_job({})

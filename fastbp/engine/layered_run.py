@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastbp.engine.division import Limits
 from fastbp.engine.job import Job
 from fastbp.engine.job_run import JobRun
 from fastbp.engine.kernel_options import KernelOptions
-from fastbp.engine.team import FASTEST_GROWTH, Pace, Team, next_chunk_rows, threads_for
+from fastbp.engine.team import FASTEST_GROWTH, Pace, Team, threads_for
 from fastbp.kernels.layered import layered
 from fastbp.specification import Specification
 
@@ -34,13 +35,16 @@ class LayeredRun(JobRun):
         Y: np.ndarray,
         options: KernelOptions,
         pace: Pace | None = None,
+        *,
+        make_team: Callable[[int], Team] = Team,
+        limits: Limits | None = None,
     ):
         work = 3 * options.batch_size * specification.n_multiplications
-        self._team = Team(1 if options.update == "sequential" else threads_for(work, options.threads))
+        self._team = make_team(1 if options.update == "sequential" else threads_for(work, options.threads))
         self._is_crowded = self._team.n_threads > threads_for(work, None)
         self._pace = pace or Pace(self._team.n_threads, fixed=options.threads is not None)
         self._chunk_rows, self._chunk_steps = 1.0, 1
-        super().__init__(specification, theta, X, Y, options, n_threads=self._team.n_threads)
+        super().__init__(specification, theta, X, Y, options, n_threads=self._team.n_threads, limits=limits)
 
     @staticmethod
     def refusal(specification: Specification, options: KernelOptions) -> str | None:
@@ -69,7 +73,7 @@ class LayeredRun(JobRun):
         self._team.run(job, stop, self._pace.threads())
         seconds = max(time.perf_counter() - started, 1e-9)
         if self.step < stop:  # in the middle of a step that takes long
-            self._chunk_rows = next_chunk_rows(self._chunk_rows, seconds)
+            self._chunk_rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
         elif stop == before + self._chunk_steps:
             growth = min(FASTEST_GROWTH, CROWDED_SECONDS / seconds)
             self._chunk_steps = max(1, int(self._chunk_steps * growth))

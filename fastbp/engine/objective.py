@@ -1,15 +1,16 @@
 """The loss as a function of the parameters: its value, its gradient, and predictions, again and again."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
 
 from fastbp.engine import evaluation
+from fastbp.engine.division import Limits
 from fastbp.engine.job import Job
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
-from fastbp.engine.team import Team, next_chunk_rows, threads_for
+from fastbp.engine.team import Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.jacobian import jacobian
 from fastbp.kernels.layered import layered
@@ -44,6 +45,10 @@ class Objective:
         As `fastbp.train` takes it.
     as_scikit_learn : bool, default False
         Whether the loss has scikit-learn's form: see `KernelOptions`. There is no l2 here.
+    make_team : function
+        Takes a number of threads, and returns their team.
+    limits : Limits, optional
+        How rows are divided; `division.LIMITS` by default.
 
     Examples
     --------
@@ -66,9 +71,12 @@ class Objective:
         *,
         threads: int | None = None,
         as_scikit_learn: bool = False,
+        make_team: Callable[[int], Team] = Team,
+        limits: Limits | None = None,
     ):
         self.specification, self._X, self._Y, self._weights = specification, X, Y, sample_weight
         self._threads, self._as_scikit_learn = threads, as_scikit_learn
+        self._make_team, self._limits = make_team, limits
         work = 3 * len(X) * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and threads in (None, 1)
         self._theta = aligned_zeros(specification.n_parameters, specification.dtype)
@@ -178,14 +186,14 @@ class Objective:
             started = time.perf_counter()
             job.set_chunk(rows)
             self._team.run(job, 1)
-            rows = next_chunk_rows(rows, time.perf_counter() - started)
+            rows = self._team.next_chunk_rows(rows, time.perf_counter() - started)
         unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)
 
     @cached_property
     def _gradient_job(self) -> Job:
         specification, n_samples = self.specification, len(self._X)
         work = 3 * n_samples * specification.n_multiplications
-        self._team = Team(1 if self._is_quick else threads_for(work, self._threads))
+        self._team = self._make_team(1 if self._is_quick else threads_for(work, self._threads))
         options = JobOptions(
             fields.GRADIENT_ONLY,
             n_samples,
@@ -195,7 +203,7 @@ class Objective:
             trains_biases=specification.has_bias,
             as_scikit_learn=self._as_scikit_learn,
         )
-        layout = make_layout(specification, options)
+        layout = make_layout(specification, options, self._limits)
         packed = aligned_zeros(layout.packing.size, specification.dtype)
         job = Job(layout, self._data | {"theta": packed})
         self._sum = job.arrays["gradient"][: packed.size]
@@ -208,7 +216,8 @@ class Objective:
         options = JobOptions(
             fields.LOSS_ONLY, len(self._X), X_in_place=in_place, as_scikit_learn=self._as_scikit_learn
         )
-        job = Job(make_layout(self.specification, options), self._data | {"theta": self._theta})
+        layout = make_layout(self.specification, options, self._limits)
+        job = Job(layout, self._data | {"theta": self._theta})
         self._row_losses = job.arrays["row_losses"]
         return job
 

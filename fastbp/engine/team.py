@@ -28,11 +28,6 @@ FASTEST_GROWTH = 16.0
 """How many times as long a chunk may be as the one before it: the first is a tile, as its pace is unknown."""
 
 
-def next_chunk_rows(rows: float, seconds: float) -> float:
-    """Return how many rows of a long step the next call is to take, after one that took so many."""
-    return rows * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))
-
-
 def available_cores(most: int | None = None) -> int:
     """Return how many cores this process may use: by affinity, control groups, and Python's own limit.
 
@@ -140,8 +135,12 @@ class Pace:
 class Team:
     """Runs a job on its number of threads, of which the caller's is one."""
 
-    def __init__(self, n_threads: int):
-        self.n_threads = n_threads
+    def __init__(self, n_threads: int, chunk_seconds: float = CHUNK_SECONDS):
+        self.n_threads, self._chunk_seconds = n_threads, chunk_seconds
+
+    def next_chunk_rows(self, rows: float, seconds: float) -> float:
+        """Return how many rows of a long step the next call takes, after `rows` took so many seconds."""
+        return rows * min(FASTEST_GROWTH, self._chunk_seconds / max(seconds, 1e-9))
 
     def run(self, job: Job, until: int = 0, n_threads: int | None = None) -> None:
         """Do the job, or train to step `until`, on all threads or on fewer.

@@ -1,19 +1,36 @@
 """Predictions, losses and gradients of many rows: in chunks, between which Ctrl-C is answered."""
 
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
 
 from fastbp import Network
-from fastbp.engine import evaluation, team
+from fastbp.engine import evaluation
+from fastbp.engine.evaluation import with_room
+from fastbp.engine.objective import Objective
 from fastbp.engine.team import Team
 
-EVALUATIONS = {
-    "predict": lambda network, X, Y: network.predict(X),
-    "loss": lambda network, X, Y: network.loss(X, Y),
-    "gradient": lambda network, X, Y: network.gradient(X, Y),
-}
+
+def predict(network, X, Y, make_team, chunk_work, threads=None):
+    of = network.specification, with_room(network.theta), X
+    return evaluation.predict(*of, threads=threads, make_team=make_team, chunk_work=chunk_work)
+
+
+def loss(network, X, Y, make_team, chunk_work, threads=None):
+    of = network.specification, with_room(network.theta), X, Y
+    return evaluation.loss(*of, threads=threads, make_team=make_team, chunk_work=chunk_work)
+
+
+def gradient(network, X, Y, make_team, chunk_work, threads=None):
+    X = X.astype(network.dtype)
+    objective = Objective(network.specification, X, Y, threads=threads, make_team=make_team)
+    return objective.value_and_gradient(network.theta)[1]
+
+
+EVALUATIONS = {"predict": predict, "loss": loss, "gradient": gradient}
+"""The evaluations of `Network`, with chunks of any length."""
 
 
 @pytest.fixture
@@ -27,56 +44,48 @@ def network():
     return Network([7, 33, 3], hidden_activation="tanh", output_activation="identity", seed=0)
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """Make chunks as small as they can be, and list the calls of the kernel."""
-    monkeypatch.setattr(evaluation, "CHUNK_WORK", 0.0)
-    monkeypatch.setattr(team, "CHUNK_SECONDS", 0.0)
-    listed, run = [], Team.run
-
-    def watched(self, *arguments):
-        run(self, *arguments)
-        listed.append(self)
-        if len(listed) == press_at[0]:
-            signal.raise_signal(signal.SIGINT)
-
-    press_at = [0]
-    monkeypatch.setattr(Team, "run", watched)
-    return listed, press_at
-
-
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_chunks_change_no_bit(dtype, threads, samples, monkeypatch):
-    X, Y = samples
+def test_chunks_change_no_bit(dtype, threads, samples):
     network = Network([7, 33, 3], hidden_activation="tanh", output_activation="identity", dtype=dtype, seed=0)
-
-    def evaluated() -> bytes:
-        options = {"threads": threads}
-        results = (
-            network.predict(X, **options),
-            network.loss(X, Y, **options),
-            network.gradient(X, Y, **options),
-        )
-        return b"".join(np.asarray(result).tobytes() for result in results)
-
-    whole = evaluated()
+    X, Y = (array.astype(dtype) for array in samples)
+    whole = {
+        "predict": network.predict(X, threads=threads),
+        "loss": network.loss(X, Y, threads=threads),
+        "gradient": network.gradient(X, Y, threads=threads),
+    }
     for work, seconds in ((0.0, 0.0), (1e5, 1e-5)):
-        monkeypatch.setattr(evaluation, "CHUNK_WORK", work)
-        monkeypatch.setattr(team, "CHUNK_SECONDS", seconds)
-        assert evaluated() == whole
+        for name, evaluate in EVALUATIONS.items():
+            found = evaluate(network, X, Y, partial(Team, chunk_seconds=seconds), work, threads)
+            assert np.asarray(found).tobytes() == np.asarray(whole[name]).tobytes()
+
+
+class PressingTeam(Team):
+    """A team whose chunks are as short as they can be. It presses Ctrl-C after a call of the kernel."""
+
+    def __init__(self, n_threads: int, calls: list, press_at: int):
+        super().__init__(n_threads, chunk_seconds=0.0)
+        self._calls, self._press_at = calls, press_at
+
+    def run(self, *arguments):
+        super().run(*arguments)
+        self._calls.append(arguments)
+        if len(self._calls) == self._press_at:
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_ctrl_c_is_answered_between_two_chunks(name, samples, network, calls):
-    listed, press_at = calls
-    EVALUATIONS[name](network, *samples)
-    assert len(listed) >= 4
-    listed.clear()
-    press_at[0] = 3
-    with pytest.raises(KeyboardInterrupt):
-        EVALUATIONS[name](network, *samples)
-    assert len(listed) == 3
+def test_ctrl_c_is_answered_between_two_chunks(name, samples, network):
+    def calls(press_at):
+        listed = []
+        try:
+            EVALUATIONS[name](network, *samples, partial(PressingTeam, calls=listed, press_at=press_at), 0.0)
+        except KeyboardInterrupt:
+            assert press_at
+        return len(listed)
+
+    assert calls(press_at=0) >= 4
+    assert calls(press_at=3) == 3
 
 
 def test_rows_are_predicted_in_one_call_only_if_they_are_little_work():

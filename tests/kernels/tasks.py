@@ -8,6 +8,10 @@ from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import reference
+from fastbp.checks import check_data
+from fastbp.engine.division import Limits
+from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.layered_run import LayeredRun
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,15 @@ def trained(task: Task, *, steps: int, kernel: str = "layered", **options: Any) 
     result = fastbp.train(network, X, Y, steps=steps, kernel=kernel, seed=3, **options)
     assert result.kernel == kernel
     return network.theta
+
+
+def divided(network: fastbp.Network, X: Any, Y: Any, limits: Limits, **options: Any) -> np.ndarray:
+    """Return theta after steps whose rows are divided by these limits."""
+    X, Y = check_data(network.specification, X, Y)
+    options = KernelOptions(len(X), epochs=None, **options)
+    run = LayeredRun(network.specification, network.theta, X, Y, options, limits=limits)
+    run.advance(options.n_steps)
+    return run.theta
 
 
 def expected(task: Task, *, steps: int, batch_size: int, shuffle: bool, **options: Any) -> np.ndarray:

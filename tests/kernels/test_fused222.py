@@ -10,14 +10,21 @@ from hypothesis import strategies as st
 from fastbp import SGD
 from fastbp.benchmark.cases import CASES, SPEED_CASES, WORKED_EXAMPLE, Case
 from fastbp.checks import check_data
-from fastbp.engine import fused222_run as training
 from fastbp.engine.fused222_run import Fused222Run
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.kernels import fused222 as kernels
 from tests.conftest import train
 
 
-def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int = 0) -> Fused222Run:
+def start(
+    case: Case,
+    *,
+    steps: int,
+    math: str,
+    shuffle: bool = False,
+    seed: int = 0,
+    guesses: bool | None = None,
+) -> Fused222Run:
     network = case.network()
     X, Y = check_data(network.specification, case.X, case.Y)
     options = KernelOptions(
@@ -31,7 +38,7 @@ def start(case: Case, *, steps: int, math: str, shuffle: bool = False, seed: int
         seed=seed,
         math=math,
     )
-    return Fused222Run(network.specification, network.theta, X, Y, options)
+    return Fused222Run(network.specification, network.theta, X, Y, options, guesses=guesses)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -100,43 +107,40 @@ def test_chunks_do_not_change_the_bits(case, math, cuts):
     assert cut.order.tobytes() == whole.order.tobytes()
 
 
-def test_the_guessed_rows_do_not_change_the_bits(many, monkeypatch):
-    """Emptying the slots now and then makes the kernel fetch every row anew."""
-    monkeypatch.setattr(training, "GUESSED_SHUFFLED", 1000)
-    remembered = start(many, steps=6000, math="fast", shuffle=True)
-    forgetful = start(many, steps=6000, math="fast", shuffle=True)
-    assert remembered._fast_only[1].size > 0
+def test_the_guessed_rows_do_not_change_the_bits(many):
+    """If the slots are emptied now and then, the kernel has to fetch every row again."""
+    remembered, forgetful = (
+        start(many, steps=6000, math="fast", shuffle=True, guesses=True) for _ in range(2)
+    )
     for until in range(150, 6001, 150):
         remembered.advance(until)
-        forgetful._fast_only[1][:] = np.nan
+        forgetful.slots[:] = np.nan
         forgetful.advance(until)
+    assert np.isfinite(remembered.slots).any()
     assert remembered.theta.tobytes() == forgetful.theta.tobytes()
 
 
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_guessed_and_found_rows_agree_with_the_reference(many, monkeypatch, dtype, update):
+def test_guessed_and_found_rows_agree_with_the_reference(many, dtype, update):
     case = replace(many.with_dtype(dtype), update=update)
     expected = case.reference_theta(3000)
-    for limit in (0, 1000):
-        monkeypatch.setattr(training, "GUESSED_IN_ORDER", limit)
-        run = start(case, steps=3000, math="fast")
-        assert (run._fast_only[1].size > 0) == (limit > 0)
+    for guesses in (False, True):
+        run = start(case, steps=3000, math="fast", guesses=guesses)
+        assert (run.slots.size > 0) == guesses
         run.advance(3000)
         tolerance = 1e-11 if dtype == "float64" else 3e-4
         np.testing.assert_allclose(run.theta, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("scale", [30.0, 100.0, 1e4, 1e150])
-@pytest.mark.parametrize("math", ["exact", "fast", "fast, rows found"])
-def test_saturated_neurons_follow_the_reference(scale, math, monkeypatch):
+@pytest.mark.parametrize(("math", "guesses"), [("exact", None), ("fast", True), ("fast", False)])
+def test_saturated_neurons_follow_the_reference(scale, math, guesses):
     """Where the tables end, at |z| = 31, the fast kernel evaluates the formula."""
-    math, _, found = math.partition(", ")
-    if found:
-        monkeypatch.setattr(training, "GUESSED_IN_ORDER", 0)
     case = replace(SPEED_CASES[1], theta=SPEED_CASES[1].theta * scale, bias="trainable")
-    network, _ = train(case, steps=400, math=math)
-    np.testing.assert_allclose(network.theta, case.reference_theta(400), rtol=1e-13, atol=1e-13)
+    run = start(case, steps=400, math=math, guesses=guesses)
+    run.advance(400)
+    np.testing.assert_allclose(run.theta, case.reference_theta(400), rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("case", SPEED_CASES, ids=str)

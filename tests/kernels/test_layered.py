@@ -12,15 +12,16 @@ import fastbp
 from fastbp import activations, losses, reference
 from fastbp.benchmark.cases import CASES
 from fastbp.checks import check_data
-from fastbp.engine import division
+from fastbp.engine.division import Limits
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
+from fastbp.engine.objective import Objective
 from fastbp.engine.online_run import OnlineRun
 from fastbp.errors import OptionError
 from tests import data
 from tests.conftest import train
 from tests.every_loss import EVERY_LOSS, fitting_outputs
-from tests.kernels.tasks import Task, as_reference, assert_same_training, flat, targets, trained
+from tests.kernels.tasks import Task, as_reference, assert_same_training, divided, flat, targets, trained
 
 OPTIMIZERS = [
     fastbp.SGD(0.1),
@@ -191,18 +192,18 @@ DIVISIONS = {
 
 @pytest.mark.parametrize("options", [{}, {"gradient_clip_norm": 0.05, "l2": 0.1}], ids=str)
 @pytest.mark.parametrize("sizes", DIVISIONS.values(), ids=DIVISIONS)
-def test_rows_add_up_however_they_are_divided(sizes, options, monkeypatch):
-    task = Task(n_samples=1000, sizes=(3, 40, 2))
+def test_rows_add_up_however_they_are_divided(sizes, options):
+    task, limits = Task(n_samples=1000, sizes=(3, 40, 2)), Limits(**sizes)
     steps = {"steps": 5, "batch_size": 700, "optimizer": fastbp.SGD(0.1)} | options
-    usual = trained(task, **steps)
     network, (X, Y) = task.network(), task.samples()
-    loss, gradient = network.loss(X, Y), network.gradient(X, Y)
-    monkeypatch.setattr(division, "LIMITS", division.Limits(**sizes))
-    divided = [trained(task, **steps, threads=threads) for threads in (1, 2, 3)]
-    assert divided[0].tobytes() == divided[1].tobytes() == divided[2].tobytes()
-    assert_allclose(divided[0], usual, rtol=1e-12, atol=1e-13)
-    assert network.loss(X, Y) == pytest.approx(loss, rel=1e-13)
-    assert_allclose(network.gradient(X, Y), gradient, rtol=1e-11, atol=1e-15)
+    found = [divided(network, X, Y, limits, **steps, seed=3, threads=threads) for threads in (1, 2, 3)]
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    assert_allclose(found[0], trained(task, **steps), rtol=1e-12, atol=1e-13)
+    objective = Objective(network.specification, *check_data(network.specification, X, Y), limits=limits)
+    value, gradient = objective.value_and_gradient(network.theta)
+    assert value == pytest.approx(network.loss(X, Y), rel=1e-13)
+    assert objective.value(network.theta) == pytest.approx(value, rel=1e-13)
+    assert_allclose(gradient, network.gradient(X, Y), rtol=1e-11, atol=1e-15)
 
 
 def test_dropout_trains_on_the_expected_activation():

@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import reference
-from fastbp.engine import division
+from fastbp.engine.division import Limits
+from fastbp.engine.objective import Objective
+from tests.kernels.tasks import divided
 
 # --- long batches ----------------------------------------------------------------------------------------
 
@@ -68,31 +70,32 @@ def test_errors_grow_with_the_logarithm_of_the_rows(sizes, kind):
     [{}, {"tile_bytes": 0, "group_bytes": 0, "large_tile": 40}, {"tile_bytes": 0, "group_bytes": 2**30}],
     ids=["as chosen", "shared tiles", "groups"],
 )
-def test_full_batches_in_float32_train_as_in_float64(sizes, update, monkeypatch):
-    monkeypatch.setattr(division, "LIMITS", division.Limits(**sizes))
+def test_full_batches_in_float32_train_as_in_float64(sizes, update):
     X, Y = samples(AGREEING, 20_000, (3, 5, 2))
+    options = {"steps": 3, "optimizer": fastbp.SGD(0.1), "update": update}
     thetas = []
     for dtype, threads in (("float64", 1), ("float32", 1), ("float32", 2), ("float32", 3)):
         network = fastbp.Network([3, 5, 2], output_activation="identity", dtype="float32", seed=1)
         twin = fastbp.Network([3, 5, 2], output_activation="identity", dtype=dtype)
         twin.theta[:] = network.theta
-        fastbp.train(twin, X, Y, steps=3, optimizer=fastbp.SGD(0.1), update=update, threads=threads)
-        thetas.append(twin.theta - network.theta)
+        after = divided(twin, X, Y, Limits(**sizes), **options, threads=threads)
+        thetas.append(after - network.theta)
     assert thetas[1].tobytes() == thetas[2].tobytes() == thetas[3].tobytes()
     assert_allclose(thetas[1], thetas[0], rtol=3e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_tiles", [*range(1, 20), 31, 32, 33])
-def test_any_number_of_tiles_adds_up(n_tiles, monkeypatch):
+def test_any_number_of_tiles_adds_up(n_tiles):
     n = 32 * n_tiles - 5
     generator = np.random.default_rng(n)
     X, Y = generator.normal(size=(n, 3)), generator.normal(size=(n, 2))
     network = fastbp.Network([3, 4, 2], output_activation="identity", seed=0)
     expected = sum(network.gradient(X[i : i + 1], Y[i : i + 1]) for i in range(n)) / n
     for group_bytes in (0, 2**30):
-        limits = division.Limits(tile_bytes=0, large_tile=32, group_bytes=group_bytes)
-        monkeypatch.setattr(division, "LIMITS", limits)
-        assert_allclose(network.gradient(X, Y), expected, rtol=1e-12, atol=1e-15)
+        limits = Limits(tile_bytes=0, large_tile=32, group_bytes=group_bytes)
+        objective = Objective(network.specification, X, Y, limits=limits)
+        found = objective.value_and_gradient(network.theta)[1]
+        assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
 # --- clipping --------------------------------------------------------------------------------------------

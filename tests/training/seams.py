@@ -28,6 +28,7 @@ class Seams:
     interrupts: Interrupts | None = None
     progress: ProgressBar | None = None
     folder: CheckpointFolder | None = None
+    make_run: Callable[..., Run] = make_run
 
 
 def train(
@@ -50,7 +51,7 @@ def train(
     )
 
     def begin():
-        return make_run(kernel, network, X, Y, kernel_options)
+        return seams.make_run(kernel, network, X, Y, kernel_options)
 
     run = seams.watch(begin())
     return make_loop(

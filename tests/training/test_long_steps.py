@@ -1,14 +1,15 @@
-"""Steps that take long are taken in pieces, and can be left between two of them: no bit depends on it."""
+"""Steps that take long are taken in chunks, and can be left between two of them: no bit depends on it."""
 
 import signal
 import time
 
 import pytest
 
-import fastbp
 from fastbp import RPROP, SGD, Adam, Checkpoint, DivergenceError
-from fastbp.engine import team
-from fastbp.kernels import fields
+from fastbp.engine.job_run import STEP
+from fastbp.engine.layered_run import LayeredRun
+from fastbp.engine.team import Team
+from tests.training.seams import Seams, train
 from tests.training.tasks import Task
 
 STEPS = 5
@@ -32,26 +33,38 @@ TASKS = [GROUPS, TEAM, SHUFFLED, CLIPPED]
 
 
 class Calls(list):
-    """The step after each call of the kernel that made some of it; `then` is called with their number."""
+    """The step after each call of the kernel, in runs whose chunks are a tile each."""
 
     def then(self, n_calls):
-        """Do nothing, until a test says what."""
+        """Do nothing after so many calls, until a test says what."""
+
+    @property
+    def seams(self) -> Seams:
+        """What trains in such chunks."""
+        return Seams(make_run=self._make_run)
+
+    def _make_run(self, kernel, network, X, Y, options):
+        return LayeredRun(
+            network.specification, network.theta, X, Y, options, make_team=lambda n: WatchedTeam(n, self)
+        )
+
+
+class WatchedTeam(Team):
+    """A team whose chunks are as short as they can be, and that lists what its calls come to."""
+
+    def __init__(self, n_threads: int, calls: Calls):
+        super().__init__(n_threads, chunk_seconds=0.0)
+        self._calls = calls
+
+    def run(self, job, *arguments):
+        super().run(job, *arguments)
+        self._calls.append(int(job.arrays["counters"][STEP]))
+        self._calls.then(len(self._calls))
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """Make chunks of a tile each, and list what the calls of the kernel come to."""
-    monkeypatch.setattr(team, "CHUNK_SECONDS", 0.0)
-    listed, run = Calls(), team.Team.run
-
-    def watched(self, job, *arguments):
-        run(self, job, *arguments)
-        if job["mode"] == fields.TRAIN:
-            listed.append(int(job.arrays["counters"][fields.place("counters", "step")]))
-            listed.then(len(listed))
-
-    monkeypatch.setattr(team.Team, "run", watched)
-    return listed
+def calls():
+    return Calls()
 
 
 def outcome(network, result):
@@ -60,50 +73,47 @@ def outcome(network, result):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_no_bit_depends_on_the_chunks(task, calls, monkeypatch):
-    in_chunks = outcome(*task.train(STEPS))
+def test_no_bit_depends_on_the_chunks(task, calls):
+    in_chunks = outcome(*task.train(STEPS, calls.seams))
     assert len(calls) > 2 * STEPS
     assert calls == sorted(calls)
     assert calls[-1] == STEPS
-    monkeypatch.undo()
     assert outcome(*task.train(STEPS)) == in_chunks
 
 
 @pytest.mark.parametrize("n_calls", [2, 3, 5, 6, 8])
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_ctrl_c_in_the_middle_of_a_step_leaves_the_step_before_it(task, n_calls, calls, monkeypatch):
+def test_ctrl_c_in_the_middle_of_a_step_leaves_the_step_before_it(task, n_calls, calls):
     def press(n):
         if n == n_calls:
             signal.raise_signal(signal.SIGINT)
 
     calls.then = press
-    network, result = task.train(10**6)
+    network, result = task.train(10**6, calls.seams)
     assert (result.stop_reason, result.n_steps) == ("interrupted", calls[-1])
     assert len(calls) == n_calls
-    monkeypatch.undo()
     expected = task.train(result.n_steps)[0] if result.n_steps else task.make()
     assert network.theta.tobytes() == expected.theta.tobytes()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_run_that_is_stopped_in_the_middle_of_steps_resumes_to_the_bit(task, calls, monkeypatch, tmp_path):
+def test_run_that_is_stopped_in_the_middle_of_steps_resumes_to_the_bit(task, calls, tmp_path):
     """Rows that were drawn for a step are not drawn again when it is taken from its start."""
     checkpoint, reasons = Checkpoint(tmp_path), []
     for more in range(3, 30):
         last = len(calls) + more
         calls.then = lambda n, last=last: signal.raise_signal(signal.SIGINT) if n == last else None
-        network, result = task.train(STEPS, checkpoint=checkpoint)
+        network, result = task.train(STEPS, calls.seams, checkpoint=checkpoint)
         reasons.append(result.stop_reason)
         if result.stop_reason == "completed":
             break
     assert reasons.count("interrupted") >= 2
-    monkeypatch.undo()
     assert outcome(network, result) == outcome(*task.train(STEPS))
 
 
 def test_time_limit_holds_in_the_middle_of_a_step(calls):
     calls.then = lambda n: time.sleep(0.2) if n == 5 else None
-    _, result = TEAM.train(10**6, max_seconds=0.1)
+    _, result = TEAM.train(10**6, calls.seams, max_seconds=0.1)
     assert result.stop_reason == "max_seconds"
     assert len(calls) <= 5  # on a machine that is busy, it was over before
 
@@ -114,7 +124,7 @@ def test_first_bad_step_is_searched_for_though_the_time_is_over(calls):
     calls.then = lambda n: time.sleep(0.5) if n == 8 else None
     network = task.make()
     with pytest.raises(DivergenceError, match=r"^step 1 of ") as caught:
-        fastbp.train(network, *task.data(), steps=10**6, max_seconds=0.4, **task.options)
+        train(network, *task.data(), seams=calls.seams, steps=10**6, max_seconds=0.4, **task.options)
     assert caught.value.step == 1
     assert network.theta.tobytes() == task.make().theta.tobytes()
     assert len(calls) > 8
