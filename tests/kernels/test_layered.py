@@ -345,7 +345,7 @@ def test_padding_stays_zero_and_finite(hidden):
 @pytest.mark.parametrize("scale", [1e4, 1e30])
 @pytest.mark.parametrize("output", activations.OUTPUT)
 def test_saturated_networks_have_a_finite_loss_and_gradient(output, scale):
-    """The squared error of a large output is large, and exp of a large z overflows; the others are bounded."""
+    """The squared error of a large output is large, and exp of a large z overflows. Others are bounded."""
     if output not in ("sigmoid", "tanh", "softmax") and (scale > 1e5 or output == "exp"):
         return
     for hidden in activations.HIDDEN:
