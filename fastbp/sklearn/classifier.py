@@ -1,35 +1,41 @@
 """MLPClassifier, with the parameters, results and attributes of scikit-learn's."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import validate_data
 
+from fastbp.schedules import Schedule
 from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel
-from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
-from fastbp.sklearn.quick import validate_parameters
+from fastbp.sklearn.perceptron import Perceptron, has_partial_fit, validated
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
     """Multilayer perceptron for classification, with scikit-learn's parameters, results and attributes."""
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **Perceptron._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
     loss = "log_loss"
+    class_weight: Any
 
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -47,48 +53,30 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        class_weight: Any = None,
+        dropout: float = 0.0,
+        weight_decay: float = 0.01,
+        gradient_clip_norm: float | None = None,
+        scoring: Any = None,
+        callbacks: Sequence[Any] | None = None,
+        progress: bool = False,
+        coefs_init: Sequence[Any] | None = None,
+        intercepts_init: Sequence[Any] | None = None,
+        max_seconds: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
+        n_threads: int | None = None,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+        self._keep(locals())
 
     @property
-    def _output(self) -> str:
-        return "softmax" if self._labels.kind == MULTICLASS else "logistic"
+    def _form(self) -> tuple[str, str]:
+        if self._labels.kind == MULTICLASS:
+            return "softmax", "categorical_cross_entropy"
+        return "logistic", "binary_cross_entropy"
 
     def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
-        if not self._takes_quickly(X, y, reset):
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse=["csr", "csc"],
-                multi_output=True,
-                dtype=(np.float64, np.float32),
-                reset=reset,
-            )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        X, y = validated(self, X, y, reset)
         if not hasattr(self, "classes_") or not (self.warm_start or is_incremental):
             self._labels = Labels.of(y)
             self.classes_ = self._labels.classes
@@ -99,10 +87,29 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         self.n_outputs_ = self._labels.n_outputs
         return X, self._labels.encode(y)
 
-    def _encoded(self, y: Any, dtype: np.dtype) -> np.ndarray:
+    def _validated_like(self, X: Any, y: Any) -> tuple[Any, Any]:
+        X, y = validated(self, X, y, False)
+        self._labels.check_known(y)
+        return X, self._labels.encode(y)
+
+    def _targets(self, y: Any, dtype: np.dtype) -> np.ndarray:
         if self._labels.kind == MULTICLASS:
             return np.ascontiguousarray(y, np.int64)
         return np.ascontiguousarray(y, dtype)
+
+    def _labels_of(self, y: Any) -> Any:
+        return self._labels.named(y)
+
+    def _weigh_classes(self, y: Any, weights: np.ndarray | None, is_incremental: bool) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        if is_incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported for partial_fit, which sees a part of the labels; "
+                "give a dict: sklearn.utils.class_weight.compute_class_weight computes it"
+            )
+        of_classes = compute_sample_weight(self.class_weight, self._labels.named(y))
+        return of_classes if weights is None else weights * of_classes
 
     def _quality(self, outputs: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
         if self._labels.kind == MULTICLASS:
@@ -122,7 +129,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         -------
         ndarray, shape (n_samples,) or (n_samples, n_classes)
         """
-        return self._labels.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._labels.decode(outputs)
 
     @available_if(has_partial_fit)
     def partial_fit(
@@ -131,6 +139,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train for one epoch on these samples, from where training is.
 
@@ -141,18 +153,18 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         sample_weight : array_like, shape (n_samples,), optional
         classes : array_like, shape (n_classes,), optional
             All labels that y may have in any call. The first call needs them.
+        X_val, y_val, sample_weight_val : optional
+            Validation samples, which early stopping needs: see the class.
 
         Returns
         -------
         self
         """
-        if not hasattr(self, "coefs_"):
-            validate_parameters(self)
         known = vars(self).get("classes_")
         is_known = known is not None and (classes is None or np.array_equal(classes, known))
         if not is_known and _check_partial_fit_first_call(self, classes):
             self._labels = Labels.of(y if is_multilabel(y) else np.asarray(classes))
-        return self._fit(X, y, sample_weight, is_incremental=True)
+        return self._fit_part(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class, in the order of `classes_`.

@@ -9,18 +9,10 @@ from fastbp.interchange.estimators import ACTIVATIONS
 from fastbp.network import Network
 from fastbp.specification import Specification
 
-OUTPUTS = {
-    "softmax": ("softmax", "categorical_cross_entropy"),
-    "logistic": ("sigmoid", "binary_cross_entropy"),
-    "identity": ("identity", "half_squared_error"),
-    "exp": ("exp", "poisson"),
-}
-"""The output activation and loss of the network, by `out_activation_`."""
-
 
 @lru_cache(maxsize=64)
 def specification_of(
-    sizes: tuple[int, ...], hidden: tuple[str, ...], output: str, dtype: np.dtype
+    sizes: tuple[int, ...], hidden: tuple[str, ...], output: str, loss: str, dtype: np.dtype
 ) -> Specification:
     """Return the specification of an estimator's network.
 
@@ -32,11 +24,12 @@ def specification_of(
         scikit-learn's name of the activation of each hidden layer.
     output : str
         As `out_activation_`.
+    loss : str
+        The name that it has here.
     dtype : dtype
     """
-    activation, loss = OUTPUTS[output]
-    names = tuple(ACTIVATIONS.get(name, name) for name in hidden)
-    return Specification(sizes, names, activation, loss, dtype=dtype)
+    *names, last = (ACTIVATIONS.get(name, name) for name in (*hidden, output))
+    return Specification(sizes, tuple(names), last, loss, dtype=dtype)
 
 
 def draw_parameters(network: Network, activations: Sequence[str], generator: np.random.RandomState) -> None:

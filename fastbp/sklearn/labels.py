@@ -59,6 +59,13 @@ class Labels:
         numbers = np.searchsorted(self.classes, y)
         return numbers if self.kind == MULTICLASS else (numbers == 1).reshape(-1, 1)
 
+    def named(self, y: np.ndarray) -> np.ndarray:
+        """Return labels as the user gives them, from what `encode` returned."""
+        if self.kind == MULTILABEL:
+            return y.astype(int)
+        numbers = y if self.kind == MULTICLASS else y.ravel().astype(int)
+        return self.classes.take(numbers)
+
     def decode(self, outputs: np.ndarray) -> Any:
         """Return the labels that the network's outputs say."""
         if self.kind == MULTICLASS:

@@ -38,19 +38,21 @@ def minimise(estimator: Any, objective: Objective, alpha: float, theta: np.ndarr
         value += 0.5 * float(pull @ theta)
         return value, gradient + pull
 
-    verbose = {"iprint": 1 if estimator.verbose >= 1 else -1} if PRINTS else {}
-    return minimize(
-        value_and_gradient,
-        theta,
-        method="L-BFGS-B",
-        jac=True,
-        options={
-            "maxfun": estimator.max_fun,
-            "maxiter": estimator.max_iter,
-            "gtol": estimator.tol,
-            **verbose,
-        },
-    )
+    options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
+    if PRINTS:
+        options["iprint"] = 1 if estimator.verbose >= 1 else -1
+    best = OptimizeResult(x=theta.copy(), fun=np.inf, nit=0, status=0, message="")
+
+    def keep(intermediate_result: OptimizeResult) -> None:
+        best.x[:], best.fun, best.nit = intermediate_result.x, intermediate_result.fun, best.nit + 1
+
+    try:
+        return minimize(
+            value_and_gradient, theta, method="L-BFGS-B", jac=True, options=options, callback=keep
+        )
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=4)
+        return best
 
 
 def count_iterations(result: OptimizeResult, max_iter: int) -> int:

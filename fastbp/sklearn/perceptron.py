@@ -1,15 +1,19 @@
 """What MLPClassifier and MLPRegressor have in common: checks, solvers, and the network behind them."""
 
+import copy
+import operator
+import warnings
 from abc import ABCMeta
-from numbers import Integral, Real
-from operator import is_
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbp.engine import evaluation
@@ -17,21 +21,17 @@ from fastbp.engine.objective import Objective
 from fastbp.errors import DataError
 from fastbp.network import Network
 from fastbp.sklearn.conversion import to_sklearn
-from fastbp.sklearn.epochs_of_fit import (
-    BatchedRun,
-    OptimizerState,
-    Samples,
-    WholeRun,
-    optimizer_of,
-    shuffles,
-    train_epochs,
-)
+from fastbp.sklearn.fit_epochs import EpochLoop, Watch
+from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
+from fastbp.sklearn.fit_runs import BatchedRun, OptimizerState, Samples, WholeRun, shuffles
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import count_iterations, minimise
 from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
+from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
+from fastbp.training.interrupts import Interrupts
 
-STOCHASTIC = ("sgd", "adam")
-"""The solvers that train batch by batch."""
+DENSE_ROWS = 1024
+"""Rows of a sparse matrix that are dense at a time, in predictions."""
 
 
 def has_partial_fit(estimator: Any) -> bool:
@@ -43,57 +43,117 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class Perceptron(BaseEstimator, metaclass=ABCMeta):
+def validated(estimator: Any, X: Any, y: Any, reset: bool, **more: Any) -> tuple[Any, Any]:
+    """Return X and y as scikit-learn checks them, or raise what it raises."""
+    if is_matrix(X) and is_column(y, len(X)) and take_features(estimator, X, reset):
+        return X, y
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse=["csr", "csc"],
+        multi_output=True,
+        dtype=(np.float64, np.float32),
+        reset=reset,
+        **more,
+    )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return X.tocsr() if hasattr(X, "tocsr") else X, y
+
+
+class Validation:
+    """Samples on which the score is computed after every epoch.
+
+    Attributes
+    ----------
+    X, y, weights
+        Checked. y is as the estimator encodes it.
+    labels
+        y as the user gave it, for scorers.
+    """
+
+    def __init__(self, X: Any, y: Any, labels: Any, weights: np.ndarray | None):
+        self.X, self.y, self.labels, self.weights = X, y, labels, weights
+
+
+class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """What both estimators have in common."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+
+    hidden_layer_sizes: Any
+    activation: Any
+    solver: str
+    alpha: float
+    batch_size: Any
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    verbose: Any
+    warm_start: bool
+    early_stopping: bool
+    validation_fraction: float
+    learning_rate_init: float
+    dropout: float
+    gradient_clip_norm: float | None
+    scoring: Any
+    callbacks: Sequence[Any] | None
+    progress: bool
+    coefs_init: Sequence[Any] | None
+    intercepts_init: Sequence[Any] | None
+    n_threads: int | None
+    n_outputs_: int
+
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of `__init__` as attributes."""
+        for name, value in arguments.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     # --- what the two estimators differ in -----------------------------------------------------------------
 
     def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
-        """Return X, and y as the estimator keeps it."""
+        """Return X, and y as the estimator encodes it."""
         raise NotImplementedError
 
-    def _encoded(self, y: Any, dtype: np.dtype) -> np.ndarray:
-        """Return the targets that the network is trained on."""
+    def _validated_like(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Return validation samples, checked as those of training are."""
+        raise NotImplementedError
+
+    def _targets(self, y: Any, dtype: np.dtype) -> np.ndarray:
+        """Return the targets that the network is trained on, from y as `_validated` returns it."""
+        raise NotImplementedError
+
+    def _labels_of(self, y: Any) -> Any:
+        """Return y as the user gives it, from y as `_validated` returns it."""
         raise NotImplementedError
 
     @property
-    def _output(self) -> str:
-        """The output activation."""
+    def _form(self) -> tuple[str, str]:
+        """The output activation, and the loss by fastbp's name."""
         raise NotImplementedError
 
     def _quality(self, outputs: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
         """Return the score of outputs on validation samples."""
         raise NotImplementedError
 
+    def _weigh_classes(self, y: Any, weights: np.ndarray | None, is_incremental: bool) -> np.ndarray | None:
+        """Return the weights for training."""
+        return weights
+
     # --- training ------------------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the network to samples.
 
         Parameters
@@ -101,41 +161,41 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         X : array_like or sparse matrix, shape (n_samples, n_features)
         y : array_like, shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array_like, shape (n_samples,), optional
+        X_val, y_val, sample_weight_val : optional
+            Validation samples, whose scores go to `validation_scores_`. Early stopping takes them instead of
+            a part of X.
 
         Returns
         -------
         self
         """
         validate_parameters(self)
-        return self._fit(X, y, sample_weight, is_incremental=False)
+        with ExitStack() as stack:
+            if "_skl_callbacks" in vars(self):
+                from sklearn.callback._callback_support import callback_management_context
 
-    def _takes_quickly(self, X: Any, y: Any, reset: bool) -> bool:
-        """Whether X and y can be taken as they are, without scikit-learn's checks; X's features are noted."""
-        return is_matrix(X) and is_column(y, len(X)) and take_features(self, X, reset)
-
-    def _hidden_sizes(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(sizes) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return sizes
+                stack.enter_context(callback_management_context(self))
+            return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
 
     @with_generator
-    def _fit(self, X: Any, y: Any, sample_weight: Any, is_incremental: bool) -> Self:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], is_incremental: bool
+    ) -> Self:
         hidden = self._hidden_sizes()
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or is_incremental)
         X, y = self._validated(X, y, is_incremental, reset=is_first)
         weights = None
         if sample_weight is not None:
             weights = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
+        held = self._held_out(*validation)
         if is_first:
-            self._begin(X, hidden)
+            self._begin(X, hidden, held is not None)
         network = self._present_network()
-        Y = self._encoded(y, network.dtype)
         if self.solver == "lbfgs":
-            self._fit_lbfgs(network, Samples(X, Y, weights))
+            weights = self._weigh_classes(y, weights, is_incremental)
+            self._fit_lbfgs(network, Samples(X, self._targets(y, network.dtype), weights))
         else:
-            self._fit_epochs(network, Samples(X, Y, weights), y, is_incremental)
+            self._fit_epochs(network, X, y, weights, held, is_incremental)
         if not np.isfinite(self._network.theta).all():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -143,26 +203,60 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
             )
         return self
 
-    def _begin(self, X: Any, hidden: list[int]) -> None:
+    def _fit_part(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Self:
+        """Do what `partial_fit` does."""
+        if not hasattr(self, "coefs_"):
+            validate_parameters(self)
+        if self.early_stopping and getattr(self, "is_stopped_", False):
+            return self
+        return self._fit(X, y, sample_weight, validation, is_incremental=True)
+
+    def _hidden_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [operator.index(size) for size in sizes]
+
+    def _held_out(self, X: Any, y: Any, weights: Any) -> Validation | None:
+        """Return the validation samples that the user gave, checked."""
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError("give both X_val and y_val, or neither")
+        X, encoded = self._validated_like(X, y)
+        if weights is not None:
+            weights = np.asarray(_check_sample_weight(weights, X), np.float64)
+        return Validation(X, encoded, y, weights)
+
+    def _begin(self, X: Any, hidden: list[int], is_validated: bool) -> None:
         """Make the network, with scikit-learn's first parameters."""
-        self.out_activation_ = self._output
-        sizes = (X.shape[1], *(int(size) for size in hidden), self.n_outputs_)
+        names = hidden_activations(self.activation, len(hidden))
+        self.out_activation_, loss = self._form
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
-        names = (self.activation,) * len(hidden)
-        network = Network.from_specification(specification_of(sizes, names, self.out_activation_, dtype))
-        draw_parameters(network, (self.activation,) * (len(hidden) + 1), self._random_state)
+        network = Network.from_specification(
+            specification_of(sizes, names, self.out_activation_, loss, dtype)
+        )
+        last = names[-1] if names else self.activation
+        draw_parameters(network, (*names, last), self._random_state)
         if dtype != X.dtype:
             network.theta[:] = network.theta.astype(X.dtype)
+        for views, given in ((network.weights, self.coefs_init), (network.biases, self.intercepts_init)):
+            if given is not None:
+                _take_given(views, given)
         self._take_network(network)
         self.n_iter_ = self.t_ = 0
+        self.__dict__.pop("is_stopped_", None)
         self.n_layers_ = len(sizes)
         self._best_theta = network.theta.copy()
         if self.solver in STOCHASTIC:
+            stops_early, is_validated = self.early_stopping, self.early_stopping or is_validated
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_: list[float] | None = [] if is_validated else None
+            self.best_validation_score_ = -np.inf if stops_early else None
+            self.best_loss_ = None if stops_early else np.inf
 
     def _fit_lbfgs(self, network: Network, samples: Samples) -> None:
         weights = samples.weights
@@ -170,65 +264,127 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         if weights is not None:
             weights = weights / weights.mean()
         X = samples.X.toarray() if hasattr(samples.X, "toarray") else samples.X
-        objective = Objective(network.specification, X, samples.Y, weights, as_scikit_learn=True)
+        objective = Objective(
+            network.specification, X, samples.Y, weights, as_scikit_learn=True, threads=self.n_threads
+        )
         result = minimise(self, objective, self.alpha / total, network.theta)
         self.n_iter_ = count_iterations(result, self.max_iter)
         self.loss_ = result.fun
         network.theta[:] = result.x
 
-    def _fit_epochs(self, network: Network, samples: Samples, y: Any, is_incremental: bool) -> None:
-        if self.early_stopping and is_incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+    def _fit_epochs(
+        self,
+        network: Network,
+        X: Any,
+        y: Any,
+        weights: np.ndarray | None,
+        held: Validation | None,
+        is_incremental: bool,
+    ) -> None:
+        if self.early_stopping and is_incremental and held is None:
+            raise ValueError(  # scikit-learn's words, and then ours
+                "partial_fit does not support early_stopping=True without validation samples: give X_val and "
+                "y_val"
+            )
         state = getattr(self, "_optimizer", None)
         if state is None or not is_incremental:
             state = self._optimizer = OptimizerState(float(self.learning_rate_init))
-        score = None
-        if self.early_stopping:
-            rows, held_out = self._split(samples, y)
-            held = samples.take(held_out)
-            y_held = y[held_out]
+        training = self._weigh_classes(y, weights, is_incremental)
+        samples = Samples(X, self._targets(y, network.dtype), training)
+        if self.early_stopping and held is None:
+            rows, others = self._split(samples)
+            held_y = y[others]
+            held_weights = None if weights is None else weights[others]
+            held = Validation(X[others], held_y, self._labels_of(held_y), held_weights)
             samples = samples.take(rows)
-        options = {
+        run = self._run_of(network, samples, is_incremental, state)
+        score = None if held is None else self._scorer(network, held, run)
+        with Interrupts() as interrupts, ExitStack() as stack:
+            watches = self._watches(network, run, (X, y, weights), interrupts)
+            for watch in watches:
+                stack.callback(watch.close)
+            self.n_iter_ = 0
+            loop = EpochLoop(self, run, len(samples), score, watches, interrupts)
+            try:
+                loop.train(is_incremental)
+            finally:
+                if is_incremental and self.early_stopping:
+                    self.is_stopped_ = loop.has_converged
+                restores = self.early_stopping and (loop.has_converged or not is_incremental)
+                network.theta[:] = self._best_theta if restores else run.theta
+                state.vectors = {name: array for name, array in run.state().items() if name != "theta"}
+
+    def _run_of(self, network: Network, samples: Samples, is_incremental: bool, state: OptimizerState) -> Any:
+        """Return a run that trains the network on samples."""
+        orders = shuffles(len(samples), self._random_state) if self.shuffle else None
+        options: dict[str, Any] = {
             "batch_size": self._batch_rows(len(samples)),
             "optimizer": optimizer_of(self),
             "l2": float(self.alpha),
+            "dropout": float(self.dropout),
+            "gradient_clip_norm": self.gradient_clip_norm,
+            "threads": self.n_threads,
         }
-        orders = shuffles(len(samples), self._random_state) if self.shuffle else None
-        run: Any
-        if is_incremental or hasattr(samples.X, "tocsr"):
-            run = BatchedRun(network, samples, options, orders)
-            if state.vectors is not None:
-                run.go_on(state.vectors, network.theta)
-        else:
-            run = WholeRun(network, samples, options, orders)
-        if self.early_stopping:
+        if self.dropout > 0:
+            options["seed"] = int(self._random_state.randint(2**31 - 1))
+        if not is_incremental and not hasattr(samples.X, "tocsr"):
+            return WholeRun(network, samples, options, orders)
+        run = BatchedRun(network, samples, options, orders)
+        if state.vectors is not None:
+            run.go_on(state.vectors, network.theta)
+        return run
 
-            def score() -> float:
-                network.theta[:] = run.run.theta
-                outputs = self._outputs_of(held.X)
-                return self._quality(outputs, y_held, held.weights)
+    def _scorer(self, network: Network, held: Validation, run: Any) -> Callable[[], float]:
+        """Return a function that computes the score at the run's present parameters."""
+        if self.scoring is None:
 
-        try:
-            train_epochs(self, run, len(samples), score, is_incremental)
-        finally:
-            network.theta[:] = self._best_theta if self.early_stopping else run.run.theta
-            state.vectors = {name: array for name, array in run.state().items() if name != "theta"}
+            def own() -> float:
+                network.theta[:] = run.theta
+                return self._quality(self._outputs_of(held.X), held.y, held.weights)
+
+            return own
+        scorer = check_scoring(self, self.scoring)
+        twin = copy.copy(self)
+        twin.__dict__.pop("feature_names_in_", None)
+        twin._take_network(network)
+        more = {} if held.weights is None else {"sample_weight": held.weights}
+
+        def scored() -> float:
+            network.theta[:] = run.theta
+            return float(scorer(twin, held.X, held.labels, **more))
+
+        return scored
+
+    def _watches(
+        self, network: Network, run: Any, data: tuple[Any, Any, Any], interrupts: Interrupts
+    ) -> list[Watch]:
+        """Return what is to happen at every epoch besides training."""
+        watches: list[Watch] = []
+        if hasattr(self, "_skl_callbacks"):
+            X, y, weights = data
+            metadata = None if weights is None else {"sample_weight": weights}
+            context = self._init_callback_context(max_subtasks=self.max_iter)
+            told = {"X": X, "y": self._labels_of(y), "metadata": metadata}
+            watches.append(TheirCallbacks(self, context, run, told))
+        if self.callbacks:
+            watches.append(UserCallbacks(self, self.callbacks, network, run, interrupts))
+        if self.progress:
+            watches.append(Bar(self, run))
+        return watches
 
     def _batch_rows(self, n_samples: int) -> int:
         if self.batch_size == "auto":
-            return min(200, n_samples)
+            return n_samples if self.solver == "rprop" else min(200, n_samples)
         if self.batch_size > n_samples:
-            import warnings
-
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=2,
+                stacklevel=6,
             )
         return int(min(self.batch_size, n_samples))
 
-    def _split(self, samples: Samples, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """Return which samples are trained on, and which are for early stopping."""
-        stratify = samples.Y if isinstance(self, ClassifierMixin) and self.n_outputs_ == 1 else None
+        stratify = samples.Y if is_classifier(self) and self.n_outputs_ == 1 else None
         rows, held_out = train_test_split(
             np.arange(len(samples)),
             random_state=self._random_state,
@@ -253,11 +409,12 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         """Return the network, made anew if somebody has put other arrays into `coefs_` or `intercepts_`."""
         present = (*self.coefs_, *self.intercepts_)
         shown = vars(self).get("_shown", ())
-        if len(present) != len(shown) or not all(map(is_, present, shown)):
+        if len(present) != len(shown) or not all(map(operator.is_, present, shown)):
             sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
-            names = (self.activation,) * (len(sizes) - 2)
+            names = hidden_activations(self.activation, len(sizes) - 2)
             dtype = np.result_type(*present, np.float32)
-            network = Network.from_specification(specification_of(sizes, names, self.out_activation_, dtype))
+            output, loss = self.out_activation_, self._form[1]
+            network = Network.from_specification(specification_of(sizes, names, output, loss, dtype))
             for mine, other in zip((*network.weights, *network.biases), present, strict=True):
                 mine[...] = other
             self._take_network(network)
@@ -287,13 +444,13 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
             X = X.tocsr()
             return np.concatenate(
                 [
-                    self._outputs_of(np.asarray(X[first : first + 1024].toarray()))
-                    for first in range(0, X.shape[0], 1024)
+                    self._outputs_of(np.asarray(X[first : first + DENSE_ROWS].toarray()))
+                    for first in range(0, X.shape[0], DENSE_ROWS)
                 ]
             )
         if X.dtype not in (np.float32, np.float64, np.uint8) or not X.flags.aligned:
             X = np.require(X, network.dtype, ["C", "A"])
-        return evaluation.predict(network.specification, network.theta, X)
+        return evaluation.predict(network.specification, network.theta, X, threads=self.n_threads)
 
     def to_sklearn(self) -> Any:
         """Return scikit-learn's own estimator with the same parameters, coefficients and predictions.
@@ -317,3 +474,15 @@ class Perceptron(BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _take_given(views: list[np.ndarray], given: Sequence[Any]) -> None:
+    """Write the user's first parameters into those of the network."""
+    shapes = [np.shape(array) for array in given]
+    if shapes != [view.shape for view in views]:
+        raise ValueError(
+            f"coefs_init or intercepts_init have the shapes {shapes}, and must have "
+            f"{[view.shape for view in views]}"
+        )
+    for view, array in zip(views, given, strict=True):
+        view[...] = array

@@ -1,29 +1,25 @@
-"""Stochastic solvers: epochs in scikit-learn's order of samples, until a loss or a score stops to improve."""
+"""Runs of stochastic solvers: an epoch after the other, in scikit-learn's order of samples."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.engine.batch_run import BatchRun
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.errors import LARGEST_COUNT
+from fastbp.kernels import fields
 from fastbp.network import Network
-from fastbp.optimizers import Optimizer, UnscaledAdam, VelocitySGD
-from fastbp.schedules import Constant
-from fastbp.training.interrupts import Interrupts
+from fastbp.schedules import Constant, Schedule
 from fastbp.training.pace import ChunkLength
+
+STEP, ROW, EPOCH = (fields.place("counters", name) for name in ("step", "row", "epoch"))
 
 CHUNK_SECONDS = 0.05
 """Work between two looks at Ctrl-C."""
-
-SMALLEST_RATE = 1e-6
-"""The adaptive learning rate at which training stops."""
 
 
 @dataclass
@@ -64,15 +60,6 @@ class OptimizerState:
     def __init__(self, learning_rate: float):
         self.learning_rate = learning_rate
         self.vectors: dict[str, np.ndarray] | None = None
-
-
-def optimizer_of(estimator: Any) -> Optimizer:
-    """Return the optimizer of the solver that the estimator's parameters say."""
-    if estimator.solver == "adam":
-        return UnscaledAdam(
-            estimator.learning_rate_init, estimator.beta_1, estimator.beta_2, estimator.epsilon
-        )
-    return VelocitySGD(estimator.learning_rate_init, estimator.momentum, bool(estimator.nesterovs_momentum))
 
 
 def shuffles(n_samples: int, generator: np.random.RandomState) -> Iterator[np.ndarray]:
@@ -116,9 +103,37 @@ class WholeRun:
                 return None if run.step < end else run.epoch_loss
         return run.epoch_loss
 
+    @property
+    def theta(self) -> np.ndarray:
+        """The present parameters."""
+        return self.run.theta
+
+    @property
+    def n_steps(self) -> int:
+        """Steps taken."""
+        return self.run.step
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return self.run.steps_per_epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step."""
+        return self.run.schedule.rate(max(0, self.run.step - 1))
+
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
         self.run.schedule = Constant(rate)
+
+    def go_on(self, state: dict[str, np.ndarray], theta: np.ndarray) -> None:
+        """Go on from a state at the end of an epoch."""
+        counters = self.run.state()["counters"]
+        steps, size = int(state["step"]), self.run.steps_per_epoch
+        counters[STEP], counters[EPOCH], counters[ROW] = steps, steps // size, 0
+        kept = {name: state[name] for name in ("optimizer_state", "generator")}
+        self.run.restore(self.run.state() | kept | {"theta": theta, "counters": counters})
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `BatchedRun` goes on from."""
@@ -144,6 +159,7 @@ class BatchedRun:
             **options,
         )
         self.run = BatchRun(network.specification, network.theta, settled)
+        self._schedule: Schedule = settled.schedule
         self._dtype, self._is_sparse = network.dtype, hasattr(samples.X, "tocsr")
 
     def go_on(self, state: dict[str, np.ndarray], theta: np.ndarray) -> None:
@@ -168,98 +184,31 @@ class BatchedRun:
                 return None
         return total / len(samples)
 
+    @property
+    def theta(self) -> np.ndarray:
+        """The present parameters."""
+        return self.run.theta
+
+    @property
+    def n_steps(self) -> int:
+        """Steps taken."""
+        return self.run.n_steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self._samples) // self._batch_size)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step."""
+        return self._schedule.rate(max(0, self.run.n_steps - 1))
+
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
+        self._schedule = Constant(rate)
         self.run.set_rate(rate)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what another run goes on from."""
         return self.run.state()
-
-
-def train_epochs(
-    estimator: Any, run: Any, n_samples: int, score: Callable[[], float] | None, is_incremental: bool
-) -> None:
-    """Train until the estimator's rules say stop, and keep its attributes up to date.
-
-    Parameters
-    ----------
-    estimator : MLPClassifier or MLPRegressor
-    run : WholeRun or BatchedRun
-    n_samples : int
-        That are trained on.
-    score : function, optional
-        Returns the score on validation samples, with early stopping.
-    is_incremental : bool
-        Whether there is one epoch only, as in `partial_fit`.
-    """
-    state = estimator._optimizer
-    with Interrupts() as interrupts:
-        estimator.n_iter_ = 0
-        for _ in range(estimator.max_iter):
-            run.set_rate(state.learning_rate)
-            loss = run.epoch(lambda: interrupts.pressed)
-            if loss is None:
-                warnings.warn("Training interrupted by user.", stacklevel=2)
-                break
-            estimator.n_iter_ += 1
-            estimator.loss_ = loss
-            estimator.t_ += n_samples
-            estimator.loss_curve_.append(loss)
-            if estimator.verbose:
-                print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
-            count_no_improvement(estimator, loss, score)
-            if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-                scale = (estimator.t_ + 1) ** estimator.power_t
-                state.learning_rate = float(estimator.learning_rate_init) / scale
-            if estimator._no_improvement_count > estimator.n_iter_no_change:
-                if is_at_end(estimator, state, score is not None):
-                    break
-                estimator._no_improvement_count = 0
-            if is_incremental:
-                break
-            if estimator.n_iter_ == estimator.max_iter:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
-                    "optimization hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=2,
-                )
-            if interrupts.pressed:
-                warnings.warn("Training interrupted by user.", stacklevel=2)
-                break
-
-
-def count_no_improvement(estimator: Any, loss: float, score: Callable[[], float] | None) -> None:
-    """Take note of an epoch's loss, or of the score after it, and whether it improved by `tol`."""
-    if score is None:
-        worse = loss > estimator.best_loss_ - estimator.tol
-        estimator.best_loss_ = loss if loss < estimator.best_loss_ else estimator.best_loss_
-    else:
-        value = score()
-        estimator.validation_scores_.append(value)
-        if estimator.verbose:
-            print(f"Validation score: {value:f}")
-        worse = value < estimator.best_validation_score_ + estimator.tol
-        if value > estimator.best_validation_score_:
-            estimator.best_validation_score_ = value
-            estimator._best_theta = estimator._network.theta.copy()
-    estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
-
-
-def is_at_end(estimator: Any, state: OptimizerState, on_scores: bool) -> bool:
-    """Whether training stops after epochs without improvement; if not, the rate has become smaller."""
-    what = "Validation score" if on_scores else "Training loss"
-    message = (
-        f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change:d} "
-        "consecutive epochs."
-    )
-    adapts = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
-    if not adapts or state.learning_rate <= SMALLEST_RATE:
-        if estimator.verbose:
-            print(message, "Learning rate too small. Stopping." if adapts else "Stopping.")
-        return True
-    state.learning_rate /= 5.0
-    if estimator.verbose:
-        print(message, f"Setting learning rate to {state.learning_rate:f}")
-    return False

@@ -1,0 +1,172 @@
+"""The loop over epochs: scikit-learn's rules of when to stop, and what is told to whom after an epoch."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from fastbp.schedules import Schedule
+from fastbp.sklearn.fit_parameters import rate_after
+from fastbp.sklearn.fit_runs import OptimizerState
+from fastbp.training.interrupts import Interrupts
+
+SMALLEST_RATE = 1e-6
+"""The adaptive learning rate at which training stops."""
+
+
+class Watch:
+    """What is to happen at every epoch besides training: a callback, a bar, a checkpoint."""
+
+    def begin_epoch(self) -> None:
+        """Do what is due before an epoch."""
+
+    def end_epoch(self) -> bool:
+        """Do what is due after an epoch; return whether training must stop."""
+        return False
+
+    def close(self) -> None:
+        """Do what is due when training has ended, however it has."""
+
+
+class EpochLoop:
+    """Trains until the estimator's rules say stop, and keeps its attributes up to date.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    run : WholeRun or BatchedRun
+    n_samples : int
+        That are trained on.
+    score : function, optional
+        Returns the score on validation samples at the run's present parameters.
+    watches : sequence of Watch
+    interrupts : Interrupts
+
+    Attributes
+    ----------
+    has_converged : bool
+        Whether training ended because loss or score did not improve any more.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        run: Any,
+        n_samples: int,
+        score: Callable[[], float] | None,
+        watches: Sequence[Watch],
+        interrupts: Interrupts,
+    ):
+        self._estimator, self._run, self._n_samples = estimator, run, n_samples
+        self._score, self._watches, self._interrupts = score, watches, interrupts
+        self._state: OptimizerState = estimator._optimizer
+        limit = estimator.max_seconds
+        self._deadline = None if limit is None else time.perf_counter() + limit
+        self.has_converged = False
+        self._is_scheduled = isinstance(estimator.learning_rate, Schedule) or estimator.solver == "rprop"
+
+    def _is_over(self) -> bool:
+        return self._deadline is not None and time.perf_counter() >= self._deadline
+
+    def _is_stopped(self) -> bool:
+        return self._interrupts.pressed or self._is_over()
+
+    def train(self, is_incremental: bool) -> None:
+        """Train for `max_iter` epochs at most, or for one."""
+        try:
+            self._train(is_incremental)
+        except KeyboardInterrupt:  # in a callback: those between kernels are in `interrupts`
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+
+    def _train(self, is_incremental: bool) -> None:
+        estimator = self._estimator
+        while estimator.n_iter_ < estimator.max_iter:
+            for watch in self._watches:
+                watch.begin_epoch()
+            if self._epoch() or is_incremental:
+                return
+            if estimator.n_iter_ == estimator.max_iter:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
+                    "optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=5,
+                )
+
+    def _epoch(self) -> bool:
+        """Train for an epoch; return whether training is to stop."""
+        estimator, state = self._estimator, self._state
+        if not self._is_scheduled:
+            self._run.set_rate(state.learning_rate)
+        loss = self._run.epoch(self._is_stopped)
+        if loss is None:
+            return self._tell_why()
+        estimator.n_iter_ += 1
+        estimator.loss_ = loss
+        estimator.t_ += self._n_samples
+        estimator.loss_curve_.append(loss)
+        if estimator.verbose:
+            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+        score = None if self._score is None else self._score()
+        take_note(estimator, loss, score, lambda: self._run.theta)
+        state.learning_rate = rate_after(estimator, state.learning_rate)
+        ends = False
+        if estimator._no_improvement_count > estimator.n_iter_no_change:
+            ends = self.has_converged = is_at_end(estimator, state)
+            if not ends:
+                estimator._no_improvement_count = 0
+        stops = [watch.end_epoch() for watch in self._watches]
+        return ends or any(stops) or (self._is_stopped() and self._tell_why())
+
+    def _tell_why(self) -> bool:
+        if self._interrupts.pressed:
+            warnings.warn("Training interrupted by user.", stacklevel=6)
+        else:
+            warnings.warn(
+                f"Stochastic Optimizer: max_seconds={self._estimator.max_seconds} are over and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+        return True
+
+
+def take_note(estimator: Any, loss: float, score: float | None, theta: Callable[[], np.ndarray]) -> None:
+    """Keep an epoch's score, and count the epochs after which loss or score was not better by `tol`.
+
+    `theta` returns the parameters: those of the best score are kept, with early stopping.
+    """
+    if score is not None:
+        estimator.validation_scores_.append(score)
+        if estimator.verbose:
+            print(f"Validation score: {score:f}")
+    if score is not None and estimator.early_stopping:
+        worse = score < estimator.best_validation_score_ + estimator.tol
+        if score > estimator.best_validation_score_:
+            estimator.best_validation_score_ = score
+            estimator._best_theta = theta()
+    else:
+        worse = loss > estimator.best_loss_ - estimator.tol
+        estimator.best_loss_ = loss if loss < estimator.best_loss_ else estimator.best_loss_
+    estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
+
+
+def is_at_end(estimator: Any, state: OptimizerState) -> bool:
+    """Whether training stops after epochs without improvement; if not, the rate has become smaller."""
+    what = "Validation score" if estimator.early_stopping else "Training loss"
+    message = (
+        f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change:d} "
+        "consecutive epochs."
+    )
+    adapts = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+    if not adapts or state.learning_rate <= SMALLEST_RATE:
+        if estimator.verbose:
+            print(message, "Learning rate too small. Stopping." if adapts else "Stopping.")
+        return True
+    state.learning_rate /= 5.0
+    if estimator.verbose:
+        print(message, f"Setting learning rate to {state.learning_rate:f}")
+    return False
