@@ -1,4 +1,4 @@
-"""A training run whose batches come from outside, one call at a time."""
+"""A training run on batches that the caller supplies, one call at a time."""
 
 import time
 from functools import partial
@@ -17,17 +17,17 @@ from fastbp.specification import Specification
 EPOCH = fields.place("counters", "epoch")
 
 CHUNK_SECONDS, FASTEST_GROWTH = 0.05, 16.0
-"""Work between two looks at Ctrl-C, and how many times as many steps the next chunk may have."""
+"""Work between two checks for Ctrl-C, and how many times as many steps the next chunk may have."""
 
 QUICK_WORK = 1e6
-"""Multiplications of a step up to which it is one call of the kernel, in the caller's thread."""
+"""A step of up to so many multiplications is one call of the kernel, in the caller's thread."""
 
 VECTORS = ("theta", "optimizer_state", "generator")
-"""What `state` returns, besides the step."""
+"""The arrays that `state` returns besides the step."""
 
 
 class BatchRun:
-    """Parameters, optimizer state and a prepared job that is pointed to one batch after the other.
+    """Parameters, optimizer state, and a prepared job that is pointed to one batch after the other.
 
     It takes the steps of the layered kernel, each on a batch of up to ``options.batch_size`` rows.
 
@@ -73,8 +73,8 @@ class BatchRun:
     def step(self) -> float:
         """Take a step on the batch that was taken last; return the loss before it.
 
-        What a signal handler raises comes out between two steps, or in the middle of a long one, which is
-        not taken then.
+        An exception of a signal handler comes out between two steps, or in the middle of a long step, which
+        is then not taken.
         """
         if not self._is_quick:
             return self.steps(1)
@@ -85,7 +85,7 @@ class BatchRun:
         return self._totals.item(EPOCH_LOSS)
 
     def steps(self, n_steps: int) -> float:
-        """Take several such steps; return the loss before the last one."""
+        """Take several steps on this batch; return the loss before the last one."""
         end, chunk = self.n_steps + n_steps, 1
         self._rates_end = 0  # the run sets its own
         try:
@@ -99,7 +99,7 @@ class BatchRun:
         return self._totals.item(EPOCH_LOSS)
 
     def set_rate(self, rate: float | None) -> None:
-        """Train at this learning rate from now on, instead of the schedule's."""
+        """Train at this learning rate from now on; None goes back to the schedule."""
         self._run.schedule = self._schedule if rate is None else Constant(rate)
         self._rates_end = 0
 
@@ -117,12 +117,12 @@ class BatchRun:
     # --- state -------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return copies of all that the steps change: nothing in them depends on the processor."""
+        """Return copies of all arrays that steps change. Their layout is the same on all processors."""
         state = self._run.state()
         return {"step": np.array(self.n_steps)} | {name: state[name] for name in VECTORS}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go to a state, of arrays that have the shapes and types of this run's."""
+        """Restore a state. Its arrays must have the shapes and types of this run's."""
         whole = self._run.state()
         counters = whole["counters"]
         counters[STEP] = counters[EPOCH] = state["step"]

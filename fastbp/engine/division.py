@@ -1,6 +1,6 @@
-"""How the rows of a step and the parameters are divided: into tiles, groups and items.
+"""How a batch is divided into tiles and groups, and the parameters into items.
 
-It depends on the network, the batch and the options, and not on the number of threads.
+This depends on the network, the batch and the options. It does not depend on the number of threads.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fastbp.kernels.product import padded
 from fastbp.specification import Specification
 
 ACTIVATION_WORK = 16
-"""Multiplications that take as long as a slow activation."""
+"""How many multiplications take as long as a slow activation."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,21 @@ class Limits:
     Attributes
     ----------
     tile_bytes : int
-        What a tile's activations and deltas may take where rows go through all phases in one core's L2 cache.
+        The most memory for the activations and deltas of a small tile, which stays in the L2 cache of a core
+        through all phases.
     smallest_tile : int
-        Rows of such a tile at least.
+        The fewest rows of a small tile.
     large_tile : int
-        Rows of a tile that a team shares, and that is streamed through the caches anyway.
+        Rows of a large tile, on which all threads of a team work. It is streamed through the caches.
     large_tile_work, shortest_large_tile : float, int
-        Such a tile has fewer rows where they would take over some 0.05 s, in float64 on a core with AVX2: a
-        step is left between tiles only.
+        A large tile has fewer rows if it would take more than some 0.05 s, in float64 on a core with AVX2: a
+        step can be left only between tiles.
     n_groups : int
-        Groups of rows, whose gradients are added: as many as threads can share.
+        Groups of a batch: as many as threads can take.
     group_bytes : int
-        What the gradients of all groups may take: else, a team shares each tile.
+        The most memory for the gradients of all groups. If they need more, there are large tiles instead.
     item_bytes, item_rows : int
-        An item of the update has so many rows of a W, or more if they are short.
+        An item has at least `item_rows` rows of a W, and about `item_bytes` bytes if the rows are short.
     """
 
     tile_bytes: int = 64 * 1024
@@ -52,12 +53,12 @@ LIMITS = Limits()
 
 
 def row_work(specification: Specification) -> int:
-    """Return what a row's forward pass costs, in multiplications."""
+    """Return the cost of the forward pass of a row, in multiplications."""
     return specification.n_multiplications + ACTIVATION_WORK * sum(specification.layer_sizes[1:])
 
 
 def cached_rows(specification: Specification, limits: Limits) -> int:
-    """Return how many rows of a tile stay in the L2 cache, on their way forward and backward."""
+    """Return the rows of a small tile: it stays in the L2 cache through forward and backward pass."""
     sizes = [padded(n, specification.dtype.itemsize) for n in specification.layer_sizes]
     row_bytes = (sizes[0] + 2 * sum(sizes[1:])) * specification.dtype.itemsize
     return max(limits.smallest_tile, limits.tile_bytes // row_bytes // 16 * 16)
@@ -66,7 +67,7 @@ def cached_rows(specification: Specification, limits: Limits) -> int:
 def divide_parameters(
     packing: Packing, itemsize: int, biases: bool, limits: Limits
 ) -> tuple[tuple[int, int, int], ...]:
-    """Return the items that the parameters are divided into."""
+    """Return the items into which the parameters are divided."""
     items = []
     for number, layer in enumerate(packing.layers):
         rows = max(limits.item_rows, limits.item_bytes // (layer.row * itemsize) // 16 * 16)
@@ -84,9 +85,9 @@ def divide_rows(
     fuses: bool,
     limits: Limits,
 ) -> tuple[int, int, int]:
-    """Return the rows of a tile, the groups, and the partial sums that a group, or the team, has.
+    """Return the rows of a tile, the number of groups, and the partial sums of each group or of the team.
 
-    `fuses` says that the update consumes the gradient of a step that is one tile, which is not stored.
+    `fuses` says that the gradient of a batch of one tile is not stored: the update takes it at once.
     """
     cached, groups = cached_rows(specification, limits), 0
     if sequential:

@@ -15,7 +15,7 @@ from fastbp.memory import LINE, aligned_zeros
 from fastbp.specification import Specification
 
 CHUNK_WORK = 1e8
-"""Multiplications of a chunk of an evaluation, at most some 0.05 s: between chunks Ctrl-C is answered."""
+"""Multiplications of a chunk of an evaluation: at most some 0.05 s. Ctrl-C is answered between chunks."""
 
 
 def _chunks(specification: Specification, n_samples: int, chunk_work: float) -> Iterator[slice]:
@@ -68,7 +68,7 @@ def loss(
 
 
 def with_room(theta: np.ndarray) -> np.ndarray:
-    """Return a copy of which the last row may be loaded in whole vectors."""
+    """Return a copy with memory after it, so that the last row can be loaded in whole vectors."""
     copied = aligned_zeros(theta.size, theta.dtype)
     copied[:] = theta
     return copied

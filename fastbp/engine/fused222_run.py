@@ -15,18 +15,18 @@ from fastbp.kernels.slots import SLOT
 from fastbp.specification import Specification
 
 FREE_EVALUATIONS = 2**16
-"""Samples whose loss may be evaluated before that must stay under 1/100 of the steps: about 1 ms."""
+"""Any run may evaluate losses of so many samples, about 1 ms; more only up to 1/100 of the steps."""
 
 GUESSED_SHUFFLED, GUESSED_IN_ORDER = 64, 1024
-"""Up to how many samples the fast kernel guesses the sigmoid's rows.
+"""The most samples, shuffled and in order, for which the fast kernel guesses the rows of the sigmoid's table.
 
-Nanoseconds a step, random samples, learning rate 0.5: guessing takes 15 in order for 100 samples, 17 for
-1000, and shuffled 45 for both; finding the rows takes 33 for all. 1024 slots are 256 kB, a quarter of
-an L2 cache.
+Nanoseconds a step, for random samples and learning rate 0.5: with guesses, 15 for 100 samples in order, 17
+for 1000, and 45 for both if shuffled; without guesses, 33 for all. 1024 slots take 256 kB, a quarter of an L2
+cache.
 """
 
 WEIGHTS = np.array([0, 1, 2, 3, 6, 7, 8, 9])
-"""Which of the parameters are in the theta of a network without biases."""
+"""The places of the kernel's parameters that are in the theta of a network without biases."""
 
 
 UNKNOWN = -1.0
@@ -34,7 +34,7 @@ UNKNOWN = -1.0
 
 
 class Fused222Run(Run):
-    """The state of a run between chunks. Only the kernel changes it, so it is consistent at any moment."""
+    """The state of a run on the fused 2-2-2 kernel, between chunks."""
 
     name = "fused222"
     trains = "the 2-2-2 sigmoid network, half the squared error and plain SGD, one sample a step"
@@ -134,7 +134,7 @@ class Fused222Run(Run):
 
     @property
     def recorded_steps(self) -> np.ndarray:
-        """The steps after which these losses were taken."""
+        """The steps at which these losses were recorded."""
         every = self._record_every
         steps = np.arange(0, self.counters.item(kernels.RECORDED) * every, every)
         if steps.size and steps[-1] > self._n_steps:
@@ -170,7 +170,7 @@ class Fused222Run(Run):
         return found, counters
 
     def is_finite(self) -> bool:
-        """Whether no parameter and no recorded loss is infinite or NaN: a parameter that was stays so."""
+        """Whether all parameters and recorded losses are finite. A parameter that is not stays so."""
         return all_finite(self.parameters) and all_finite(self._losses)
 
     def is_possible(self) -> bool:
@@ -184,7 +184,7 @@ class Fused222Run(Run):
         )
 
     def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Train to step `until`; to the present step to compile, and to record the initial loss."""
+        """Train to step `until`. If that is the present step, only compile, and record the initial loss."""
         rate = self._dtype.type(self.schedule.rate(self.step))  # the same one for every step
         self._kernel(
             *self._data,
@@ -209,7 +209,7 @@ class Fused222Run(Run):
         return float(twin.losses[0])
 
     def was_copied(self) -> None:
-        """Keep the tables, and the slots: what is in them changes no bit."""
+        """Keep the tables, and share the slots: their content changes no bit."""
         if self._fast_only:
             self._fast_only = (self.carry, *self._fast_only[1:])
 
@@ -229,9 +229,9 @@ class Fused222Run(Run):
 
 
 def _record_every(n_steps: int, n_samples: int) -> int:
-    """Return the steps between two recorded losses: whole epochs, as few as cost next to nothing.
+    """Return the steps between two recorded losses: whole epochs, and as few as cost next to nothing.
 
-    A record evaluates the loss of every sample, which costs up to what a step on that sample costs.
+    To record a loss, the kernel evaluates every sample. This costs up to as much as a step on that sample.
     """
     epochs = -(-n_steps // n_samples)
     affordable = max(FREE_EVALUATIONS // n_samples, epochs // 100, 1)
@@ -246,7 +246,7 @@ def _learning_rate(given: float, dtype: np.dtype) -> np.floating:
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    """Return a flat view that cannot be written: one type for the kernel, whatever the user's flags."""
+    """Return a flat, read-only view: the kernel gets one type, whatever the flags of the user's array."""
     view = array.reshape(-1)
     view.setflags(write=False)
     return view

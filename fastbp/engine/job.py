@@ -1,7 +1,7 @@
 """A job: the integers that a kernel reads, and the arrays whose addresses are among them.
 
-A kernel sees an address and nothing else of an array. So addresses are handed over in one place, `Job`, which
-compares every array with what `fields.JOB` says of it.
+A kernel gets only the address of an array. So only `Job` hands over addresses, and it first compares every
+array with `fields.JOB`.
 """
 
 import operator
@@ -16,7 +16,7 @@ from fastbp.kernels.batches import take_labels, take_targets
 from fastbp.memory import LINE, aligned_zeros, room_after
 
 X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fields.X_UINT8}
-"""Types of X that kernels convert row by row; others are converted as a whole beforehand."""
+"""Types of X that kernels convert row by row. X of another type is converted as a whole before."""
 
 READABLE = tuple(np.dtype(name) for name in X_KINDS)
 
@@ -26,30 +26,30 @@ INT64 = np.dtype(np.int64)
 
 
 class Job:
-    """A layout with arrays: what a kernel is called with.
+    """A layout with arrays: the argument of a kernel.
 
     Parameters
     ----------
     layout : Layout
     arrays : mapping of str to ndarray
         By the names in `fields.JOB`: `theta`, X and Y (or `labels`) as `fastbp.checks` returns them, `order`
-        if samples are shuffled, and any others. None is for an array that is not there. Buffers that are not
-        given are made.
+        if samples are shuffled, and any others. None means that there is no such array. The job makes buffers
+        that are not given.
 
     Attributes
     ----------
     integers : ndarray of int64
     address : int
-        Of the integers: a kernel's argument.
+        The address of the integers: the argument of kernels.
     arrays : dict of ndarray
         All arrays whose addresses are among the integers. The job keeps them alive.
     empty : ndarray, shape (0, 1)
-        Of the network's dtype: the argument of kernels that take no arrays.
+        An array of the network's dtype, for kernels that get no others.
 
     Raises
     ------
     TypeError
-        If an array is not what `fields.JOB` says, or is missing.
+        If an array is missing, or is not as `fields.JOB` says.
     """
 
     def __init__(self, layout: Layout, arrays: Mapping[str, np.ndarray | None]):
@@ -79,9 +79,10 @@ class Job:
         return int(self.integers[fields.PLACES["job"][name]])
 
     def replace(self, name: str, array: np.ndarray | None) -> None:
-        """Take an array in place of the present one: of any shape and order that the layout allows, or none.
+        """Take another array, or None, instead of the present one.
 
-        No new layout is needed. An array of the same dtype, shape and strides is not looked at again.
+        It may have any shape and strides that the layout allows. It is not checked again if its dtype, shape
+        and strides are those of the present one.
         """
         if array is None:
             self.arrays.pop(name, None)
@@ -115,8 +116,8 @@ class Job:
         Raises
         ------
         TypeError, ValueError
-            If it is no integer, is fixed by the layout or an array, or if there are fewer work areas than
-            threads.
+            If the value is not an integer, if the field is an array or fixed by the layout, or if there are
+            fewer work areas than threads.
         """
         writers = fields.JOB[name].written_by
         if fields.JOB[name].is_address or not {fields.RUN, fields.KERNEL} & set(writers):
@@ -129,7 +130,7 @@ class Job:
         self._write(name, value)
 
     def set_rates(self, first_step: int, rates: np.ndarray | float) -> None:
-        """Set the learning rates of the coming steps; the last one stays for all that follow."""
+        """Set the learning rates of the coming steps. The last one holds for all steps after it."""
         if isinstance(rates, float):
             self.arrays["rates"][0] = rates
             self._write("n_rates", 1)
@@ -138,7 +139,7 @@ class Job:
         self._write("first_step", first_step)
 
     def set_chunk(self, rows: float) -> None:
-        """Let one call of the kernel take about so many rows of a step: whole tiles, which change no bit."""
+        """Let one call of the kernel take about so many rows of a step, in whole tiles; no bit changes."""
         tile, groups = self["tile_rows"], max(1, self["n_groups"])
         self._write("chunk_rows", up(int(rows / groups) + 1, tile))
 
@@ -172,7 +173,7 @@ class Job:
             self.integers[fields.place_in_job("row", 0)] = row
 
     def least(self, name: str) -> int:
-        """Return how many numbers an array must have at least."""
+        """Return the fewest numbers that an array must have."""
         need = self.layout.needs[name]
         return need.n * self["n_samples"] if need.is_per_sample else need.n
 
@@ -215,7 +216,7 @@ def take(address: int, dtype: np.dtype, most: int, X: np.ndarray, Y: np.ndarray)
 
 
 def check_array(name: str, array: object, dtype: np.dtype, is_written: bool, least: int) -> np.ndarray:
-    """Return an array if a kernel that gets its address finds there what it expects."""
+    """Return an array if a kernel can use its address, or say what it must be."""
     if (
         isinstance(array, np.ndarray)
         and array.dtype == dtype

@@ -1,4 +1,4 @@
-"""What the runs on kernels that take a job have in common: packed parameters, the job, and learning rates."""
+"""The base of the runs on kernels that take a job: packed parameters, the job, and learning rates."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -21,8 +21,11 @@ from fastbp.schedules import Constant
 from fastbp.specification import Specification
 
 RATES_AT_ONCE = 2**14
-"""Learning rates that one call of the kernel takes: 128 kB, which stay in the cache. Those of a whole chunk
-of 2-4-1, a million steps, took 30 MB and 6 % of the time, even for a constant rate: now one number."""
+"""Learning rates for one call of the kernel: 128 kB, which stay in the cache.
+
+The rates of a whole chunk of 2-4-1, a million steps, took 30 MB and 6 % of the time. A constant rate is one
+number.
+"""
 
 STARTS_OVER_BYTES = 2**20
 """The most memory of a run that starts over: it is kept twice between two calls of `fastbp.train`."""
@@ -160,7 +163,7 @@ class JobRun(Run):
         unpack(self._packer.address, self.parameters, theta, self._packing.has_bias, self._transposed)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all that training changes; parameters, and what goes with each, laid out as theta."""
+        """Return all arrays that training changes; parameters and optimizer state are laid out as theta."""
         state = super().state()
         vectors = np.empty((len(self.optimizer_state), state["theta"].size), state["theta"].dtype)
         for vector, packed in zip(vectors, self.optimizer_state, strict=True):
@@ -187,14 +190,15 @@ class JobRun(Run):
         return found, counters
 
     def is_finite(self) -> bool:
-        """Whether no parameter is infinite or NaN, and no batch's loss has been: once one was, this is False.
+        """Whether all parameters are finite, and the losses of all batches so far. False stays False.
 
-        The sum of an epoch's losses keeps what one step did to it, and the kernel keeps what an epoch's was.
+        The sum of an epoch's losses stays infinite or NaN after a step made it so, and the kernel remembers
+        whether the sum of an earlier epoch was.
         """
         return all_finite(self.totals) and all_finite(self.parameters)
 
     def is_possible(self) -> bool:
-        """Whether a run could have come to this state."""
+        """Whether a run can have this state."""
         step, row, epoch, position, recorded = self.counters.tolist()
         steps, n_samples, batch = self.steps_per_epoch, len(self._data[0]), self._options.batch_size
         due = step // (steps * self._record_every)
@@ -210,11 +214,14 @@ class JobRun(Run):
         )
 
     def possible_positions(self, drawn: int, begun: int) -> tuple[int, ...]:
-        """Return where a kernel may be in the order, by the samples drawn for this step, and for the next."""
+        """Return where a kernel may be in the order.
+
+        `drawn` is the last position drawn before the present step, and `begun` the last one of that step.
+        """
         return (drawn, begun) if self._ordering == fields.DRAWN else (-1,)
 
     def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Train to step `until`, or less far if `is_stopped` says so; to the present step to compile."""
+        """Train to step `until`, or less far if `is_stopped` says so; see `Run.advance`."""
         if self._job is None:
             own = {name: getattr(self, name) for name in self.kept_alike}
             self._job = self.make_job(own | {"theta": self.parameters, "state": self.optimizer_state})
@@ -232,7 +239,7 @@ class JobRun(Run):
                 return
 
     def _order_epoch(self) -> int:
-        """Write the order of an epoch that is about to begin; return the step at which this epoch ends."""
+        """Write the order of the epoch if it is about to begin; return the step at which it ends."""
         epoch, step = divmod(self.step, self.steps_per_epoch)
         if step == 0:
             assert self._options.order is not None
@@ -246,7 +253,7 @@ class JobRun(Run):
         return (epoch + 1) * self.steps_per_epoch
 
     def _is_order(self, order: np.ndarray) -> bool:
-        """Whether samples may be visited in this order: a drawn one has all, a given one may repeat some."""
+        """Whether samples may be visited in this order. A drawn one has all; a given one may repeat some."""
         if self._ordering == fields.GIVEN:
             return bool(order.min() >= 0 and order.max() < order.size)
         return bool((np.sort(order) == np.arange(order.size)).all())
@@ -261,7 +268,7 @@ class JobRun(Run):
 
     @property
     def job(self) -> Job:
-        """The job that the kernel gets, once the run was first advanced."""
+        """The job of the kernel, after the run was first advanced."""
         assert self._job is not None
         return self._job
 
@@ -283,11 +290,11 @@ class JobRun(Run):
         return aligned_zeros(array.size, array.dtype).reshape(array.shape)
 
     def was_copied(self) -> None:
-        """Make a job of its own when it is needed."""
+        """Drop the job. `advance` makes a new one."""
         self._job = None
 
     def make_job(self, own: dict[str, np.ndarray]) -> Job:
-        """Return a job on the data, the options and these arrays; it makes those that are missing."""
+        """Return a job on the data and the options with these arrays. The job makes the missing ones."""
         X, Y = self._data
         data = {"X": X, "labels" if Y.ndim == 1 else "Y": Y, "weights": self._options.sample_weight}
         job = Job(self._layout, data | own)
@@ -305,7 +312,7 @@ def record_every(n_steps: int, steps_per_epoch: int) -> int:
 
 
 def _ordering(options: KernelOptions, n_samples: int) -> int:
-    """Return how the samples are ordered: for a full batch, a random order would change nothing."""
+    """Return the kind of order of the samples. With a full batch, a random order would change nothing."""
     if options.order is not None:
         return fields.GIVEN
     return fields.DRAWN if options.shuffle and options.batch_size < n_samples else fields.IN_ORDER

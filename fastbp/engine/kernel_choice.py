@@ -10,9 +10,9 @@ from fastbp.specification import Specification
 AnyRun = type[Fused222Run] | type[OnlineRun] | type[LayeredRun]
 
 KERNELS: tuple[AnyRun, ...] = (Fused222Run, OnlineRun, LayeredRun)
-"""The runs of all kernels, the fastest first.
+"""The runs of all kernels, the fastest first. The order is the same for all networks.
 
-There is no crossover. Microseconds a step of one sample, float32, on one core of a Zen 5 at 4.15 GHz:
+Microseconds a step of one sample, float32, on one core of a Zen 5 at 4.15 GHz:
 
 =================  ========  ======  =======
 network            fused222  online  layered
@@ -29,16 +29,16 @@ network            fused222  online  layered
 """
 
 NAMES = ("auto", *(run.name for run in KERNELS))
-"""What the option `kernel` may be."""
+"""Possible values of the option `kernel`."""
 
 
 def choose_kernel(kernel: str, specification: Specification, options: KernelOptions) -> AnyRun:
-    """Return the run of the kernel that is asked for, or of the fastest that can do what the options say.
+    """Return the run of the chosen kernel, or of the fastest one that can do what the options say.
 
     Raises
     ------
     OptionError, NotSupportedError
-        If there is no such kernel, or it cannot do that.
+        If there is no such kernel, or it cannot do what the options say.
     """
     check_choice("kernel", kernel, NAMES)
     reasons = []

@@ -1,4 +1,4 @@
-"""What a run is to do, checked and settled before it starts."""
+"""The options of a run for its kernel, checked and completed before it starts."""
 
 import os
 from collections.abc import Callable
@@ -37,7 +37,7 @@ MAX_RECORDS = 1000
 
 @dataclass(frozen=True, eq=False)
 class KernelOptions:
-    """The options of `fastbp.train` that a kernel is for, which checks them and settles what they leave open.
+    """The options of `fastbp.train` for the kernel. They are checked here, and completed.
 
     Parameters
     ----------
@@ -48,9 +48,10 @@ class KernelOptions:
     ----------
     order : function, optional
         Takes the number of an epoch, from 0, and returns the samples of that epoch in their order: as many
-        integers as there are samples, from 0 on. They may repeat, as in a bootstrap. It is asked once an
-        epoch, and in a run that is resumed again, so it must depend on the number alone. `shuffle` does not
-        count then. This is not an option of `train`; it is for estimators and populations.
+        integers as there are samples, from 0 on. They may repeat, as in a bootstrap. It is called once an
+        epoch, and again if the run is resumed within that epoch, so its result must depend on the number
+        alone. `shuffle` then has no effect. This is not an option of `train`; it is for estimators and
+        populations.
     divides_by_weights : bool
         Whether the loss of a batch is divided by the sum of its weights, and not by its rows; the loss of an
         epoch is then the mean over its rows of the losses of their batches. This is not an option of `train`
@@ -64,11 +65,11 @@ class KernelOptions:
     n_steps : int
         The steps of the whole run, from `epochs` or `steps`.
     batch_size : int
-        At most the number of samples; None is settled as that.
+        At most the number of samples. None becomes that number.
     gradient_clip_norm : float
-        None is settled as 0.
+        None becomes 0.
     schedule : Schedule
-        The learning rates that the run starts with. If the optimizer's are `Adaptive`, the loop changes them.
+        The learning rates at the start of the run. With `Adaptive`, the loop changes them.
     """
 
     n_samples: int

@@ -14,10 +14,10 @@ from fastbp.kernels.layered import layered
 from fastbp.specification import Specification
 
 CROWDED_SECONDS = 0.006
-"""What one call of the kernel takes on a team that has more threads than pay.
+"""The time of one call of the kernel on a team that has more threads than pay.
 
-Such threads wait at a barrier every microsecond, and a call takes six times as long whenever one of them has
-to wait for its core.
+Such threads meet at a barrier every microsecond. A call takes six times as long if one of them waits for its
+core.
 """
 
 
@@ -51,7 +51,7 @@ class LayeredRun(JobRun):
         """Return None: the kernel can do everything."""
 
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
-        """Let the kernel train to step `until`, call by call if steps take long, or the team is crowded."""
+        """Let the kernel train to step `until`, in several calls if a step is long or the team is crowded."""
         before, started = self.step, time.perf_counter()
         self._call(job, until)
         while self.step < until:
@@ -66,13 +66,13 @@ class LayeredRun(JobRun):
         layered(job.address, 0, until, job.empty, job.empty)
 
     def _call(self, job: Job, until: int) -> None:
-        """Call the kernel once, and choose from what it took how much the next call takes."""
+        """Call the kernel once; from its time, choose the length of the next call."""
         before, started = self.step, time.perf_counter()
         stop = min(until, before + self._chunk_steps) if self._is_crowded else until
         job.set_chunk(self._chunk_rows)
         self._team.run(job, stop, self._pace.threads())
         seconds = max(time.perf_counter() - started, 1e-9)
-        if self.step < stop:  # in the middle of a step that takes long
+        if self.step < stop:  # in the middle of a long step
             self._chunk_rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
         elif stop == before + self._chunk_steps:
             growth = min(FASTEST_GROWTH, CROWDED_SECONDS / seconds)

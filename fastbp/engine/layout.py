@@ -1,8 +1,8 @@
-"""Where everything of a job is, and how a step is divided: decided before there is any array.
+"""Layouts: where all data of a job are in memory, and how a step is divided. A layout holds no arrays.
 
-`make_layout` is a pure function of the network's specification, the batch and the options. What it returns is
-frozen; its attributes have the names of the fields in `fastbp.kernels.fields`. Any number of jobs can be made
-of it, each with arrays of its own (`fastbp.engine.job`).
+`make_layout` is a pure function of the network's specification, the batch and the options. Its result is
+frozen. The attributes have the names of the fields in `fastbp.kernels.fields`. Any number of jobs can be made
+from a layout, each with its own arrays (`fastbp.engine.job`).
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,12 @@ TRAINING_BUFFERS = (
     *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses"
 )  # fmt: skip
 RUN_BUFFERS = (*TRAINING_BUFFERS, "theta", "state", "order")
-"""Arrays that a job makes itself if they are not given to it: of any job, of one that computes gradients, and
-of one that trains."""
+"""Arrays that a job makes unless they are given: any job, one that computes gradients, one that trains."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Elements of one of a job's arrays, to which an address of a boundary points."""
+    """The part of one of a job's arrays to which an address of a boundary points."""
 
     holder: str
     at: int
@@ -50,7 +49,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Boundary:
-    """What `fields.BOUNDARY` describes."""
+    """A boundary, with the fields of `fields.BOUNDARY`."""
 
     size: int
     activation: int
@@ -76,17 +75,17 @@ class JobOptions:
     Attributes
     ----------
     mode : {TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT}
-        What the job is for; `batch_size` and what follows `transposed` is for the first two.
+        What the job is for. `batch_size`, and all options after `transposed`, are for the first two modes.
     n_samples : int
         Samples of the data; 0 if the kernel takes them as arguments.
     n_threads : int
-        Threads that may run the job together: each has a work area. Rows are divided alike for any number.
+        The most threads that may run the job together. Each has a work area.
     X_in_place : bool
-        Whether rows are read where they are: see `is_read_in_place`. Each tile must be consecutive rows of X.
+        Whether kernels read rows of X in place: see `is_read_in_place`. Then a tile is consecutive rows of X.
     batch_size : int
         Rows of a step.
     transposed : bool
-        Whether W of all layers but the first are kept as W^T: for the online kernel.
+        Whether theta holds W^T of all layers but the first. The online kernel needs this.
     ordering, rule, trains_biases, sequential, as_scikit_learn, clips, drops, divides_by_weights, n_steps,
     record_every
         As `fields.JOB` describes them.
@@ -116,7 +115,7 @@ class JobOptions:
 
 
 class Need(NamedTuple):
-    """What an array must be: of this dtype, with n numbers at least, or n for each sample."""
+    """What an array must be: of this dtype, with at least n numbers, or n for each sample."""
 
     dtype: np.dtype
     n: int
@@ -125,9 +124,9 @@ class Need(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """Arrays as slices of one block of bytes, each from a cache line on, with another line after it.
+    """Arrays as slices of one array of bytes. Each begins at a cache line, and has a free line after it.
 
-    The address of the block plus `offsets` goes to `places` among the job's integers.
+    The address of the bytes plus `offsets` goes to `places` among the job's integers.
     """
 
     size: int
@@ -138,7 +137,7 @@ class Buffers(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What a job is, but for its arrays.
+    """Everything about a job except its arrays.
 
     Attributes
     ----------
@@ -209,7 +208,7 @@ class Layout:
 
     @property
     def n_gradients(self) -> int:
-        """Vectors that partial sums of the gradient take."""
+        """Partial sums of the gradient."""
         return max(1, self.n_groups) * self.n_partial_sums
 
     @property
@@ -224,7 +223,7 @@ class Layout:
 
     @property
     def n_records(self) -> int:
-        """Losses that a run may record: one for every so many epochs, and the last one."""
+        """The most losses that a run records: one every `record_every` epochs, and the last one."""
         if self.options.batch_size == 0:
             return 0
         steps = -(-self.options.n_samples // self.options.batch_size)
@@ -239,7 +238,7 @@ class Layout:
 
     @property
     def n_items(self) -> int:
-        """Items that the parameters are divided into."""
+        """Items into which the parameters are divided."""
         return len(self.item_rows)
 
     @property
@@ -262,7 +261,7 @@ class Layout:
 
     @cached_property
     def needs(self) -> dict[str, "Need"]:
-        """What the arrays must be whose addresses are in `fields.JOB`."""
+        """What each array must be whose address is in `fields.JOB`."""
         needs = {}
         for name, field in fields.JOB.items():
             if not field.is_address:
@@ -300,7 +299,7 @@ class Layout:
 
     @cached_property
     def pointers(self) -> dict[str, list[tuple[int, int]]]:
-        """Places among the integers that point into an array, and to which of its elements."""
+        """For each array, the places of integers that point into it, and the elements to which they point."""
         found: dict[str, list[tuple[int, int]]] = {}
         for number, boundary in enumerate(self.boundaries):
             for name in ("W", "b", "WT"):
@@ -318,10 +317,10 @@ class Layout:
 
     @cached_property
     def start(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What a job begins with: its integers, most addresses 0, and arrays that nobody writes into.
+        """The first integers of a job, most addresses 0, and arrays that nobody writes to.
 
-        Jobs share these arrays. They are one value with the integers, which hold their addresses: two threads
-        that come here at once must not get the arrays of one with the integers of the other.
+        Jobs share these arrays. The integers hold their addresses, so both are one value: if two threads come
+        here at once, neither may get its arrays with the integers of the other.
         """
         common = {
             "zeros": aligned_zeros(self.widest, self.dtype),
@@ -347,14 +346,14 @@ class Layout:
 
 
 def is_read_in_place(X: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether a kernel can read rows of X where they are: of the network's dtype, with unit stride."""
+    """Whether a kernel can read rows of X in place: it has the network's dtype and unit stride."""
     return bool(X.dtype == dtype and (X.strides[1] == X.itemsize or X.shape[1] == 1))
 
 
 def make_layout(
     specification: Specification, options: JobOptions, limits: division.Limits | None = None
 ) -> Layout:
-    """Return the layout of a job: the same one for the same arguments, if it was wanted lately.
+    """Return the layout of a job. Layouts are cached: equal arguments give the same one.
 
     Parameters
     ----------
@@ -406,7 +405,7 @@ class _Area:
         self._lanes, self.size = lanes(itemsize), 0
 
     def room(self, n: int) -> int:
-        """Return where there is room for n numbers."""
+        """Return the place of n more numbers."""
         start, self.size = self.size, self.size + up(n, self._lanes)
         return start
 
@@ -414,7 +413,7 @@ class _Area:
 def _boundaries(
     specification: Specification, packing: Packing, tile: int, options: JobOptions
 ) -> tuple[tuple[Boundary, ...], _Area]:
-    """Return the boundaries, and a work area with what they hold of a tile."""
+    """Return the boundaries, and a work area with their arrays for a tile."""
     gathers, backward = not options.X_in_place, options.mode != fields.PREDICT
     itemsize = specification.dtype.itemsize
     area, rows, loss = _Area(itemsize), up(tile, ROWS_TOGETHER), losses.row_of(specification.loss_name).code
@@ -442,7 +441,7 @@ def _boundaries(
 
 
 def _layers(packing: Packing, itemsize: int, transposes: bool) -> list[dict[str, Any]]:
-    """Return what boundaries hold of the layers that begin there."""
+    """Return the fields of boundaries that describe the layers that begin there."""
     found: list[dict[str, Any]] = []
     at = 0
     for number, layer in enumerate(packing.layers):

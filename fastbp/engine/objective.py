@@ -1,4 +1,4 @@
-"""The loss as a function of the parameters: its value, its gradient, and predictions, again and again."""
+"""The loss as a function of the parameters, prepared once: value, gradient, predictions, and Jacobian."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,17 +22,17 @@ from fastbp.specification import Specification
 LOSS_SUM = fields.place("totals", "loss_sum")
 
 TILE_NUMBERS = 2**20
-"""Numbers of a tile of a Jacobian, at most: some megabytes."""
+"""The most numbers of a tile of a Jacobian: some megabytes."""
 
 QUICK_WORK = 1e6
-"""Multiplications of an evaluation up to which it is one call of the kernel, in the caller's thread."""
+"""An evaluation of up to so many multiplications is one call of the kernel, in the caller's thread."""
 
 
 class Objective:
-    """The loss over fixed samples as a function of theta: prepared once, called thousands of times.
+    """The loss over fixed samples as a function of theta, prepared once for thousands of calls.
 
-    This is what solvers need, and optimizers from outside: `scipy.optimize.minimize` with ``jac=True``.
-    A call allocates nothing but its result, and has the same bits for any number of threads.
+    Solvers need it, and other optimizers, such as `scipy.optimize.minimize` with ``jac=True``. A call
+    allocates nothing but its result, and gives the same bits for any number of threads.
 
     Parameters
     ----------
@@ -109,13 +109,13 @@ class Objective:
     def value_and_gradient(
         self, theta: np.ndarray, gradient: np.ndarray | None = None
     ) -> tuple[float, np.ndarray]:
-        """Return the loss, and its gradient in theta.
+        """Return the loss, and its gradient with respect to theta.
 
         Parameters
         ----------
         theta : ndarray, shape (n_parameters,)
         gradient : ndarray, shape (n_parameters,), optional
-            Where the gradient goes. The default is a new array.
+            The array for the gradient. The default is a new one.
         """
         self._theta[:] = theta
         job = self._gradient_job
@@ -141,11 +141,11 @@ class Objective:
         return evaluation.predict(self.specification, self._theta, self._X, threads=self._threads)
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
-        """Return outputs minus targets, of shape (n_samples, n_outputs); labels count as 0 and 1."""
+        """Return outputs minus targets, shape (n_samples, n_outputs). Labels become rows of 0 and 1."""
         return self.predict(theta) - self._targets
 
     def jacobian_tiles(self, theta: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield the Jacobian of the residuals, tile by tile, as it may not fit into memory as a whole.
+        """Yield the Jacobian of the residuals tile by tile: as a whole it may not fit into memory.
 
         Parameters
         ----------

@@ -41,11 +41,11 @@ class OnlineRun(JobRun):
         return "that takes one sample a step by SGD, no momentum, dropout or clipping"
 
     def possible_positions(self, drawn: int, begun: int) -> tuple[int, ...]:
-        """Return that of the last sample: the kernel counts positions even where it does not shuffle."""
+        """Return the position of the last sample: the kernel counts positions even if it does not shuffle."""
         return (drawn,)
 
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
-        """Let the kernel train to step `until`: single samples are never so much work that Ctrl-C waits."""
+        """Let the kernel train to step `until`. A step of one sample is never so long that Ctrl-C waits."""
         online(job.address, until, job.empty)
 
     def call_kernel_once(self, job: Job, until: int) -> None:

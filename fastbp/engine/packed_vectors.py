@@ -1,4 +1,4 @@
-"""Packed vectors: parameters, and what goes with each of them, laid out as kernels read them."""
+"""Packed vectors: parameters, gradients and optimizer state in the layout of the kernels."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,8 +45,8 @@ class Packing:
         The length of such a vector.
     has_bias : bool
     is_padded : bool
-        Whether rows are whole vectors, with zeros up to a whole number of vectors of them. Else the vector is
-        laid out as `Network.theta`.
+        Whether a row is padded to whole vectors, and the number of rows to a multiple of a vector's lanes.
+        Otherwise the vector is laid out as `Network.theta`.
     """
 
     layers: tuple[PackedLayer, ...]
@@ -56,7 +56,7 @@ class Packing:
 
     @classmethod
     def padded(cls, specification: Specification, *, transposed: bool = False) -> "Packing":
-        """Return the packing for training: with `transposed`, all but the first layer are W^T."""
+        """Return the packing for training. With `transposed`, it holds W^T of all layers but the first."""
         itemsize = specification.dtype.itemsize
         layers, at = [], 0
         for number, (n_in, n_out, _, _) in enumerate(specification.layers):
@@ -78,7 +78,7 @@ class Packing:
         return cls(layers, specification.n_parameters, specification.has_bias, is_padded=False)
 
     def views(self, packed: np.ndarray) -> list[np.ndarray]:
-        """Return the parameters in a packed vector, array by array in the order of `Network.theta`."""
+        """Return views of the parameters in a packed vector, in the order of `Network.theta`."""
         arrays = []
         for n_in, n_out, is_transposed, row, W_at, _, b_at, _ in self.layers:
             if is_transposed:

@@ -1,4 +1,4 @@
-"""What the runs of all kernels have in common: a state between two chunks that can be copied and restored."""
+"""The base of the runs of all kernels: a state between two chunks that can be copied and restored."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -12,11 +12,13 @@ from fastbp.schedules import Schedule
 from fastbp.specification import Specification
 
 NO_SAMPLES = np.empty((0, 1)), np.empty((0, 1))
-"""What a run has that let go of its samples."""
+"""The samples of a run that has let go of its own."""
 
 
 def recorded_at(losses: np.ndarray, every: int, wanted: int, n: int) -> np.ndarray:
-    """Return n losses, `wanted` apart, from losses that were recorded `every` so often; NaN for the others.
+    """Return n losses, one every `wanted` epochs, from losses recorded every `every` epochs.
+
+    They are NaN where no loss was recorded.
 
     Examples
     --------
@@ -37,42 +39,47 @@ class Run(ABC):
     """
 
     name: ClassVar[str]
-    """The kernel's, as `train` takes it."""
+    """The name of the kernel, for the option `kernel` of `train`."""
     trains: ClassVar[str]
-    """What the kernel is for, as the README and errors have it."""
+    """What the kernel is for, in the words of the README and of errors."""
     maths: ClassVar[tuple[str, ...]] = ("fast",)
-    """What `math` may be."""
+    """Possible values of the option `math`."""
     records_means: ClassVar[bool]
-    """Whether a recorded loss is the mean over an epoch's steps, and not that of all samples after it."""
+    """Whether a recorded loss is the mean over the steps of an epoch, and not the loss after the epoch."""
     kept_alike: ClassVar[tuple[str, ...]]
-    """Arrays that training changes, of one layout on all processors."""
+    """The arrays that training changes and that have the same layout on all processors."""
     packed: ClassVar[tuple[str, ...]]
     """The other arrays that training changes."""
 
     parameters: np.ndarray
-    """As the kernel has them."""
+    """The parameters in the layout of the kernel."""
     n_parameters: int
-    """How many the network has."""
+    """How many parameters the network has."""
     steps_per_epoch: int
     schedule: Schedule
-    """The learning rates by step. What stands here when `advance` is called is taken."""
+    """The learning rates by step. `advance` takes the present value."""
 
     @staticmethod
     @abstractmethod
     def refusal(specification: Specification, options: KernelOptions) -> str | None:
-        """Return why the kernel cannot do what is asked for, to follow "kernel is ..., and ", or None."""
+        """Return why the kernel cannot do this run, or None if it can.
+
+        The reason follows the words "kernel is ..., and ".
+        """
 
     may_start_over: bool
-    """Whether `start_over` and `finish` may be called: for a run that is over at once."""
+    """Whether `start_over` and `finish` may be called. That is so if the run takes one call of the kernel."""
 
     @abstractmethod
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
-        """Begin as a new run does, with these options but `seed`, on as many other samples: after `let_go`.
+        """Begin again after `let_go`, as a new run with the same options would, but with this seed.
+
+        There are as many samples as before; their values may differ.
 
         Returns
         -------
         bool
-            False if the samples must be checked and prepared first. The run cannot be used then.
+            False if the samples must be checked and prepared first. Then the run cannot be used.
         """
 
     @abstractmethod
@@ -81,7 +88,7 @@ class Run(ABC):
 
     @abstractmethod
     def let_go(self) -> None:
-        """Keep no reference to the samples. The run can only start over then."""
+        """Keep no reference to the samples. After this, the run can only start over."""
 
     @property
     @abstractmethod
@@ -107,54 +114,54 @@ class Run(ABC):
     @property
     @abstractmethod
     def recorded_steps(self) -> np.ndarray:
-        """The steps at which they were recorded."""
+        """The steps at which these losses were recorded."""
 
     @property
     @abstractmethod
     def epoch_loss(self) -> float:
-        """The loss of the last epoch that ended, as the kernel knows it; finite before the first one ends."""
+        """The loss of the last epoch that ended, as the kernel has it. It is finite before any has ended."""
 
     @abstractmethod
     def loss(self, check: Callable[[], object] = lambda: None, theta: np.ndarray | None = None) -> float:
-        """Return the loss over all samples, at the present parameters, or at those in `theta`.
+        """Return the loss over all samples, at the present parameters or at `theta`.
 
-        Where that takes long, `check` is called every few milliseconds. What it raises comes out.
+        If this takes long, `check` is called every few milliseconds. What it raises comes out.
         """
 
     @abstractmethod
     def is_finite(self) -> bool:
-        """Whether no parameter is infinite or NaN, and no loss that the kernel saw: if not, it stays so."""
+        """Whether all parameters are finite, and all losses that the kernel has seen. False stays False."""
 
     @abstractmethod
     def is_possible(self) -> bool:
-        """Whether a run could have come to this state: it is asked of arrays that were read from a file."""
+        """Whether a run can have this state. This is a check of arrays that were read from a file."""
 
     @abstractmethod
     def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Train to step `until`; to the present step to compile. Only ever called in one thread.
+        """Train to step `until`. If that is the present step, only compile.
 
-        `is_stopped` is asked between two calls of the kernel: if so, `advance` returns there, and a step that
-        is not complete is not taken. The run keeps no reference to it, as that would keep the loop in memory,
-        and so the run.
+        A run is advanced in one thread only. Between two calls of the kernel, `is_stopped` is called. If it
+        returns True, `advance` returns, and an incomplete step is not taken. The run keeps no reference to
+        the function: that would keep the loop in memory, and so the run.
         """
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return copies of all that training changes, in a layout that depends on no processor."""
+        """Return copies of all arrays that training changes. Their layout is the same on all processors."""
         return {"theta": self.theta} | {name: getattr(self, name).copy() for name in self.kept_alike}
 
     @abstractmethod
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go to a state, of arrays that have the shapes and types of this run's: before the first step."""
+        """Restore a state, before the first step. Its arrays must have the shapes and types of this run's."""
 
     @abstractmethod
     def longer(self, losses: np.ndarray, counters: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return losses and counters of a run of fewer steps, `n_steps`, as this run has them.
+        """Return the losses and counters of a shorter run, of `n_steps` steps, in the form of this run.
 
-        Losses that the shorter run did not record, because it recorded others, are NaN.
+        Losses that the shorter run did not record are NaN.
         """
 
     def snapshot(self, instead_of: Self | None = None) -> Self:
-        """Return a copy that can be advanced on its own, in the memory of an older one, which is no more."""
+        """Return a copy that can be advanced independently. It takes over the memory of `instead_of`."""
         twin = copy.copy(self)
         for name in (*self.packed, *self.kept_alike):
             array = getattr(self, name)
@@ -168,9 +175,9 @@ class Run(ABC):
 
     @staticmethod
     def room_like(array: np.ndarray) -> np.ndarray:
-        """Return an array of this shape and dtype for a copy."""
+        """Return an array of this shape and dtype, for a copy."""
         return np.empty_like(array)
 
     @abstractmethod
     def was_copied(self) -> None:
-        """Drop what belongs to the run that this one is a copy of."""
+        """Drop what belongs to the run of which this one is a copy."""

@@ -1,4 +1,4 @@
-"""Threads that run one job together: Python's, since kernels hold no lock of the interpreter."""
+"""Teams: threads that run one job together. They are Python's: kernels do not hold the interpreter's lock."""
 
 import ctypes
 import functools
@@ -15,23 +15,23 @@ from fastbp.kernels.barrier import ABORT
 from fastbp.numba_internals import prepare
 
 OVERSUBSCRIBE = "FASTBP_OVERSUBSCRIBE"
-"""The environment variable that says, as 1, that more threads than cores are meant."""
+"""The environment variable that allows more threads than cores if it is 1."""
 
 WORTH_A_TEAM = 1e6
-"""Multiplications, before the next barrier, from which on a second thread pays."""
+"""Multiplications between two barriers from which on a second thread pays."""
 
 
 CHUNK_SECONDS = 0.03
-"""What one call of the kernel takes of a step that takes long; between two calls a run can be stopped."""
+"""The time of one call of the kernel, if a step takes longer. A run can be stopped between two calls."""
 
 FASTEST_GROWTH = 16.0
-"""How many times as long a chunk may be as the one before it: the first is a tile, as its pace is unknown."""
+"""How many times as long a chunk may be as the one before it. The first is a tile: its speed is unknown."""
 
 
 def available_cores(most: int | None = None) -> int:
     """Return how many cores this process may use: by affinity, control groups, and Python's own limit.
 
-    `most` stands in for what the control groups leave.
+    `most` replaces the limit of the control groups.
     """
     if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; it knows PYTHON_CPU_COUNT
         cores = os.process_cpu_count() or 1
@@ -42,10 +42,11 @@ def available_cores(most: int | None = None) -> int:
 
 @functools.cache
 def quota(root: str = "/sys/fs/cgroup", groups: str = "/proc/self/cgroup") -> int:
-    """Return the whole cores that Linux's control groups leave to this process, as of containers.
+    """Return how many whole cores Linux's control groups, such as those of containers, allow this process.
 
-    A group's quota is in ``cpu.max`` (version 2), or in ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``; those
-    of the groups above hold too: https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU interface files".
+    The quota of a control group is in ``cpu.max`` (version 2), or in ``cpu.cfs_quota_us`` and
+    ``cpu.cfs_period_us``. The quotas of the control groups above it hold, too:
+    https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU interface files".
     """
     least = sys.maxsize
     try:
@@ -95,20 +96,20 @@ def threads_for(work: float, threads: int | None, cores: int | None = None) -> i
 
 
 class Pace:
-    """Chooses, chunk by chunk, between the whole team and one thread: by what the last chunks took.
+    """Chooses between the whole team and one thread for each chunk, by the speed of the last chunks.
 
-    On cores that other work keeps busy, a step waits at every barrier for the thread that does not run: one
+    If other work keeps the cores busy, a step waits at every barrier for a thread that does not run. A step
     of 784-128-10 was seen to take 1,500 us on two threads, and 230 on one. The bits are the same.
     """
 
     SLOW = 1.5
-    """A chunk this many times as slow as the team's fastest makes the next one try a single thread."""
+    """If a chunk takes this many times as long as the team's fastest, the next one tries a single thread."""
 
     ALONE = 16
-    """Chunks for which a single thread goes on where it was faster, until the team is tried again."""
+    """If the single thread was faster, it takes this many chunks before the team is tried again."""
 
     SHORTEST = 0.005
-    """Seconds: what took less says little."""
+    """Chunks of fewer seconds say little about the speed, and are left out."""
 
     def __init__(self, n_threads: int, *, fixed: bool):
         self._team, self._fixed = n_threads, fixed
@@ -116,11 +117,11 @@ class Pace:
         self._alone = 0
 
     def threads(self) -> int:
-        """Return how many threads the next chunk is to have."""
+        """Return how many threads take the next chunk."""
         return 1 if self._alone else self._team
 
     def record(self, steps: int, seconds: float) -> None:
-        """Take note of what the chunk took."""
+        """Take note of the time of a chunk."""
         if self._fixed or self._team == 1 or seconds < self.SHORTEST:
             return
         pace = seconds / steps
@@ -133,7 +134,7 @@ class Pace:
 
 
 class Team:
-    """Runs a job on its number of threads, of which the caller's is one."""
+    """Runs a job on `n_threads` threads, of which the caller's is one."""
 
     def __init__(self, n_threads: int, chunk_seconds: float = CHUNK_SECONDS):
         self.n_threads, self._chunk_seconds = n_threads, chunk_seconds
@@ -143,9 +144,9 @@ class Team:
         return rows * min(FASTEST_GROWTH, self._chunk_seconds / max(seconds, 1e-9))
 
     def run(self, job: Job, until: int = 0, n_threads: int | None = None) -> None:
-        """Do the job, or train to step `until`, on all threads or on fewer.
+        """Do the job, or train to step `until`, on all threads or on `n_threads`.
 
-        If a signal handler raises meanwhile, what it raised comes out once all threads have ended.
+        If a signal handler raises an exception meanwhile, it comes out after all threads have ended.
         """
         n_threads = n_threads or self.n_threads
         if n_threads > 1 and self._run_together(job, until, n_threads):
@@ -155,7 +156,7 @@ class Team:
 
     @staticmethod
     def _run_together(job: Job, until: int, n_threads: int) -> bool:
-        """Return False if there is a thread that cannot be started; nothing is done then."""
+        """Return False if a thread cannot be started. Then nothing is done."""
         prepare(kernels.layered, job.address, 0, until, job.empty, job.empty)
         job.set("n_threads", n_threads)
         shared = job.arrays["shared"]
@@ -172,7 +173,7 @@ class Team:
         while not all(call.is_done for call in others):
             try:
                 if not started:
-                    shared[ABORT] = 1  # nobody waits at a barrier for who will not come
+                    shared[ABORT] = 1  # no thread waits at a barrier for one that never comes
                     for call in others:
                         call.cancel()
                 for call in others:
@@ -189,10 +190,10 @@ class Team:
 
 
 def _take_part(job: Job, thread: int, until: int, cores: set[int]) -> None:
-    """Run the kernel as one thread of the team, away from the core that the caller is on.
+    """Run the kernel as one thread of the team, on another core than the caller's.
 
-    A thread that wakes up is often put on the core of who woke it, and stays there for some milliseconds:
-    steps then take up to five times as long, since the two take turns instead of working at once.
+    The system often puts a thread that wakes up on the core of the thread that woke it, for some
+    milliseconds. Then the two take turns, and steps take up to five times as long.
     """
     if cores:
         with suppress(OSError):
@@ -201,7 +202,7 @@ def _take_part(job: Job, thread: int, until: int, cores: set[int]) -> None:
 
 
 def _cores_beside_this() -> set[int]:
-    """Return the cores that this process may use without the one that this thread is on; empty if unknown."""
+    """Return the cores that this process may use, except that of this thread; an empty set if unknown."""
     try:
         return os.sched_getaffinity(0) - {_library().sched_getcpu()}
     except (AttributeError, OSError, TypeError):  # not Linux
