@@ -75,100 +75,105 @@ def train(
     X : array_like, shape (n_samples, n_inputs)
     Y : array_like, shape (n_samples, n_outputs)
         Inputs and targets. For categorical_cross_entropy, Y may be class labels instead: integers from 0 to
-        n_outputs - 1, shape (n_samples,). Both are converted to the network's dtype if need be, and never
+        n_outputs - 1, shape (n_samples,). Both are converted to the network's dtype if necessary, and never
         changed.
     epochs, steps : int
-        How long to train; give exactly one. A step is one update, an epoch one pass over the samples.
+        How long to train. Give exactly one of them. A step is one update; an epoch is one pass over the
+        samples.
     batch_size : int, optional
-        Samples of one step; None is all of them. The last batch of an epoch has those that are left.
+        Samples of one step; None means all of them. The last batch of an epoch has the remaining samples.
     optimizer : SGD, RMSprop, Adam, AdamW or RPROP
         Its learning rate may be a number or a schedule from `fastbp.schedules`.
     update : {"simultaneous", "sequential"}
-        Take every gradient at the weights from before the step (true gradient descent), or update each
-        layer before propagating back through its new weights.
+        "simultaneous" takes every gradient at the weights from before the step (true gradient descent).
+        "sequential" updates each layer before the error passes back through its new weights.
     shuffle : bool
-        Visit the samples in a new random order each epoch, or always in the order given.
+        Whether to visit the samples in a new random order in each epoch, and not always in the given order.
     seed : int, optional
-        Makes the shuffling and the dropout reproducible: the same seed gives the same bits, for one version
-        of the libraries and one kind of CPU.
+        Makes shuffling and dropout reproducible. The same seed gives the same bits, for one version of the
+        libraries and one kind of CPU.
     sample_weight : array_like, shape (n_samples,), optional
         The loss of a batch is ``sum_i w_i L_i / n``, over its n samples. The weights are first divided by
         their mean over all samples: only their ratios count, and an epoch's loss is the weighted mean. The
         largest may be 1e301 times the smallest one above 0.
     l2 : float
-        Adds ``l2 / 2`` times the sum of all squared weights, biases left out, to the loss that is minimised.
+        Adds ``l2 / 2`` times the sum of all squared weights, without biases, to the loss that is minimised.
     dropout : float
         The probability, from 0 to below 1, that the activation of a hidden neuron is set to 0 for one sample
-        in one step; the others are divided by ``1 - dropout``, so that nothing changes afterwards
+        in one step. The others are divided by ``1 - dropout``, so that predictions need no correction
         (Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov 2014,
         https://jmlr.org/papers/v15/srivastava14a.html).
     validation_data : (array_like, array_like), optional
-        Inputs and targets, as X and Y, whose loss is evaluated after every epoch.
+        Inputs and targets, in the form of X and Y. Their loss is evaluated after every epoch.
     gradient_clip_norm : float, optional
-        Scale the gradient of all trained parameters together to this Euclidean norm where it is larger
+        If the Euclidean norm of the gradient of all trained parameters is larger, scale it down to this
         (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063).
     metrics : sequence of str or callable
-        What to evaluate after every epoch, of the validation data if there are any, and of X and Y otherwise:
-        "accuracy", "f1" and "auc", which are for classes, "r2", "mae" and "rmse", which are for numbers, or
-        functions ``metric(Y_true, Y_pred)`` that return a number. Class labels, softmax outputs and targets
-        with one high value in each row are classes, of which the largest output decides. Any other targets of
-        two values, such as 0 and 1, or -1 and 1, are several labels, and each output decides for itself.
-        `fastbp.training.metrics` has the definitions.
+        What to evaluate after every epoch, on the validation data if there are any, and otherwise on X and Y.
+        "accuracy", "f1" and "auc" are for classes; "r2", "mae" and "rmse" are for numbers. A function
+        ``metric(Y_true, Y_pred)`` that returns a number is a metric, too. Targets are classes if they are
+        class labels, have one high value in each row, or belong to softmax outputs. Then the largest output
+        is the predicted class. Other targets of two values, such as 0 and 1 or -1 and 1, are several labels,
+        and each output predicts one of them. `fastbp.training.metrics` has the definitions.
     early_stopping : EarlyStopping, optional
-        Ends the run when it does not get better, and takes the best parameters.
+        Ends the run when it does not improve any more, and keeps the best parameters.
     callbacks : sequence of callable
         Called after every epoch with an `EpochState`: its epoch, step, loss, validation loss, metrics and
         network. ``state.stop()`` ends the run. An object with a method ``on_epoch_end(state)`` is a callback,
-        too. What a callback raises comes out of `train`, and the network holds the parameters of that epoch.
-        Callbacks and metrics run with NumPy's error handling as it is set (`numpy.errstate`); the training
-        itself does not depend on that.
+        too. An exception of a callback comes out of `train`, and the network holds the parameters of that
+        epoch. NumPy's error handling (`numpy.errstate`) applies to callbacks and metrics, and has no effect
+        on the training itself.
     checkpoint : Checkpoint, optional
-        Keeps the run in a folder.
+        Saves the run to a folder from time to time.
     resume : {"auto", True, False}
-        Go on from the newest checkpoint in that folder if there is one; insist on one; or start anew. A run
-        that is over goes on, too, if now there are more epochs or steps: training for 10 epochs and then to
-        20 gives the bits of 20 at once.
+        "auto" continues from the newest checkpoint in that folder, if there is one. True raises an error if
+        there is none. False starts a new run. A run that is over continues, too, if there are more epochs or
+        steps now: training for 10 epochs and then to 20 gives the bits of 20 at once.
     max_seconds : float, optional
-        End the run after this time, within 0.1 s. Only this call counts, without compilation.
+        End the run after this time, within 0.1 s. The time of this call counts, without compilation.
     progress : {"auto", True, False}
-        Whether to show a progress bar on standard error; "auto" does on a terminal.
+        Whether to show a progress bar on standard error. "auto" shows it on a terminal.
     threads : int, optional
-        How many threads share the work of a step; None for as many as pay. There are never more than the
+        How many threads work on a step. None chooses as many as make it faster. There are never more than the
         process may use, by its affinity and by a container's quota, unless the environment variable
         FASTBP_OVERSUBSCRIBE is 1. The result has the same bits for any number.
     math : {"fast", "exact"}
-        "exact" gives the bits of `fastbp.reference`, on the kernel "fused222" alone. "fast" reorders and
-        fuses operations, and takes numbers below the smallest normal one for 0; the fused kernel then takes
-        the sigmoid from a table that is within 2 ulp.
+        "exact" gives the bits of `fastbp.reference`; only the kernel "fused222" has it. "fast" reorders and
+        fuses operations, and replaces numbers below the smallest normal one by 0. The kernel "fused222" then
+        takes the sigmoid from a table, within 2 ulp.
     kernel : {"auto", "fused222", "online", "layered"}
         Which kernel to run. "fused222" is for 2-2-2 sigmoid networks, half the squared error and plain SGD,
-        one sample a step; "online" for any network and SGD without momentum, one sample a step; "layered" is
-        for everything. "auto" takes the first that can.
+        one sample a step. "online" is for any network and SGD without momentum, one sample a step. "layered"
+        is for everything. "auto" takes the first that can.
 
     Returns
     -------
     TrainingResult
-        Ctrl-C ends the run within 0.1 s; the result then has ``stop_reason="interrupted"``, and the network
-        holds the parameters of the last step that was taken. That is so in the main thread, as long as
-        Python's own handler answers to Ctrl-C. Before the first step, while a checkpoint is read, data are
-        checked or kernels compile (then some seconds later), and in the search for the first bad step of a
-        run that diverged, Ctrl-C raises KeyboardInterrupt. A step that takes long is left in the middle, but
-        for ``update="sequential"``.
+        Ctrl-C ends the run within 0.1 s, in the middle of a step if it is long (except with
+        ``update="sequential"``). Then ``stop_reason`` is "interrupted", and the network holds the parameters
+        after the last complete step. This holds in the main thread, if Python's own handler of Ctrl-C is
+        installed. At other times, Ctrl-C raises KeyboardInterrupt: while data are checked, a checkpoint is
+        read, or kernels compile (after some seconds), and while the first bad step of a diverged run is
+        searched for.
 
     Raises
     ------
     OptionError, ShapeError, DataError
-        If an argument is not what it may be; before any work, and nothing is changed.
+        If an argument is not what it may be. This is found before any work, and nothing is changed.
     NotSupportedError
-        If this version cannot do what is asked for.
+        If no kernel can do what is asked for.
     CheckpointError
-        If the newest checkpoint is of another run. ModelFileError, if none can be read; OSError, if the first
-        one cannot be written. Later, a CheckpointWarning says so, and the run goes on.
+        If the newest checkpoint is of another run.
+    ModelFileError
+        If there are checkpoints, and none can be read.
+    OSError
+        If the first checkpoint cannot be written. If a later one cannot, the run continues with a
+        CheckpointWarning.
     DivergenceError
-        If a parameter or the loss stops being finite. It names the first bad step; the network holds the
-        parameters from before that step. Looked at are all parameters and the losses of all batches, each at
-        the parameters from before its step; and after 200 epochs or more, where that takes less than 1 % of
-        the time, the loss over all samples at the end.
+        If a parameter or the loss stops being finite. It names the first bad step, and the network holds the
+        parameters from before that step. All parameters are checked, and the losses of all batches, each at
+        the parameters from before its step. After 200 epochs or more, the loss over all samples is checked at
+        the end, too: there this takes less than 1 % of the time.
 
     Examples
     --------

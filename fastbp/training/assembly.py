@@ -1,4 +1,4 @@
-"""Puts a loop together from the options of `fastbp.train`."""
+"""Makes a loop from the options of `fastbp.train`."""
 
 from collections.abc import Callable
 
@@ -34,9 +34,9 @@ def make_loop(
     progress: ProgressBar | None = None,
     folder: CheckpointFolder | None = None,
 ) -> Loop:
-    """Return the loop that trains `network` by advancing `run`, which `begin_again` makes once more.
+    """Return the loop that trains `network` by advancing `run`. `begin_again` makes the run again.
 
-    Tests give what comes after that, to see or to change what is inside.
+    The arguments after `begin_again` are for tests, which watch or replace what is inside.
     """
     options, learning_rate = monitoring_options, kernel_options.optimizer.learning_rate
     interrupts = interrupts or Interrupts()

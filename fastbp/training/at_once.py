@@ -1,8 +1,7 @@
-"""Short runs that can be repeated: what is prepared for one serves the next call of `train` with its options.
+"""Short runs that are kept: the next call of `train` with the same options uses what was prepared.
 
-A call for one small step is nearly all preparation: options to check, a job to lay out, a loop to put
-together. A program that calls `train` again and again changes the samples or the network, and seldom the
-options.
+A call for one small step is mostly preparation: to check options, and to make a job and a loop. A program
+that calls `train` repeatedly changes the samples or the network, and seldom the options.
 """
 
 import math
@@ -25,7 +24,7 @@ from fastbp.training.stopping import StopReason
 
 
 class IdleRuns:
-    """Keeps the runs of the last few kinds of calls. A run serves one call at a time, in any thread.
+    """Keeps the runs of recent calls. A run serves one call at a time, in any thread.
 
     Parameters
     ----------
@@ -52,13 +51,13 @@ class IdleRuns:
         Parameters
         ----------
         call : tuple
-            All other arguments of `fastbp.train`, checked or not: only what was right is ever kept.
+            All other arguments of `fastbp.train`. They need no check: only correct ones are ever kept.
 
         Returns
         -------
         TrainingResult or None
-            None, with nothing changed, if there is no such run, if the samples are not as kernels read them,
-            or if something stopped being finite: `fastbp.train` then does all that it does for any call.
+            None if there is no such run, if kernels cannot read the samples in place, or if a value stopped
+            being finite. Then nothing is changed, and `fastbp.train` proceeds as usual.
         """
         if not type(X) is type(Y) is np.ndarray:
             return None
@@ -72,7 +71,7 @@ class IdleRuns:
         return result
 
     def keep(self, call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray, run: Run) -> None:
-        """Keep a run that ended well for the next such call, and drop the oldest if there are too many."""
+        """Keep a run that was completed for the next such call; drop the oldest if there are too many."""
         key = _key(call, network, X, Y)
         if key is not None:
             self._put(key, run)
@@ -86,9 +85,9 @@ class IdleRuns:
 
 
 def _key(call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray) -> Hashable | None:
-    """Return what calls have in common that one run can serve; None if an argument is a list or an array.
+    """Return a key that is equal for calls which the same run can serve; None if an argument has no hash.
 
-    1, 1.0 and True are not the same here.
+    1, 1.0 and True give different keys.
     """
     key = network.specification, X.shape[:1], Y.ndim, call, tuple(map(type, call))
     try:
@@ -101,7 +100,7 @@ def _key(call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray) 
 def _train_at_once(
     run: Run, network: Network, X: np.ndarray, Y: np.ndarray, seed: int | None
 ) -> TrainingResult | None:
-    """Start a run over, and take all its steps in one call of the kernel; return None if that went wrong."""
+    """Start a run over, and take all its steps in one call of the kernel; return None if that fails."""
     with Interrupts() as interrupts:
         if not run.start_over(network.theta, X, Y, seed):
             return None
@@ -118,7 +117,7 @@ def _train_at_once(
 def plain_result(
     run: Run, stop_reason: StopReason, seconds: float, last_loss: float | None
 ) -> TrainingResult:
-    """Return the result of a run of which nobody looked at single epochs.
+    """Return the result of a run in which nothing was done after each epoch.
 
     Parameters
     ----------

@@ -20,24 +20,23 @@ from fastbp.training.result import TrainingResult
 from fastbp.training.stopping import Diverged, Limits, Stopped, StopReason
 
 ANSWER_SECONDS = 0.05
-"""What may be computed after Ctrl-C."""
+"""The longest computation that may follow Ctrl-C."""
 
 EPOCHS_WORTH_A_LOOK = 200
-"""Epochs of a run after which the loss is evaluated once more, to see that the last steps left it finite.
+"""A run of at least so many epochs evaluates the loss at its end, to see whether it is still finite.
 
-That takes the third of an epoch and some milliseconds, and so 0.3 % of such a run at most.
+That takes the time of a third of an epoch and some milliseconds: at most 0.3 % of such a run.
 """
 
 
 class Loop:
-    """Advances a run to its end, and leaves its parameters in the network however it ends.
+    """Advances a run to its end. However it ends, its parameters are then in the network.
 
     Parameters
     ----------
     run : Run
     theta : ndarray
-        The network's parameters. What a callback does to the flags of `network.theta` must not be in the way
-        at the end: give a view.
+        The network's parameters, as a view: a callback may make `network.theta` read-only.
     n_steps : int
     epochs : Epochs
     keeper : CheckpointKeeper or None
@@ -76,13 +75,13 @@ class Loop:
 
     @np.errstate(all="ignore")
     def train(self) -> TrainingResult:
-        """Run the loop; what can take seconds before it starts is left to Ctrl-C as it is."""
+        """Run the loop. Before it starts, Ctrl-C raises KeyboardInterrupt: this may take seconds."""
         run, epochs, keeper = self._run, self._epochs, self._keeper
         if keeper is not None:
             keeper.resume(self._resume)
         run.advance(run.step)  # compiles, or loads the compiled kernel; records the initial loss
         epochs.prepare()
-        # A run of one chunk is looked at once: at its end. The search then finds that it was bad before.
+        # A run of one chunk is checked once, at its end. If it was bad before, the search finds that.
         if not ((self._is_plain and self._n_steps <= self._chunk.steps) or run.is_finite()):
             raise diverged_before(0)
         self._lookout.start()
@@ -100,17 +99,17 @@ class Loop:
                 self._theta[:] = best
                 loss = self._evaluated(stop_reason, best)
                 result = replace(result, best_loss=math.nan if loss is None else loss)
-        if self._interrupts.pressed:  # be it after the last step: whoever called is to know
+        if self._interrupts.pressed:  # even after the last step: the caller must know
             return replace(result, stop_reason=StopReason.INTERRUPTED)
         return result
 
     def _train_and_leave_theta(self) -> tuple[StopReason | None, float, float | None]:
-        """Train to the end, and write the last sound parameters into the network, whatever happens.
+        """Train to the end, and in any case write the last finite parameters into the network.
 
         Returns
         -------
         (StopReason or None, float, float or None)
-            Why the run ended, or None if it diverged; its seconds; the loss at the end if it was evaluated.
+            Why the run ended, or None if it diverged; its seconds; the loss at the end, if it was evaluated.
         """
         run, keeper, diverged, last_loss = self._run, self._keeper, False, None
         started = self._clock()
@@ -136,12 +135,12 @@ class Loop:
         return (stop_reason, seconds, last_loss) if sound else (None, 0.0, None)
 
     def _seconds_since(self, started: float) -> float:
-        """Return the time of the run, with that from before it was resumed."""
+        """Return the time of the run, including the time before it was resumed."""
         before = 0.0 if self._keeper is None else self._keeper.seconds
         return before + self._clock() - started
 
     def _advance_to_end(self, started: float) -> StopReason:
-        """Return why the run ended; raise `Diverged` if something is not finite any more."""
+        """Return why the run ended; raise `Diverged` if a value is not finite any more."""
         run, epochs, keeper, lookout = self._run, self._epochs, self._keeper, self._lookout
         self._limits.deadline = started + self._max_seconds
         while True:
@@ -170,7 +169,7 @@ class Loop:
                 self._progress.update(run.step, self._last_loss())
 
     def _next_stop(self) -> int:
-        """Return the step at which the loop has something to do at the latest."""
+        """Return the latest step at which the kernel must return to the loop."""
         stop = self._n_steps
         if self._epochs.wanted:
             stop = min(stop, self._epochs.next_end)
@@ -182,7 +181,7 @@ class Loop:
         self._chunk.record(self._run.step - before, self._clock() - started)
 
     def _loss_seconds(self) -> float:
-        """Return what evaluating the loss over all samples takes, roughly."""
+        """Return roughly the time of evaluating the loss over all samples."""
         return self._run.steps_per_epoch * self._chunk.step_seconds / 3
 
     def _last_loss(self) -> float | None:
@@ -198,7 +197,7 @@ class Loop:
         return replace(result, best_epoch=best_epoch, make_history=partial(dict, epochs.history()))
 
     def _is_recorded(self) -> bool:
-        """Whether there is a loss of the present step."""
+        """Whether a loss was recorded at the present step."""
         steps = self._run.recorded_steps
         return len(steps) > 0 and steps[-1] == self._run.step
 
