@@ -72,6 +72,28 @@ def shuffles(n_samples: int, generator: np.random.RandomState) -> Iterator[np.nd
         yield order
 
 
+def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_size: int) -> Iterator | None:
+    """Return the orders of the epochs; None if samples stay in their order.
+
+    A batch whose weights are all 0 is a `ZeroDivisionError`, as in scikit-learn.
+    """
+    orders = None if generator is None else shuffles(len(samples), generator)
+    weights = samples.weights
+    if weights is None or weights.min() > 0:
+        return orders
+    starts = np.arange(0, len(samples), batch_size)
+
+    def checked(order: np.ndarray) -> np.ndarray:
+        if not np.add.reduceat(weights[order], starts).all():
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized: those of a whole batch are 0")
+        return order
+
+    if orders is None:
+        checked(np.arange(len(samples)))
+        return None
+    return map(checked, orders)
+
+
 class WholeRun:
     """Epochs over dense samples, on one prepared run."""
 

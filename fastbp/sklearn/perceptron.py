@@ -23,7 +23,7 @@ from fastbp.network import Network
 from fastbp.sklearn.conversion import to_sklearn
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
-from fastbp.sklearn.fit_runs import BatchedRun, OptimizerState, Samples, WholeRun, shuffles
+from fastbp.sklearn.fit_runs import BatchedRun, OptimizerState, Samples, WholeRun, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import count_iterations, minimise
 from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
@@ -316,9 +316,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _run_of(self, network: Network, samples: Samples, is_incremental: bool, state: OptimizerState) -> Any:
         """Return a run that trains the network on samples."""
-        orders = shuffles(len(samples), self._random_state) if self.shuffle else None
+        batch_size = self._batch_rows(len(samples))
+        orders = orders_of(samples, self._random_state if self.shuffle else None, batch_size)
         options: dict[str, Any] = {
-            "batch_size": self._batch_rows(len(samples)),
+            "batch_size": batch_size,
             "optimizer": optimizer_of(self),
             "l2": float(self.alpha),
             "dropout": float(self.dropout),
