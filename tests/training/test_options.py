@@ -74,4 +74,4 @@ def test_options_that_do_not_decide_the_result_may_change_when_a_run_is_resumed(
     network, _ = FAST.train(50, **others)
     assert network.theta.tobytes() == FAST.train(50)[0].theta.tobytes()
     with pytest.raises(CheckpointError):
-        FAST.train(51, checkpoint=Checkpoint(tmp_path))
+        FAST.train(49, checkpoint=Checkpoint(tmp_path))
