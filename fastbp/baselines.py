@@ -79,9 +79,14 @@ def train_222_locals(
 
     Parameters
     ----------
-    weights : eight numbers, w1 to w8 of the worked example
-    biases : four numbers, of h1, h2, y1, y2; they are not trained samples : tuples (x1, x2, t1, t2), taken in
-    order, one a step learning_rate : float steps : int
+    weights : eight numbers
+        w1 to w8 of the worked example.
+    biases : four numbers
+        Those of h1, h2, y1 and y2. They are not trained.
+    samples : sequence of tuples (x1, x2, t1, t2)
+        They are taken in order, one a step.
+    learning_rate : float
+    steps : int
 
     Returns
     -------

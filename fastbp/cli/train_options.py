@@ -80,15 +80,15 @@ GIVEN_BY: dict[str, tuple[str, ...]] = {
 
 NOT_GIVEN = {
     "steps": "--epochs says how long",
-    "update": "the other one is for the worked example",
+    "update": "the sequential one is for the worked example",
     "shuffle": "rows are always shuffled",
     "sample_weight": "all rows of a file count the same",
     "gradient_clip_norm": "a run that diverges asks for a smaller --learning-rate",
     "metrics": "the scores of the report are evaluated at the end",
     "progress": "a bar is shown on a terminal",
-    "threads": "as many as pay",
-    "math": "the other one is for the worked example",
-    "kernel": "the fastest that can",
+    "threads": "as many are taken as make it faster",
+    "math": "the exact one is for the worked example",
+    "kernel": "the fastest is taken that can do it",
 }
 """Options of `fastbp.train` that the shell leaves at their defaults, and why."""
 

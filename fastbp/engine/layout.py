@@ -329,20 +329,20 @@ class Layout:
         if self.options.trains:
             common["items"] = np.array(self.item_rows, np.int64).reshape(-1)
         first = {"n_threads": self.options.n_threads, "chunk_rows": self.options.batch_size, "n_rates": 1}
-        block = [
+        integers = [
             self[name] if fields.LAYOUT in field.written_by and not field.is_address else first.get(name, 0)
             for name, field in fields.JOB.items()
         ]
         for boundary in self.boundaries:
-            block += [
+            integers += [
                 0 if field.is_address else getattr(boundary, name) for name, field in fields.BOUNDARY.items()
             ]
         for name, array in common.items():
             array.flags.writeable = False
-            block[fields.place_in_job(name)] = array.ctypes.data
+            integers[fields.place_in_job(name)] = array.ctypes.data
             for place, element in self.pointers.get(name, ()):
-                block[place] = array.ctypes.data + element * array.itemsize
-        return np.array(block, np.int64), common
+                integers[place] = array.ctypes.data + element * array.itemsize
+        return np.array(integers, np.int64), common
 
 
 def is_read_in_place(X: np.ndarray, dtype: np.dtype) -> bool:

@@ -185,7 +185,7 @@ class CheckpointFolder:
             return document, tensors
         if failure:
             raise ModelFileError(
-                f"no checkpoint in {self.path} can be read; resume=False starts anew: {failure}"
+                f"no checkpoint in {self.path} can be read; resume=False starts a new run: {failure}"
             )
         return None
 
@@ -231,7 +231,7 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
     if differences:
         raise CheckpointError(
             f"{path} is a checkpoint of another run: {'; '.join(islice(differences, 3))}. "
-            "Take another folder for this run, or resume=False to start anew in this one"
+            "Take another folder for this run, or resume=False to start a new run in this one"
         )
     made_with, present = document.get("made_with"), made_with_now()
     if made_with != present and isinstance(made_with, dict):

@@ -162,6 +162,6 @@ def diverged_before(step: int) -> DivergenceError:
         )
     return DivergenceError(
         f"the loss was infinite or NaN already at step {step}, from which the run was resumed; "
-        "resume=False starts anew. Try a smaller learning rate, or scale the inputs and targets",
+        "resume=False starts a new run. Try a smaller learning rate, or scale the inputs and targets",
         step,
     )

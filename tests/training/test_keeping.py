@@ -442,7 +442,7 @@ def test_other_runs_are_refused_with_the_reason(options, message, kept):
     before = network.theta.tobytes()
     with pytest.raises(CheckpointError, match=message) as caught:
         resume(kept, **({"network": network} | options))
-    assert "resume=False to start anew" in str(caught.value)
+    assert "resume=False to start a new run" in str(caught.value)
     assert network.theta.tobytes() == before
 
 
@@ -544,7 +544,9 @@ def test_newest_checkpoint_that_cannot_be_opened_is_passed_over_with_a_warning(k
 def test_damage_of_all_checkpoints_is_an_error_and_not_a_new_run(kept, tmp_path):
     for file in copied(kept, tmp_path):
         file.write_bytes(b"damaged")
-    with pytest.raises(ModelFileError, match=r"no checkpoint in .* can be read; resume=False starts anew"):
+    with pytest.raises(
+        ModelFileError, match=r"no checkpoint in .* can be read; resume=False starts a new run"
+    ):
         resume(tmp_path)
     assert resume(tmp_path, resume=False)[1].n_steps == STEPS
 
