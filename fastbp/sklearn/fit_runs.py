@@ -63,12 +63,13 @@ class OptimizerState:
 
 
 def shuffles(n_samples: int, generator: np.random.RandomState) -> Iterator[np.ndarray]:
-    """Yield the order of each epoch: each shuffles that of the epoch before, as scikit-learn does."""
+    """Yield the order of each epoch, in one array: each shuffles that of the epoch before.
+
+    scikit-learn shuffles the places, and takes the samples that were there: the same swaps, the same order.
+    """
     order = np.arange(n_samples)
     while True:
-        places = np.arange(n_samples)
-        generator.shuffle(places)
-        order = order[places]
+        generator.shuffle(order)
         yield order
 
 

@@ -24,7 +24,100 @@ LOSSES = {
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
-    """Multilayer perceptron for regression, with scikit-learn's parameters, results and attributes."""
+    """Multilayer perceptron for regression: scikit-learn's parameters, numbers and attributes.
+
+    With the same parameters and the same integer `random_state`, ``coefs_``, ``loss_curve_``, ``n_iter_`` and
+    predictions are those of ``sklearn.neural_network.MLPRegressor``. Parameters after `max_fun` are ours; by
+    default they change nothing. The solver "lbfgs" takes none of them but `quantile`, `coefs_init`,
+    `intercepts_init` and `n_threads`. Ctrl-C leaves a fitted estimator.
+
+    Parameters
+    ----------
+    loss : str, default "squared_error"
+        "squared_error" or "poisson". Ours: "absolute_error", "huber", "quantile"; they are means over the
+        outputs.
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        The width of each hidden layer. There may be none: ``()``.
+    activation : str or list of str, default "relu"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu". Ours: "sigmoid" (which is "logistic"),
+        "leaky_relu", "elu", "gelu", "silu", "softplus"; a list has a name for each layer.
+    solver : str, default "adam"
+        "lbfgs", "sgd" or "adam". Ours: "adamw", "rmsprop" (`beta_2` is how much of the mean square a step
+        keeps), "rprop" (on the full batch unless `batch_size` says otherwise).
+    alpha : float, default 0.0001
+        Strength of the L2 penalty, which is divided by the number of the batch's samples.
+    batch_size : int or "auto", default "auto"
+        "auto" is 200, or all samples if there are fewer.
+    learning_rate : str or schedule, default "constant"
+        With the solver "sgd": "constant", "invscaling", "adaptive". Ours, with every stochastic solver but
+        "rprop": "cosine" (down to 0 at `max_iter`), "step" (divided by 10 after each third of `max_iter`), or
+        a schedule of `fastbp.schedules`, by steps.
+    learning_rate_init : float, default 0.001
+    power_t : float, default 0.5
+        The exponent of "invscaling".
+    max_iter : int, default 200
+        The most epochs, or iterations of "lbfgs".
+    shuffle : bool, default True
+        Whether each epoch has the samples in another order.
+    random_state : int, RandomState or None, default None
+        The first parameters, splits and orders come from it: the same as in scikit-learn.
+    tol : float, default 1e-4
+    verbose : bool or int, default False
+    warm_start : bool, default False
+        Whether `fit` begins at the parameters of the fit before.
+    momentum : float, default 0.9
+    nesterovs_momentum : bool, default True
+        Both are for the solver "sgd".
+    early_stopping : bool, default False
+        Whether training stops when the score on validation samples no longer improves by `tol`. The best
+        parameters are kept. Ours: `partial_fit` stops early, too, if it gets X_val and y_val; then
+        `is_stopped_` is True, and further calls change nothing.
+    validation_fraction : float, default 0.1
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
+        Of "adam" and "adamw".
+    n_iter_no_change : int, default 10
+    max_fun : int, default 15000
+        The most evaluations of "lbfgs".
+    quantile : float, default 0.5
+        The level of the loss "quantile".
+    dropout : float, default 0.0
+        The probability that a hidden activation is dropped in a step.
+    weight_decay : float, default 0.01
+        Of "adamw".
+    gradient_clip_norm : float, optional
+        The largest norm of a step's gradient; a larger one is scaled down.
+    scoring : str or callable, optional
+        The score of early stopping: a name or a scorer as scikit-learn takes them. The default is R^2.
+    callbacks : list, optional
+        Functions that get a `fastbp.EpochState` after each epoch; `set_callbacks` takes scikit-learn's own.
+    progress : bool, default False
+        Whether to show a progress bar.
+    coefs_init, intercepts_init : list of ndarray, optional
+        The first weights and biases.
+    max_seconds : float, optional
+        The time after which training stops with a warning.
+    n_threads : int, optional
+        The default is as many as pay. The bits of the result do not depend on it.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of ndarray
+        The weights and biases of each layer; what is written into them is what predicts.
+    loss_, loss_curve_, best_loss_
+        The loss of the last epoch, of each, and the smallest.
+    validation_scores_, best_validation_score_
+        With early stopping, or X_val and y_val; else None.
+    n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", max_iter=1000, random_state=0, alpha=1.0)
+    >>> model.fit(X, y).predict(X[:2]).shape
+    (2,)
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Perceptron._parameter_constraints,

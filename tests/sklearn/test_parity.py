@@ -151,3 +151,118 @@ def test_every_form_of_samples_gives_the_same(task, solver, kind):
     assert_same(ours, other, X, rtol=2e-4 if single else 1e-6 if solver == "lbfgs" else 1e-8)
     if kind == "frame":
         assert ours.feature_names_in_.tolist() == other.feature_names_in_.tolist()
+
+
+LABELS = {
+    "strings": np.array(["setosa", "versicolor", "virginica"]),
+    "objects": np.array(["a", "bb", "c"], object),
+    "small integers": np.array([-3, 0, 7], np.int8),
+    "floats": np.array([0.0, 1.0, 5.0]),
+    "two strings": np.array(["no", "yes", "yes"]),
+    "booleans": np.array([False, True, True]),
+    "one class": np.array([4, 4, 4]),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("stops", [False, True])
+def test_labels_of_every_type_give_the_same(labels, stops):
+    y = LABELS[labels][IRIS[1]]
+    (ours, _), (other, _) = (
+        fitted(module, "several classes", IRIS[0], y, {"early_stopping": stops, "n_iter_no_change": 2})
+        for module in (fastbp, theirs)
+    )
+    assert ours.classes_.dtype == other.classes_.dtype
+    assert ours.classes_.tolist() == other.classes_.tolist()
+    mine, true = ours.predict(IRIS[0]), other.predict(IRIS[0])
+    assert mine.dtype == true.dtype
+    assert (mine == true).all()
+    assert_allclose(ours.predict_log_proba(IRIS[0]), other.predict_log_proba(IRIS[0]), rtol=1e-7, atol=1e-9)
+    assert ours.n_iter_ == other.n_iter_
+    assert ours.validation_scores_ == other.validation_scores_
+
+
+def test_sparse_labels_give_sparse_predictions():
+    from scipy import sparse
+
+    _, X, y, _ = TASKS["several labels"]
+    (ours, _), (other, _) = (
+        fitted(module, "several labels", X, sparse.csr_matrix(y), {}) for module in (fastbp, theirs)
+    )
+    assert sparse.issparse(ours.predict(X))
+    assert (ours.predict(X) != other.predict(X)).nnz == 0
+
+
+@pytest.mark.parametrize("solver", ["sgd, adaptive", "adam, early stopping", "adam"])
+def test_the_same_is_printed(solver, capsys):
+    printed = []
+    for module in (fastbp, theirs):
+        fitted(module, "regression", XD, YD, SOLVERS[solver] | {"verbose": True, "max_iter": 60, "tol": 0.05})
+        printed.append(capsys.readouterr().out)
+    assert "Iteration 1, loss = " in printed[1]
+    assert "Stopping" in printed[1] or "Setting learning rate" in printed[1]
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_generator_of_the_user_is_left_where_scikit_learn_leaves_it(shuffle):
+    draws = []
+    for module in (fastbp, theirs):
+        generator = np.random.RandomState(5)
+        fitted(
+            module, "regression", XD, YD, {"random_state": generator, "shuffle": shuffle, "batch_size": 40}
+        )
+        draws.append(generator.randint(2**31))
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("task", ["several classes", "two classes", "several labels"])
+def test_losses_of_hopeless_samples_are_bounded_alike(task, dtype):
+    """Far out, scikit-learn's probabilities are at least the type's epsilon, in the loss alone.
+
+    Nearer, its 1 - p has few digits, where p is almost 1.
+    """
+    _, X, y, _ = TASKS[task]
+    options = {"solver": "sgd", "learning_rate_init": 2.0, "activation": "identity", "max_iter": 3}
+    (ours, _), (other, _) = (
+        fitted(module, task, (30 * X).astype(dtype), y, options | {"alpha": 0.0})
+        for module in (fastbp, theirs)
+    )
+    if np.isfinite(other.loss_curve_).all():
+        assert_allclose(ours.loss_curve_, other.loss_curve_, rtol=1e-3 if dtype == "float32" else 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_configurations_give_the_same(seed):
+    generator = np.random.default_rng(seed)
+    task = generator.choice(list(TASKS))
+    _, X, y, _ = TASKS[task]
+    options = {
+        "solver": str(generator.choice(["sgd", "adam"])),
+        "activation": str(generator.choice(ACTIVATIONS)),
+        "hidden_layer_sizes": tuple(int(n) for n in generator.integers(1, 40, generator.integers(0, 4))),
+        "alpha": float(generator.choice([0.0, 1e-4, 0.3])),
+        "batch_size": int(generator.integers(1, 150)),
+        "learning_rate": str(generator.choice(["constant", "invscaling", "adaptive"])),
+        "learning_rate_init": float(generator.choice([1e-4, 1e-3, 1e-2])),
+        "power_t": float(generator.uniform(0, 1)),
+        "shuffle": bool(generator.integers(2)),
+        "random_state": int(generator.integers(2**32)),
+        "tol": float(generator.choice([0.0, 1e-4, 1e-2])),
+        "momentum": float(generator.choice([0.0, 0.5, 1.0])),
+        "nesterovs_momentum": bool(generator.integers(2)),
+        "early_stopping": bool(generator.integers(2)),
+        "validation_fraction": float(generator.uniform(0.05, 0.5)),
+        "beta_1": float(generator.choice([0.0, 0.9])),
+        "beta_2": float(generator.choice([0.0, 0.99])),
+        "epsilon": float(generator.choice([1e-8, 1e-2])),
+        "n_iter_no_change": int(generator.integers(1, 5)),
+        "max_iter": int(generator.integers(1, 12)),
+    }
+    calls = (("fit", {"sample_weight": WEIGHTS[: len(y)]} if generator.integers(2) else {}),)
+    (ours, warned), (other, expected) = (
+        fitted(module, task, X, y, options, calls) for module in (fastbp, theirs)
+    )
+    assert warned == expected
+    assert_same(ours, other, X, rtol=1e-7)
