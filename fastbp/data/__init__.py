@@ -18,7 +18,7 @@ the option that decides.
 
 The steps: `sources` gives the bytes of a file; `text_form` finds separator and names of a text; `text_file`
 makes columns of it; `table_file` is a file as a table; `meanings` says whether a column is numbers, dates or
-text, with `spelling` and `dates`; `columns` and `target_column` make arrays of columns.
+text, with `spelling` and `dates`; `columns` and `target_column` make arrays of columns, with `values`.
 """
 
 import math
@@ -156,7 +156,7 @@ def load(
     form = Reading.of(**reading)
     # The target is kept as it is written; its position is not known before the file is read.
     wanted = [target] if isinstance(target, str) and not target.lstrip("-").isdigit() else []
-    table = read_table(path, form, wanted=wanted, as_text=[str(target)])
+    table = read_table(path, form, wanted=wanted, labels=[str(target)])
     name = table.names[table.find("target", target)]
     if missing_target == "drop":
         table = _with_targets(table, name)

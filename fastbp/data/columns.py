@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.data.dates import days, features, parse_dates, parts_of
+from fastbp.data.dates import features, parts_of
 from fastbp.data.meanings import Meaning, meaning_of
-from fastbp.data.sources import polars
-from fastbp.data.spelling import parsed
 from fastbp.data.table_file import Table, is_running
 from fastbp.data.text_form import listed
+from fastbp.data.values import codes_of, moments, numbers, texts
 from fastbp.errors import DataError, as_option
 from fastbp.preprocessing import Column, DateColumn, NumberColumn, Preprocessing, TextColumn
-from fastbp.reading import Spelling
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,6 +25,9 @@ MOST_TOLD_CATEGORIES = 10_000
 
 FEW_CATEGORIES = 20
 """A text column with more categories than this is refused if most of its rows have one of their own."""
+
+ROWS_AT_A_TIME = 2**14
+"""So many rows of a block go through each step together, so that they stay in a cache."""
 
 COUNTING_ROWS = 10
 """A column of at least so many numbers that counts the rows is remarked on."""
@@ -112,17 +113,20 @@ class _Numbers:
         self.low, self.high = math.inf, -math.inf
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
+        for at in range(0, len(column), ROWS_AT_A_TIME):
+            part = slice(at, at + ROWS_AT_A_TIME)
+            self._add(table, start + at, column[part], training[part])
+
+    def _add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
         values = numbers(table, start, column, self.meaning.spelling)
-        total = values.sum()
-        if math.isnan(total) or not training.all():
+        if math.isnan(values.sum()) or not training.all():
             absent = np.isnan(values)
             self.n_missing += int(absent.sum())
             values = values[training & ~absent]
         if not len(values):
             return
         mean = values.mean()
-        deviations = values - mean
-        squares = np.dot(deviations, deviations)
+        squares = np.square(values - mean).sum()
         n, shift = self.n + len(values), mean - self.mean
         self.squares += squares + shift * shift * (self.n * len(values) / n)
         self.mean += shift * (len(values) / n)
@@ -272,17 +276,25 @@ def encode(
     names = columns_of(table, preprocessing)
     for start, frame in table.blocks(names):
         X = np.zeros((len(frame), preprocessing.n_inputs), dtype)
-        at = 0
-        for known, column in zip(preprocessing.columns, frame, strict=True):
-            out = X[:, at : at + len(known.input_names)]
-            if isinstance(known, NumberColumn):
-                _encode_number(table, start, column, known, preprocessing, out)
-            elif isinstance(known, DateColumn):
-                _encode_date(table, start, column, known, preprocessing, out)
-            else:
-                _encode_text(table, start, column, known, preprocessing, unseen, out)
-            at += out.shape[1]
+        for first in range(0, len(frame), ROWS_AT_A_TIME):
+            rows = slice(first, first + ROWS_AT_A_TIME)
+            _encode_rows(table, start + first, frame[rows], preprocessing, unseen, X[rows])
         yield start, X
+
+
+def _encode_rows(
+    table: Table, start: int, frame: "pl.DataFrame", preprocessing: Preprocessing, unseen: str, X: np.ndarray
+) -> None:
+    at = 0
+    for known, column in zip(preprocessing.columns, frame, strict=True):
+        out = X[:, at : at + len(known.input_names)]
+        if isinstance(known, NumberColumn):
+            _encode_number(table, start, column, known, preprocessing, out)
+        elif isinstance(known, DateColumn):
+            _encode_date(table, start, column, known, preprocessing, out)
+        else:
+            _encode_text(table, start, column, known, preprocessing, unseen, out)
+        at += out.shape[1]
 
 
 def columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
@@ -382,109 +394,3 @@ def _refuse_missing(
             f"them with "
             "the training rows' mean"
         )
-
-
-# --- columns as arrays -------------------------------------------------------------------------------
-
-
-def numbers(table: Table, start: int, column: "pl.Series", spelling: Spelling | None) -> np.ndarray:
-    """Return a column, or some rows of it, as float64, with NaN for missing values."""
-    pl = polars()
-    if column.dtype == pl.String:
-        column = _from_text(table, start, column, spelling)
-    elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
-        _complain_of_text(table, start, column)
-    values = column.cast(pl.Float64).to_numpy()
-    if not math.isfinite(values.sum()) and np.isinf(values).any():
-        row = int(np.argmax(np.isinf(values)))
-        raise DataError(
-            f"column {column.name!r} of {table.path} is {values[row]} in {table.place(start + row)}, and "
-            f"must be "
-            "finite"
-        )
-    return values
-
-
-def _from_text(table: Table, start: int, column: "pl.Series", spelling: Spelling | None) -> "pl.Series":
-    """Return text as numbers, in the spelling of the training file or else of this one."""
-    if not (table.spelled or column.name in table.reading.number) or column.name in table.reading.text:
-        _complain_of_text(table, start, column)
-        return column.cast(polars().Float64, strict=False)
-    if column.name not in table.known:
-        found = parsed(column, spelling)
-        if found.null_count() == column.null_count():
-            return found
-    meaning = meaning_of(table, column.name, spelling.decimal if spelling else None)
-    if meaning.kind == "boolean":
-        return column.str.to_lowercase() == "true"
-    found = parsed(column, meaning.spelling)
-    strange = found.is_null() & column.is_not_null()
-    if meaning.kind != "number" or strange.any() or _units_differ(spelling, meaning.spelling):
-        _complain_of_text(table, start, column, found)
-    return found
-
-
-def _units_differ(trained: Spelling | None, found: Spelling | None) -> bool:
-    """Return whether numbers have another unit than the training file's."""
-    if trained is None or found is None:
-        return False
-    return bool(found.prefix or found.suffix) and (found.prefix, found.suffix) != (
-        trained.prefix,
-        trained.suffix,
-    )
-
-
-def _complain_of_text(
-    table: Table, start: int, column: "pl.Series", found: "pl.Series | None" = None
-) -> None:
-    """Raise an error about the first value that is no number, unless all are missing."""
-    strange = column.is_not_null()
-    if found is not None and (found.is_null() & strange).any():
-        strange = strange & found.is_null()
-    if strange.any():
-        row = int(np.argmax(strange.to_numpy()))
-        raise DataError(
-            f"column {column.name!r} of {table.path} must hold numbers, and is "
-            f"{str(column[row])!r} in {table.place(start + row)}; {as_option('number', [column.name])} and "
-            f"{as_option('decimal', ',')} say how it is meant"
-        )
-
-
-def moments(table: Table, start: int, column: "pl.Series", format: str) -> np.ndarray:
-    """Return a column of dates, or some rows of it, as days since 1970, with NaN for missing ones."""
-    pl = polars()
-    if column.dtype.is_integer():
-        column = column.cast(pl.String)
-    if column.dtype == pl.String:
-        found = parse_dates(column, format) if format else column
-        if not format or found.null_count() > column.null_count():
-            meaning = meaning_of(table, column.name)
-            format = meaning.format if meaning.kind == "date" else "%Y-%m-%d"
-            found = parse_dates(column, format)
-        strange = found.is_null() & column.is_not_null()
-        if strange.any():
-            row = int(np.argmax(strange.to_numpy()))
-            raise DataError(
-                f"column {column.name!r} of {table.path} must hold dates, and is {column[row]!r} in "
-                f"{table.place(start + row)}; {as_option('date_format', format)} says how they are written"
-            )
-        column = found
-    if column.dtype not in (pl.Date, pl.Datetime, pl.Time):
-        raise DataError(
-            f"column {column.name!r} of {table.path} has type {column.dtype}, and must hold dates"
-        )
-    return days(column)
-
-
-def texts(column: "pl.Series") -> "pl.Series":
-    """Return a column as text."""
-    return column.cast(polars().String)
-
-
-def codes_of(labels: Sequence, column: "pl.Series") -> np.ndarray:
-    """Return the index of each value among the labels, or -1 if it is not one of them."""
-    pl = polars()
-    codes = {label: code for code, label in enumerate(labels)}
-    distinct = column.unique()
-    places = pl.Series([codes.get(value, -1) for value in distinct], dtype=pl.Int64)
-    return column.replace_strict(distinct, places, return_dtype=pl.Int64).to_numpy().astype(np.int64)

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,6 @@ DATES = {
 """Formats of dates, and the form of their text."""
 
 TIMES = {
-    "": "",
     "%H:%M": r"\d{1,2}:\d{2}",
     "%H:%M:%S": r"\d{1,2}:\d{2}:\d{2}",
     "%H:%M:%S%.f": r"\d{1,2}:\d{2}:\d{2}\.\d+",
@@ -60,26 +60,39 @@ def date_formats(texts: "pl.Series") -> list[str]:
     >>> date_formats(pl.Series(["2020-01-31T12:00:00Z"])), date_formats(pl.Series(["07:30", "18:05"]))
     (['%Y-%m-%dT%H:%M:%SZ'], ['%H:%M'])
     """
-    first = texts.head(50)
-    if not len(first) or not first.str.contains(r"\d[-/.: ]\d|\d[- ][A-Za-z]{3}|[A-Za-z]{3} \d").all():
-        return []
-    found = []
-    for format, pattern in _every_format():
-        if first.str.contains(f"^(?:{pattern})$").all() and not parse_dates(texts, format).null_count():
-            found.append(format)
-    return found
-
-
-def _every_format() -> "list[tuple[str, str]]":
-    formats = [(time, pattern) for time, pattern in TIMES.items() if time]
-    for (date, day), (time, hour), (zone, shift) in itertools.product(
-        DATES.items(), TIMES.items(), ZONES.items()
+    first = texts.head(50).to_list()
+    if not first or not all(
+        re.search(r"\d[-/.: ]\d|\d[- ][A-Za-z]{3}|[A-Za-z]{3} \d", text) for text in first
     ):
-        if not time and not zone:
-            formats.append((date, day))
-        elif time:
-            formats += [(f"{date}{gap}{time}{zone}", f"{day}{gap}{hour}{shift}") for gap in (" ", "T")]
-    return formats
+        return []
+    return [
+        format
+        for date, pattern in (("", ""), *DATES.items())
+        if (rests := _after(pattern, first)) is not None
+        for format in _with_times(date, rests)
+        if not parse_dates(texts, format).null_count()
+    ]
+
+
+def _after(pattern: str, texts: Sequence[str]) -> list[str] | None:
+    """Return what follows a pattern in each text; None if one does not begin with it."""
+    found = [re.match(pattern, text) for text in texts]
+    return (
+        [text[match.end() :] for match, text in zip(found, texts, strict=True) if match]
+        if all(found)
+        else None
+    )
+
+
+def _with_times(date: str, rests: Sequence[str]) -> Iterator[str]:
+    """Yield the formats of a date and what follows it."""
+    if date and not any(rests):
+        yield date
+        return
+    for gap, time, zone in itertools.product(" T" if date else ("",), TIMES, ZONES):
+        pattern = gap + TIMES[time] + ZONES[zone]
+        if all(re.fullmatch(pattern, rest) for rest in rests):
+            yield date + gap + time + zone
 
 
 def parse_dates(texts: "pl.Series", format: str) -> "pl.Series":

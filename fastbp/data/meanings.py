@@ -146,9 +146,10 @@ def _plain(table: Table, name: str, texts: "pl.Series") -> Meaning:
         return Meaning("number", codes=name not in table.reading.number)
     if texts.str.contains(r"^(?:19|20)\d{6}$").all() and name not in table.reading.number:
         return _whole_numbers(table, name, texts.cast(pl.Int64), table.reading.dates(name))
-    if "," in decimals_of(table) and table.reading.decimal is None and name not in table.reading.number:
+    if table.reading.decimal is None and name not in table.reading.number:
         grouped = texts.str.contains(r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+$")
-        if grouped.any() and not texts.str.contains(r"\.(?:\d{1,2}|\d{4,})$|^[+-]?0?\.|e").any():
+        others = texts.str.contains(r"\.(?:\d{1,2}|\d{4,})$|^[+-]?0?\.|e")
+        if grouped.any() and not others.any() and "," in decimals_of(table):
             example = texts.filter(grouped)[0]
             raise _ambiguous(table, name, example, example.replace(".", ""), example)
     return Meaning("number")

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.data.table_file import PathLike, Table, read_table
 from fastbp.errors import DataError, OptionError, as_option, check_choice
-from fastbp.preprocessing import MISSING, ClassTarget, DateColumn, NumberColumn, Preprocessing, TextColumn
+from fastbp.preprocessing import (
+    MISSING,
+    ClassTarget,
+    DateColumn,
+    NumberColumn,
+    NumberTarget,
+    Preprocessing,
+    TextColumn,
+)
 from fastbp.reading import OPTIONS, Reading
 
 if TYPE_CHECKING:
@@ -43,12 +51,14 @@ def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **
         for column in preprocessing.columns
         if isinstance(column, TextColumn | DateColumn) or column.spelling is not None
     ]
-    if isinstance(target, ClassTarget) or target.spelling is not None:
+    labels = [target.name] if isinstance(target, ClassTarget) else []
+    if isinstance(target, NumberTarget) and target.spelling is not None:
         as_text.append(target.name)
     options: dict[str, Any] = {
         "remembered": remembered,
         "wanted": wanted,
         "as_text": as_text,
+        "labels": labels,
         "keeps_rows": True,
     }
     usual = Reading()

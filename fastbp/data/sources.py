@@ -228,7 +228,7 @@ def decoded(name: str, content: bytes, encoding: str | None, remembered: str | N
         if content.startswith(mark):
             content, encoding = (content[3:], "utf-8") if found == "utf-8" else (content, found)
             break
-    if encoding is None:
+    if encoding is None and not content.isascii():
         try:
             content.decode()
         except UnicodeDecodeError as error:

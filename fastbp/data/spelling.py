@@ -19,9 +19,9 @@ SIGNS = "€$£¥₹₩₽¢₺₪฿"
 
 UNIT_NAMES = """
 % ‰ ° °C °F °K g kg mg µg ug t lb lbs oz st km m cm mm µm nm mi mile miles yd ft in inch inches h hr hrs hour
-hours min mins minute minutes s sec secs second seconds ms us µs ns d day days week weeks month months year
-years yr yrs l L ml mL cl dl gal W kW MW Wh kWh J kJ cal kcal V mV A mA Hz kHz MHz GHz B kB KB MB GB TB bit
-bps kbps Mbps Gbps bar Pa kPa hPa mmHg psi k K M bn m² m2 km² ha mph km/h kmh m/s rpm px pt ppm
+hours min mins minute minutes s sec secs second seconds ms us µs ns day days week weeks month months year
+years yr yrs l ml mL cl dl gal kW MW Wh kWh kJ cal kcal mV mA Hz kHz MHz GHz kB KB MB GB TB bit bps kbps Mbps
+Gbps bar Pa kPa hPa mmHg psi k K M bn m² m2 km² ha mph km/h kmh m/s rpm px pt ppm
 """
 UNITS = frozenset({*UNIT_NAMES.split(), *CODES.split(), *SIGNS})
 """Units that are known as such: texts like "5 kg" and "500 g" are numbers in a mixture of units."""

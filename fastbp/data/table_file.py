@@ -154,6 +154,7 @@ def read_table(
     remembered: Reading | None = None,
     wanted: Collection[str] = (),
     as_text: Collection[str] = (),
+    labels: Collection[str] = (),
     keeps_rows: bool = False,
 ) -> Table:
     """Open a file: see `fastbp.data`.
@@ -170,6 +171,9 @@ def read_table(
         Names that the columns are expected to have, as far as known. They help to see the form.
     as_text : collection of str
         Columns that are kept as they are written, even if they look like numbers.
+    labels : collection of str
+        Columns, by name or position, that may hold labels: kept as they are written unless they have
+        fractions.
     keeps_rows : bool
         Whether each row counts, as one of a prediction does: then a row without values stays, except at the
         end.
@@ -194,7 +198,7 @@ def read_table(
             if file.kind == ".xlsx":
                 text = read_excel(file, reading, wanted)
             else:
-                text = read_text(file, reading, remembered or Reading(), wanted, as_text)
+                text = read_text(file, reading, remembered or Reading(), wanted, as_text, labels)
             table = _text_table(file, text, reading, keeps_rows)
         elif file.kind in (".parquet", ".arrow", ".feather"):
             table = _read_columns(file, reading)
@@ -236,13 +240,13 @@ def _text_table(file: Source, text: Text, reading: Reading, keeps_rows: bool) ->
     if dropped:
         frame = frame.drop(dropped)
         remarks.append(describe_dropped(file.name, dropped))
-    blank = frame.select(
-        pl.all_horizontal(
-            [pl.col(c) == "" if frame[c].dtype == pl.String else pl.col(c).is_null() for c in frame.columns]
-        )
-    ).to_series()
-    if frame.width > 1 and blank.any():
-        there = ~blank.to_numpy()
+    there = np.zeros(len(frame), bool)
+    for values in frame:
+        filled = values.str.len_bytes() > 0 if values.dtype == pl.String else values.is_not_null()
+        there |= filled.to_numpy()
+        if there.all():
+            break
+    if frame.width > 1 and not there.all():
         if keeps_rows:
             there[: len(there) - int(np.argmax(there[::-1]))] = True
         rows = np.flatnonzero(there)
@@ -273,7 +277,7 @@ def _read_columns(file: Source, reading: Reading) -> Table:
         frame = pl.read_parquet(file.file(), **options)
     else:
         try:
-            frame = pl.read_ipc(file.file(), memory_map=False)
+            frame = pl.read_ipc(file.file())
         except pl.exceptions.ComputeError:
             frame = pl.read_ipc_stream(file.file())
     remarks = []

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.data.columns import FEW_CATEGORIES, codes_of, moments, numbers, own_text_per_row, texts
+from fastbp.data.columns import FEW_CATEGORIES, own_text_per_row
 from fastbp.data.meanings import BOOLEANS, Meaning, meaning_of
 from fastbp.data.sources import polars
 from fastbp.data.table_file import Table
 from fastbp.data.text_form import listed
+from fastbp.data.values import codes_of, moments, numbers, texts
 from fastbp.errors import DataError, as_option
 from fastbp.preprocessing import ClassTarget, NumberTarget
 
@@ -21,7 +22,7 @@ MOST_LABELS = 1000
 MOST_NUMERIC_LABELS = 20
 """A target of whole numbers is classes if it has at most this many different values."""
 
-WHOLE = r"^(?:0|-?[1-9]\d{0,18})$"
+WHOLE = r"^(?:0|-?[1-9]\d{0,19})$"
 DECIMAL = r"^-?(?:0|[1-9]\d{0,14})\.(?:0|\d{0,14}[1-9])$"
 
 

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ def read_text(
     remembered: Reading,
     wanted: Collection[str] = (),
     as_text: Collection[str] = (),
+    labels: Collection[str] = (),
 ) -> Text:
     """Read a text file: see `fastbp.data`.
 
@@ -79,6 +80,8 @@ def read_text(
         Names that the columns are expected to have.
     as_text : collection of str
         Columns that are kept as they are written.
+    labels : collection of str
+        Columns that may hold labels, which are kept as they are written unless they have fractions.
     """
     content = decoded(source.name, source.read(), reading.encoding, remembered.encoding)
     content = without_comments(content, reading.comment)
@@ -86,8 +89,11 @@ def read_text(
     body = _after(content, form.n_before)
     if not body[:4096].strip() and not body.strip():
         raise DataError(f"{source.name} has no rows")
-    typed = _typed(body, form, reading, as_text) if len(body) > TYPED_BYTES else {}
-    frame = _fast(body, form, typed, reading) if _is_regular(body, form) else None
+    frame = None
+    if _is_regular(body, form):
+        if len(body) > TYPED_BYTES:
+            frame = _fast_typed(body, form, reading, as_text, labels)
+        frame = _fast(body, form) if frame is None else frame
     kept = None
     if frame is None:
         frame, kept = _exact(source.name, body, form)
@@ -114,14 +120,57 @@ def _is_regular(body: bytes, form: Form) -> bool:
     """Return whether polars can read the text; it takes a blank before a quote for a part of the value."""
     if form.separator == " ":
         return False
-    return not form.quote or f"{form.separator} {form.quote}".encode() not in body
+    quote = form.quote.encode()
+    return not quote or quote not in body or form.separator.encode() + b" " + quote not in body
 
 
-def _typed(body: bytes, form: Form, reading: Reading, as_text: Collection[str]) -> dict[str, Any]:
-    """Return the types of the columns that are plain numbers wherever one looks."""
+def _fast_typed(
+    body: bytes, form: Form, reading: Reading, as_text: Collection[str], labels: Collection[str]
+) -> "pl.DataFrame | None":
+    """Read columns as numbers that are plain numbers wherever one looks; None if others are in them."""
     pl = polars()
     if reading.decimal == "," or any(OFF in mark or "=" in mark for mark in reading.missing_values):
-        return {}
+        return None
+    sample = _sample(body, form)
+    if sample is None:
+        return None
+    marks = marks_of("", reading)
+    typed: dict[str, Any] = {}
+    seen: set[str] = set()
+    whole: list[str] = []
+    for column in sample:
+        values = column.str.strip_chars().fill_null("")
+        absent = values.is_in(list(marks))
+        there = values.filter(~absent)
+        if there.str.contains(r"^\d{1,3}(?:\.\d{3})*,\d+").any():
+            return None  # decimal commas, or marks of thousands: what a point means is to be seen
+        if len(there) and there.str.contains(PLAIN).all():
+            typed[column.name] = pl.Float64
+            if there.str.contains(WHOLE).all():
+                typed[column.name] = pl.Int64
+            if not there.str.contains(r"\.\d*[1-9]").any():
+                whole.append(column.name)
+            seen.update(values.filter(absent).unique())
+    # A position counts the columns that are not empty.
+    filled = [i for i, column in enumerate(sample) if (column.str.strip_chars().fill_null("") != "").any()]
+    for name in (*as_text, *reading.text, *labels):
+        with contextlib.suppress(ValueError, IndexError):
+            at = form.names.index(name) if name in form.names else filled[int(name)]
+            if name not in labels or f"column_{at + 1}" in whole:
+                typed.pop(f"column_{at + 1}", None)
+    if not typed:
+        return None
+    frame = _fast(body, form, typed, seen - {""})  # each mark takes time: 26 double it
+    frame = _fast(body, form, typed, marks) if frame is None else frame
+    if frame is None or (
+        frame.null_count().row(0)[0] and frame.select(pl.all_horizontal(pl.all().is_null())).to_series().any()
+    ):
+        return None  # a row of marks is to be told from a row of nothing
+    return frame
+
+
+def _sample(body: bytes, form: Form) -> "pl.DataFrame | None":
+    """Return rows from several places of a text."""
     quoted = bool(form.quote) and form.quote.encode() in body
     parts = []
     for place in range(PLACES):
@@ -133,27 +182,7 @@ def _typed(body: bytes, form: Form, reading: Reading, as_text: Collection[str]) 
         parts.append(body[start:end])
         if quoted:  # a line may begin inside quotes
             break
-    sample = _fast(b"".join(parts), form, {}, reading)
-    if sample is None:
-        return {}
-    typed: dict[str, Any] = {}
-    sample.columns = list(form.names)
-    for i, column in enumerate(sample):
-        values = column.str.strip_chars()
-        values = values.filter(~values.is_in(list(marks_of(column.name, reading)))).drop_nulls()
-        if values.str.contains(r"^\d{1,3}(?:\.\d{3})*,\d+").any():
-            return {}  # decimal commas, or marks of thousands: what a point means is to be seen
-        if len(values) and values.str.contains(WHOLE).all():
-            typed[f"column_{i + 1}"] = pl.Int64
-        elif len(values) and values.str.contains(PLAIN).all():
-            typed[f"column_{i + 1}"] = pl.Float64
-    # A position counts the columns that are not empty.
-    filled = [i for i, column in enumerate(sample) if (column.str.strip_chars().fill_null("") != "").any()]
-    for name in (*as_text, *reading.text):
-        with contextlib.suppress(ValueError, IndexError):
-            at = form.names.index(name) if name in form.names else filled[int(name)]
-            typed.pop(f"column_{at + 1}", None)
-    return typed
+    return _fast(b"".join(parts), form)
 
 
 def marks_of(column: str, reading: Reading) -> tuple[str, ...]:
@@ -162,23 +191,23 @@ def marks_of(column: str, reading: Reading) -> tuple[str, ...]:
     return tuple(mark for mark in said if mark != OFF) + (("",) if OFF in said else USUAL_MARKS)
 
 
-def _fast(body: bytes, form: Form, typed: dict[str, Any], reading: Reading) -> "pl.DataFrame | None":
+def _fast(
+    body: bytes, form: Form, typed: Mapping[str, Any] | None = None, marks: Collection[str] = ()
+) -> "pl.DataFrame | None":
     """Read with polars; None if it cannot."""
     pl = polars()
-    for types in (typed, {}) if typed else ({},):
-        names = [f"column_{i + 1}" for i in range(len(form.names))]
-        try:
-            return pl.read_csv(
-                body,
-                has_header=False,
-                separator=form.separator,
-                quote_char=form.quote or None,
-                schema={name: types.get(name, pl.String) for name in names},
-                null_values=list(marks_of("", reading)) if types else None,
-            )
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            continue
-    return None
+    names = [f"column_{i + 1}" for i in range(len(form.names))]
+    try:
+        return pl.read_csv(
+            body,
+            has_header=False,
+            separator=form.separator,
+            quote_char=form.quote or None,
+            schema={name: (typed or {}).get(name, pl.String) for name in names},
+            null_values=list(marks) or None,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
 
 
 # --- exactly ------------------------------------------------------------------------------------------
