@@ -9,12 +9,62 @@ from scipy.optimize import OptimizeResult, minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.engine.objective import Objective
+from fastbp.specification import Specification
 
 PRINTS = tuple(int(part) for part in scipy.__version__.split(".")[:2]) < (1, 15)
 """Whether SciPy's L-BFGS-B knows the option `iprint`."""
 
 
-def minimise(estimator: Any, objective: Objective, alpha: float, theta: np.ndarray) -> OptimizeResult:
+BLOCK_NUMBERS = 2**19
+"""Numbers of a block of rows of a sparse matrix that is dense at a time."""
+
+
+class SparseObjective:
+    """What `Objective` is, over a sparse X, of which one block of rows is dense at a time.
+
+    Parameters
+    ----------
+    specification : Specification
+    X : CSR matrix
+    Y, weights : ndarray
+        As `Objective` takes them.
+    threads : int, optional
+    block_numbers : int
+        Numbers of a block of rows.
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        X: Any,
+        Y: np.ndarray,
+        weights: np.ndarray | None,
+        threads: int | None,
+        block_numbers: int = BLOCK_NUMBERS,
+    ):
+        self.specification, self._X, self._Y, self._weights = specification, X, Y, weights
+        self._threads, self._n_rows = threads, max(1, block_numbers // X.shape[1])
+
+    def value_and_gradient(self, theta: np.ndarray, gradient: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss, and its gradient in theta, which is written to `gradient`."""
+        value, n_samples = 0.0, self._X.shape[0]
+        gradient[:] = 0
+        for first in range(0, n_samples, self._n_rows):
+            rows = slice(first, first + self._n_rows)
+            X = self._X[rows].toarray()
+            weights = None if self._weights is None else self._weights[rows]
+            block = Objective(
+                self.specification, X, self._Y[rows], weights, threads=self._threads, as_scikit_learn=True
+            )
+            of_block, slope = block.value_and_gradient(theta)
+            value += of_block * (len(X) / n_samples)
+            gradient += slope * (len(X) / n_samples)
+        return value, gradient
+
+
+def minimise(
+    estimator: Any, objective: Objective | SparseObjective, alpha: float, theta: np.ndarray
+) -> OptimizeResult:
     """Return SciPy's result of minimising the loss plus alpha / 2 times the sum of squared weights.
 
     Parameters

@@ -25,7 +25,7 @@ from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
 from fastbp.sklearn.fit_runs import BatchedRun, OptimizerState, Samples, WholeRun, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
-from fastbp.sklearn.lbfgs import count_iterations, minimise
+from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
 from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
 from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
 from fastbp.training.interrupts import Interrupts
@@ -263,10 +263,12 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         total = float(len(samples)) if weights is None else float(weights.sum())
         if weights is not None:
             weights = weights / weights.mean()
-        X = samples.X.toarray() if hasattr(samples.X, "toarray") else samples.X
-        objective = Objective(
-            network.specification, X, samples.Y, weights, as_scikit_learn=True, threads=self.n_threads
-        )
+        data = network.specification, samples.X, samples.Y, weights
+        objective: Objective | SparseObjective
+        if hasattr(samples.X, "tocsr"):
+            objective = SparseObjective(*data, threads=self.n_threads)
+        else:
+            objective = Objective(*data, as_scikit_learn=True, threads=self.n_threads)
         result = minimise(self, objective, self.alpha / total, network.theta)
         self.n_iter_ = count_iterations(result, self.max_iter)
         self.loss_ = result.fun

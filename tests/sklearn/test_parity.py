@@ -266,3 +266,18 @@ def test_random_configurations_give_the_same(seed):
     )
     assert warned == expected
     assert_same(ours, other, X, rtol=1e-7)
+
+
+def test_a_sparse_matrix_of_several_blocks_has_the_loss_and_gradient_of_a_dense_one():
+    from scipy import sparse
+
+    from fastbp.engine.objective import Objective
+    from fastbp.sklearn.lbfgs import SparseObjective
+
+    network = fastbp.Network([10, 4, 1], output_activation="identity", seed=0)
+    weights, Y = WEIGHTS[:150] / WEIGHTS[:150].mean(), YD[:, None].copy()
+    whole = Objective(network.specification, XD, Y, weights, as_scikit_learn=True)
+    blocks = SparseObjective(network.specification, sparse.csr_matrix(XD), Y, weights, None, 400)
+    value, gradient = blocks.value_and_gradient(network.theta, np.empty(network.theta.size))
+    assert value == pytest.approx(whole.value(network.theta), rel=1e-13)
+    assert_allclose(gradient, whole.value_and_gradient(network.theta)[1], rtol=1e-11, atol=1e-14)
