@@ -11,7 +11,7 @@ RESULT ?= bench/results/latest.json
 PEERS  := $(VENV)/.peers
 LOWEST := $(VENV)-lowest
 
-.PHONY: run test test-lowest soak digests bench bench-compare bench-peers lint fmt clean help
+.PHONY: run test test-lowest soak digests bench bench-compare bench-peers bench-sklearn lint fmt clean help
 
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-peers: $(PEERS)  ## fastbp against its rivals: JSON, page, table; 25 minut
 	@$(BIN)/python -m bench.report $(RESULT) --html $(RESULT:.json=.html)
 	@$(BIN)/python -m bench.report $(RESULT)
 	@echo "The page: $(RESULT:.json=.html)"
+
+bench-sklearn: $(READY)  ## fastbp's estimators against scikit-learn's, fit to fit; 10 minutes (QUICK=1: 4); RESULT=file.json
+	@$(BIN)/python -m bench.fits_session --out $(RESULT) $(if $(QUICK),--quick)
 
 lint: $(READY)   ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

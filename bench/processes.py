@@ -51,10 +51,10 @@ class WorkerProcess:
     their work, on the cores of the next timing: fastbp took 370 us instead of 122 for a step of 784-128-10.
     """
 
-    def __init__(self, peer: str, variables: dict[str, str]):
+    def __init__(self, peer: str, variables: dict[str, str], module: str = "bench.worker"):
         self.peer = peer
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", peer],
+            [sys.executable, "-m", module, peer],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

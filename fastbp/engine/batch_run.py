@@ -64,6 +64,15 @@ class BatchRun:
         """The parameters, laid out as `Network.theta`."""
         return self._run.theta
 
+    def set_theta(self, theta: np.ndarray) -> None:
+        """Go on from these parameters, laid out as `Network.theta`; the optimizer's state stays."""
+        self._run.set_theta(theta)
+        self._job.set("has_transposes", 0)
+
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the parameters into an array that is laid out as `Network.theta`."""
+        self._run.copy_theta_to(theta)
+
     def weigh(self, weights: np.ndarray | None) -> None:
         """Weigh the rows of the batch that was taken last, until the next call."""
         if weights is not None or self._is_weighted:

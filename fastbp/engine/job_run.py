@@ -111,7 +111,7 @@ class JobRun(Run):
 
     def _begin(self, theta: np.ndarray, generator_state: int) -> None:
         """Begin at these parameters."""
-        pack(self._packer.address, theta, self.parameters, self._packing.has_bias, self._transposed)
+        self.set_theta(theta)
         if self._draws:
             self.generator.fill(generator_state)
 
@@ -157,6 +157,10 @@ class JobRun(Run):
     def epoch_loss(self) -> float:
         """The mean loss of the last epoch that ended."""
         return float(self.totals[EPOCH_LOSS])
+
+    def set_theta(self, theta: np.ndarray) -> None:
+        """Copy the parameters from an array that is laid out as `Network.theta`."""
+        pack(self._packer.address, theta, self.parameters, self._packing.has_bias, self._transposed)
 
     def copy_theta_to(self, theta: np.ndarray) -> None:
         """Copy the parameters into an array that is laid out as `Network.theta`."""

@@ -46,6 +46,9 @@ class Samples:
         return Samples(self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows])
 
 
+NO_SAMPLES = Samples(np.empty((0, 0)), np.empty(0))
+
+
 class OptimizerState:
     """What an optimizer keeps between two calls of `partial_fit`; it can be pickled.
 
@@ -53,13 +56,50 @@ class OptimizerState:
     ----------
     learning_rate : float
         That of the next step.
-    vectors : dict of ndarray, or None
-        The step and the state vectors, as a run returns them; None before the first step.
     """
 
     def __init__(self, learning_rate: float):
         self.learning_rate = learning_rate
-        self.vectors: dict[str, np.ndarray] | None = None
+        self._vectors: dict[str, np.ndarray] | None = None
+        self._run: BatchedRun | None = None
+
+    @property
+    def vectors(self) -> dict[str, np.ndarray] | None:
+        """The step and the state vectors, as a run returns them; None before the first step."""
+        run = vars(self).get("_run")
+        return self._vectors if run is None else _vectors_of(run)
+
+    def run_on(
+        self, network: Network, samples: Samples, options: dict[str, Any], orders: Any
+    ) -> "BatchedRun":
+        """Return a run that goes on from here: the one that was kept, if it can take these samples.
+
+        It is taken out, so that no other thread gets the same one.
+        """
+        kept = vars(self).pop("_run", None)
+        if kept is not None:
+            if kept.begin_again(network, samples, options, orders):
+                return kept
+            self._vectors = _vectors_of(kept)
+        run = BatchedRun(network, samples, options, orders)
+        if self._vectors is not None:
+            run.go_on(self._vectors, network.theta)
+        return run
+
+    def keep(self, run: Any) -> None:
+        """Keep the state of a run that has ended: the run itself, if it can take other samples."""
+        if isinstance(run, BatchedRun):
+            run.let_go()
+            self._run = run
+        else:
+            self._run, self._vectors = None, _vectors_of(run)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"learning_rate": self.learning_rate, "_vectors": self.vectors}
+
+
+def _vectors_of(run: Any) -> dict[str, np.ndarray]:
+    return {name: array for name, array in run.state().items() if name != "theta"}
 
 
 def shuffles(n_samples: int, generator: np.random.RandomState) -> Iterator[np.ndarray]:
@@ -131,6 +171,10 @@ class WholeRun:
         """The present parameters."""
         return self.run.theta
 
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the present parameters into the network's."""
+        self.run.copy_theta_to(theta)
+
     @property
     def n_steps(self) -> int:
         """Steps taken."""
@@ -170,20 +214,48 @@ class BatchedRun:
     """Epochs batch by batch: for sparse samples, of which one batch is dense at a time, and `partial_fit`."""
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None):
-        self._samples, self._orders = samples, orders
+        self._network, self._options = network, options
         self._batch_size = min(options["batch_size"], len(samples))
+        self._is_weighted = samples.weights is not None
         settled = KernelOptions(
             self._batch_size,
             steps=LARGEST_COUNT,
             shuffle=False,
             as_scikit_learn=True,
             divides_by_weights=True,
-            sample_weight=None if samples.weights is None else np.ones(self._batch_size),
+            sample_weight=np.ones(self._batch_size) if self._is_weighted else None,
             **options,
         )
         self.run = BatchRun(network.specification, network.theta, settled)
         self._schedule: Schedule = settled.schedule
-        self._dtype, self._is_sparse = network.dtype, hasattr(samples.X, "tocsr")
+        self._dtype = network.dtype
+        self._take(samples, orders)
+
+    def _take(self, samples: Samples, orders: Iterator | None) -> None:
+        self._samples, self._orders = samples, orders
+        self._is_sparse = hasattr(samples.X, "tocsr")
+
+    def begin_again(
+        self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None
+    ) -> bool:
+        """Go on with other samples, as a new run would that goes on from this one's state.
+
+        Returns
+        -------
+        bool
+            False if the network, the options, or what samples the run has room for, are not the same.
+        """
+        if network is not self._network or options != self._options:
+            return False
+        if len(samples) < self._batch_size or (samples.weights is not None) != self._is_weighted:
+            return False
+        self._take(samples, orders)
+        self.run.set_theta(network.theta)
+        return True
+
+    def let_go(self) -> None:
+        """Keep no reference to the samples."""
+        self._samples, self._orders = NO_SAMPLES, None
 
     def go_on(self, state: dict[str, np.ndarray], theta: np.ndarray) -> None:
         """Go on with an optimizer's state."""
@@ -212,6 +284,10 @@ class BatchedRun:
         """The present parameters."""
         return self.run.theta
 
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the present parameters into the network's."""
+        self.run.copy_theta_to(theta)
+
     @property
     def n_steps(self) -> int:
         """Steps taken."""
@@ -229,8 +305,9 @@ class BatchedRun:
 
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
-        self._schedule = Constant(rate)
-        self.run.set_rate(rate)
+        if not (isinstance(self._schedule, Constant) and self._schedule.initial == rate):
+            self._schedule = Constant(rate)
+            self.run.set_rate(rate)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what another run goes on from."""

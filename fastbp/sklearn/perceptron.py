@@ -23,7 +23,7 @@ from fastbp.network import Network
 from fastbp.sklearn.conversion import to_sklearn
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
-from fastbp.sklearn.fit_runs import BatchedRun, OptimizerState, Samples, WholeRun, orders_of
+from fastbp.sklearn.fit_runs import OptimizerState, Samples, WholeRun, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
 from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
@@ -313,8 +313,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 if is_incremental and self.early_stopping:
                     self.is_stopped_ = loop.has_converged
                 restores = self.early_stopping and (loop.has_converged or not is_incremental)
-                network.theta[:] = self._best_theta if restores else run.theta
-                state.vectors = {name: array for name, array in run.state().items() if name != "theta"}
+                if restores:
+                    network.theta[:] = self._best_theta
+                else:
+                    run.copy_theta_to(network.theta)
+                state.keep(run)
 
     def _run_of(self, network: Network, samples: Samples, is_incremental: bool, state: OptimizerState) -> Any:
         """Return a run that trains the network on samples."""
@@ -332,10 +335,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             options["seed"] = int(self._random_state.randint(2**31 - 1))
         if not is_incremental and not hasattr(samples.X, "tocsr"):
             return WholeRun(network, samples, options, orders)
-        run = BatchedRun(network, samples, options, orders)
-        if state.vectors is not None:
-            run.go_on(state.vectors, network.theta)
-        return run
+        return state.run_on(network, samples, options, orders)
 
     def _scorer(self, network: Network, held: Validation, run: Any) -> Callable[[], float]:
         """Return a function that computes the score at the run's present parameters."""

@@ -1,0 +1,186 @@
+"""fastbp's estimators against scikit-learn's, `fit` to `fit`: a table, and a JSON file of all times.
+
+    python -m bench.fits_session --out bench/results/NAME.json --readme README.md docs/scikit-learn.md
+
+The protocol is that of `bench.session`: a process for each contender, suspended while another is timed; both
+must have reached the same result; pairs A B then B A; the claim is the lower end of the bootstrap interval of
+the median ratio. On each row fastbp is also timed against a second process of itself.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+import fastbp
+from bench.fits import AGAIN, CONTENDERS, OURS, ROWS, Row
+from bench.processes import WorkerProcess, environment
+from bench.session import announce, commit, versions
+from fastbp.benchmark.machine import core_numbers, describe_machine
+from fastbp.benchmark.protocol import LostError, time_pairs
+from fastbp.benchmark.statistics import median_interval
+from fastbp.benchmark.summary import three_digits
+from fastbp.cli.bench import split_at_markers
+from fastbp.errors import FastbpError
+from fastbp.interchange.atomic import check_writable, write_atomically
+from fastbp.interchange.standard_json import dumps
+
+BEGIN, END = "<!-- fits: begin -->", "<!-- fits: end -->"
+
+ROUNDS, QUICK_ROUNDS = 11, 3
+SECONDS, QUICK_SECONDS = 0.2, 0.02
+"""How long a contender is timed at once, if a call is shorter."""
+
+
+def gap(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the distance of two results, relative to their size; infinite if they have other shapes."""
+    if found.shape != expected.shape:
+        return float("inf")
+    if found.dtype.kind not in "fiu":
+        return 0.0 if (found == expected).all() else float("inf")
+    scale = max(1e-300, float(np.linalg.norm(expected)))
+    return float(np.linalg.norm(found - expected)) / scale
+
+
+def measure(
+    row: Row, workers: dict[str, WorkerProcess], folder: Path, rounds: int, seconds: float, say: Callable
+) -> dict:
+    """Return the times of a row, or why there are none."""
+    document: dict = {"name": row.name, "rival": row.rival}
+    try:
+        say(f"{row.name}: checking")
+        results = {}
+        for name in (OURS, row.rival, AGAIN):
+            workers[name].ask(prepare=row.name)
+            workers[name].ask(result=str(folder / "result.npy"))
+            results[name] = np.load(folder / "result.npy")
+        document["gap"] = gap(results[OURS], results[row.rival])
+        if not document["gap"] <= row.tolerance:
+            return document | {"status": "wrong", "reason": f"results differ by {document['gap']:.1e}"}
+        calls = {name: workers[name].ask(calibrate=seconds)["calls"] for name in results}
+        pairs = time_pairs(
+            OURS,
+            (row.rival, AGAIN),
+            rounds,
+            lambda name: workers[name].ask(time=calls[name])["ns"],
+            lambda done: say(f"{row.name}: pair {done + 1} of {rounds}"),
+        )
+    except LostError as error:
+        return document | {"status": "failed", "reason": str(error)}
+    if set(pairs) != {row.rival, AGAIN}:
+        return document | {"status": "failed", "reason": "a process was lost"}
+    found, control = pairs[row.rival], pairs[AGAIN]
+    return document | {
+        "status": "timed",
+        "us": float(np.median(found[:, 0])) / 1e3,
+        "rival_us": float(np.median(found[:, 1])) / 1e3,
+        "pairs": found.tolist(),
+        "times_as_fast": median_interval(found[:, 1] / found[:, 0]).as_dict(),
+        "control": median_interval(control[:, 1] / control[:, 0]).as_dict(),
+    }
+
+
+def run(names: list[str], rounds: int, seconds: float, say: Callable[[str], None]) -> dict:
+    """Time the rows of these names, and return the session's document."""
+    started, cores = time.perf_counter(), core_numbers()
+    document: dict = {
+        "format": 1,
+        "fastbp": fastbp.__version__,
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "versions": versions(),
+        "cores": cores,
+        "pairs": rounds,
+    }
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(WorkerProcess(name, environment(cores), "bench.fits"))
+            for name in CONTENDERS
+        }
+        document["rows"] = [
+            measure(ROWS[name], workers, Path(folder), rounds, seconds, say) for name in names
+        ]
+    document["seconds"] = round(time.perf_counter() - started, 1)
+    return document
+
+
+def as_markdown(document: dict) -> str:
+    """Return the table: times, and the lower end and the whole interval of each ratio."""
+    rows = [
+        [
+            row["name"],
+            f"{shown(row['us'])}",
+            f"{shown(row['rival_us'])}",
+            three_digits(row["times_as_fast"]["low"]),
+            " to ".join(three_digits(row["times_as_fast"][end]) for end in ("low", "high")),
+        ]
+        if row["status"] == "timed"
+        else [row["name"], "", "", row["status"], row["reason"]]
+        for row in document["rows"]
+    ]
+    header = ["", "fastbp", "rival", "times as fast, at least", "95 % interval"]
+    text = tabulate(
+        rows, header, "github", disable_numparse=True, colalign=("left", "right", "right", "right", "right")
+    )
+    return f"{text}\n\n{footnote(document)}"
+
+
+def shown(us: float) -> str:
+    """Return a time in a unit of its size."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if us >= size:
+            return f"{three_digits(us / size)} {unit}"
+    return f"{three_digits(us)} us"
+
+
+def footnote(document: dict) -> str:
+    machine, versions = document["machine"], document["versions"]
+    controls = [row["control"]["median"] for row in document["rows"] if row["status"] == "timed"]
+    noise = f", fastbp against itself {min(controls):.2f} to {max(controls):.2f}" if controls else ""
+    return (
+        "The rival is scikit-learn, and in the last rows fastbp in float64. Both do the same on the same "
+        "data and reach the same result: as many epochs, and the same parameters. Whole calls are timed. "
+        f"{document['pairs']} pairs a row{noise}. {machine['processor']}, "
+        f"{len(document['cores'])} cores for both; Python {machine['Python']}, scikit-learn "
+        f"{versions['scikit-learn']}, NumPy {versions['numpy']}; fastbp {document['commit']}, "
+        f"{document['date'][:10]}."
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.fits_session", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument(
+        "--readme", type=Path, nargs="+", default=[], metavar="FILE", help=f"write the table after {BEGIN}"
+    )
+    parser.add_argument("--quick", action="store_true", help="few pairs: rough numbers")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the rows whose names hold this")
+    options = parser.parse_args(arguments)
+    names = [name for name in ROWS if options.only in name]
+    if not names:
+        parser.error(f"--only {options.only!r} is in no row's name")
+    try:
+        pages = [(page, *split_at_markers(page, BEGIN, END)) for page in options.readme]
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(options.out)
+    except (OSError, FastbpError) as error:
+        parser.error(str(error))
+    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if options.quick else (ROUNDS, SECONDS)
+    document = run(names, rounds, seconds, announce())
+    write_atomically(options.out, [dumps(document).encode(), b"\n"])
+    for page, before, after in pages:
+        write_atomically(page, [f"{before}{as_markdown(document)}{after}".encode()])
+    print(as_markdown(document))
+    return int(any(row["status"] != "timed" for row in document["rows"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

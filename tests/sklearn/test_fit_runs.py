@@ -1,0 +1,90 @@
+"""A run that is kept between calls of `partial_fit` does what a new one would."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+import fastbp
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(90, 4))
+LABELS, NUMBERS = np.arange(90) % 3, X[:, :2] * X[:, 2:]
+WEIGHTS = GENERATOR.uniform(0.5, 2, 90)
+OPTIONS = {"hidden_layer_sizes": (6,), "random_state": 3, "batch_size": 20, "alpha": 0.01}
+
+
+def parts():
+    """Yield slices of the samples, whether they are weighted, and what happens to the estimator before."""
+    for first in (0, 30, 30, 60):
+        yield slice(first, first + 30), False, {}
+    yield slice(0, 10), False, {}  # fewer than a batch
+    yield slice(0, 30), False, {}
+    yield slice(0, 90), True, {}
+    yield slice(30, 90), True, {}
+    yield slice(0, 30), False, {"alpha": 0.3}
+    yield slice(30, 60), False, {"shuffle": False}
+    yield slice(30, 90), False, {"random_state": 4}
+
+
+@pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_calls_of_partial_fit_give_scikit_learns_numbers_and_those_of_a_copy(kind, solver):
+    ours, theirs, y = {
+        "classifier": (fastbp.MLPClassifier, MLPClassifier, LABELS),
+        "regressor": (fastbp.MLPRegressor, MLPRegressor, NUMBERS),
+    }[kind]
+    estimator, own, anew = (cls(solver=solver, **OPTIONS) for cls in (ours, theirs, ours))
+    first = {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    for number, (rows, is_weighted, options) in enumerate(parts()):
+        anew = pickle.loads(pickle.dumps(anew)) if number % 2 else copy.deepcopy(anew)
+        for one in (estimator, own, anew):
+            weights = {"sample_weight": WEIGHTS[rows]} if is_weighted else {}
+            one.set_params(**options).partial_fit(X[rows], y[rows], **weights, **first)
+            if number == 5:
+                one.coefs_[0][:] *= 0.5
+        for found, twin, expected in zip(estimator.coefs_, anew.coefs_, own.coefs_, strict=True):
+            assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
+            assert found.tobytes() == twin.tobytes()
+        assert estimator.loss_ == pytest.approx(own.loss_, rel=1e-9)
+
+
+def test_a_fit_in_between_begins_anew():
+    estimator = fastbp.MLPRegressor(max_iter=2, **OPTIONS)
+    fresh = fastbp.MLPRegressor(max_iter=2, **OPTIONS)
+    for _ in range(3):
+        estimator.partial_fit(X, NUMBERS)
+    for one in (estimator, fresh):
+        with pytest.warns(UserWarning, match="Maximum iterations"):
+            one.fit(X, NUMBERS)
+        one.partial_fit(X, NUMBERS)
+    assert (estimator.coefs_[0] == fresh.coefs_[0]).all()
+
+
+def test_samples_are_not_kept():
+    estimator = fastbp.MLPRegressor(**OPTIONS)
+    samples = X.copy()
+    estimator.partial_fit(samples, NUMBERS)
+    samples[:] = np.nan
+    estimator.partial_fit(X, NUMBERS)
+    assert np.isfinite(estimator.coefs_[0]).all()
+
+
+def test_threads_on_one_estimator_share_no_run():
+    estimator = fastbp.MLPRegressor(**OPTIONS).partial_fit(X, NUMBERS)
+
+    def work():
+        for _ in range(50):
+            estimator.partial_fit(X[:30].copy(), NUMBERS[:30].copy())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.isfinite(estimator.coefs_[0]).all()
