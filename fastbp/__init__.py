@@ -9,6 +9,7 @@ from fastbp.errors import (
     CheckpointError,
     CheckpointWarning,
     DataError,
+    DataWarning,
     DivergenceError,
     FastbpError,
     ModelFileError,
@@ -31,7 +32,12 @@ from fastbp.training import (
     train,
 )
 
-LAZY = {"MLPClassifier": "fastbp.sklearn", "MLPRegressor": "fastbp.sklearn"}
+LAZY = {
+    "MLPClassifier": "fastbp.sklearn",
+    "MLPRegressor": "fastbp.sklearn",
+    "Model": "fastbp.data.model",
+    "fit": "fastbp.data.model",
+}
 """Names that load an optional package, and where they are; they are loaded when they are first used."""
 
 
@@ -55,6 +61,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointWarning",
     "DataError",
+    "DataWarning",
     "DivergenceError",
     "EarlyStopping",
     "EpochState",

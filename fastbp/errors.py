@@ -54,6 +54,10 @@ class PatchWarning(UserWarning):
     """A class was imported before `patch_sklearn` replaced it, or a pickle comes from a newer fastbp."""
 
 
+class DataWarning(UserWarning):
+    """Something about the data was guessed, or is unusual."""
+
+
 class TargetWarning(UserWarning):
     """Some targets are beyond all that the output activation can give."""
 
@@ -115,6 +119,21 @@ def as_option(name: str, value: object = None) -> str:
     return f"--{dashed} {shlex.quote(','.join(quoted))}"
 
 
+def nearest(name: object, names: Iterable[str]) -> str:
+    """Return the end of a message that asks for the name that is nearest to one that does not exist.
+
+    Examples
+    --------
+    >>> nearest("spezies", ["sepal", "species"]), nearest("x", ["sepal"])
+    ("; did you mean 'species'?", '')
+    """
+    found = difflib.get_close_matches(str(name), list(names), n=1)
+    if not found:
+        lower = {other.lower(): other for other in names}
+        found = [lower[near] for near in difflib.get_close_matches(str(name).lower(), lower, n=1)]
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`, and otherwise say what it may be."""
     choices = tuple(choices)
@@ -122,9 +141,7 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
     if isinstance(value, str):
-        near = difflib.get_close_matches(value, choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise OptionError(f"{argument} is {value!r}, and may be {listed}{hint}")
+        raise OptionError(f"{argument} is {value!r}, and may be {listed}{nearest(value, choices)}")
     raise OptionError(f"{argument} is {value!r}, and must be a string: {listed}")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.checks import check_data, check_threads, check_weights, check_X
-from fastbp.errors import check_seed
+from fastbp.errors import OptionError, check_seed
 from fastbp.initializers import initial_weights
 from fastbp.interchange import estimators, model_file
 from fastbp.interchange.model_file import StoredModel
@@ -200,7 +200,7 @@ class Network:
         """Number of outputs."""
         return self.specification.n_outputs
 
-    def predict(self, X: ArrayLike, *, threads: int | None = None) -> np.ndarray:
+    def predict(self, X: ArrayLike, *, threads: int | None = None, prepared: bool = False) -> np.ndarray:
         """Return the network's outputs.
 
         Rows go through the network in tiles that stay in a core's cache, on several threads if that is
@@ -213,6 +213,9 @@ class Network:
         threads : int, optional
             The number of threads; by default, as many as are useful. The bits of the result do not depend on
             it.
+        prepared : bool
+            Must be True for a network whose `preprocessing` changes its inputs: X holds numbers that went
+            through it. `Model` takes data as they are.
 
         Returns
         -------
@@ -224,6 +227,12 @@ class Network:
             If X has another shape, is empty, or holds a value that is not a finite number.
         """
         specification = self.specification
+        if not (self.preprocessing is None or prepared or self.preprocessing.passes_through):
+            raise OptionError(
+                "this network has a preprocessing, and takes inputs that went through it: "
+                "fastbp.Model(network).predict(data) takes data as they are, and predict(X, prepared=True) "
+                "what is prepared"
+            )
         if (
             type(X) is np.ndarray
             and X.dtype == specification.dtype

@@ -3,12 +3,14 @@
 A column of numbers becomes one input: ``(value - mean) / scale`` or the value itself. A column of text
 becomes one input for each category: 1 for the category of the value, 0 for the others. A column of dates
 becomes a number of days, or sines and cosines. The target is a class, with one output for each class, or a
-number, ``mean + scale * output``. The model file holds all of this, so `fastbp predict` needs nothing else.
+number, ``mean + scale * output``. Several targets have an output each: all are numbers, or each is one of two
+labels. The model file holds all of this, so `fastbp predict` needs nothing else.
 `fastbp.data` determines means, scales and categories, and applies them to files.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -124,6 +126,11 @@ class ClassTarget:
     name: str
     labels: tuple[str, ...] | tuple[int, ...] | tuple[bool, ...] | tuple[float, ...]
 
+    def chosen(self, codes: np.ndarray) -> np.ndarray:
+        """Return the labels of these codes."""
+        # Objects: in an array of strings, each takes the memory of the longest.
+        return np.array(self.labels, object if isinstance(self.labels[0], str) else None)[codes]
+
 
 @dataclass(frozen=True)
 class NumberTarget:
@@ -142,6 +149,25 @@ class NumberTarget:
     scale: float
     spelling: Spelling | None = None
 
+    def in_units(self, output: np.ndarray) -> np.ndarray:
+        """Return outputs of the network in the unit of the target."""
+        return self.mean + self.scale * output.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class SeveralTargets:
+    """Targets that one network learns together, with an output each: all numbers, or all of two labels."""
+
+    targets: tuple[ClassTarget | NumberTarget, ...]
+
+    @property
+    def name(self) -> str:
+        """Their names, with commas between."""
+        return ", ".join(target.name for target in self.targets)
+
+
+Target = ClassTarget | NumberTarget | SeveralTargets
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -151,13 +177,17 @@ class Preprocessing:
     ----------
     columns : tuple of NumberColumn, TextColumn and DateColumn
         In the order of the inputs.
-    target : ClassTarget or NumberTarget
+    target : ClassTarget, NumberTarget or SeveralTargets
     standardize : bool
         Whether numbers are standardised, or given to the network as they are.
     missing : {"error", "mean", "median", "indicator"}
         How a missing value is treated: see `MISSING`.
     reading : Reading
         How the training file was read, as far as it was said.
+    kept : tuple of str
+        Columns that go through to the predictions, as they are.
+    ignored : tuple of str
+        Other columns of the training data that the network does not take.
 
     Examples
     --------
@@ -174,10 +204,27 @@ class Preprocessing:
     """
 
     columns: tuple[Column, ...]
-    target: ClassTarget | NumberTarget
+    target: Target
     standardize: bool = True
     missing: str = "error"
     reading: Reading = Reading()
+    kept: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[ClassTarget | NumberTarget, ...]:
+        """The targets, be it one or several."""
+        return self.target.targets if isinstance(self.target, SeveralTargets) else (self.target,)
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether labels are predicted, and not numbers."""
+        return isinstance(self.targets[0], ClassTarget)
+
+    @cached_property
+    def passes_through(self) -> bool:
+        """Whether inputs are the values of the columns, as they are."""
+        return not self.standardize and all(type(column) is NumberColumn for column in self.columns)
 
     @property
     def input_names(self) -> list[str]:
@@ -192,7 +239,7 @@ class Preprocessing:
     @property
     def n_outputs(self) -> int:
         """How many outputs the network has."""
-        return len(self.target.labels) if isinstance(self.target, ClassTarget) else 1
+        return len(self.target.labels) if isinstance(self.target, ClassTarget) else len(self.targets)
 
     @np.errstate(all="ignore")
     def decode(self, outputs: Any) -> np.ndarray:
@@ -204,16 +251,24 @@ class Preprocessing:
 
         Returns
         -------
-        ndarray, shape (n_samples,)
-            The label of the largest output of each sample; or numbers, in the unit of the target.
+        ndarray, shape (n_samples,), or (n_samples, n_targets) for several targets
+            The label of the largest output of each sample; or numbers, in the unit of the target. Of several
+            targets of two labels, the second one where the output is at least 1/2.
         """
         outputs = np.asarray(outputs)
         if isinstance(self.target, ClassTarget):
-            labels = self.target.labels
-            # Objects: in an array of strings, each takes the memory of the longest.
-            array = np.array(labels, object if isinstance(labels[0], str) else None)
-            return array[outputs.argmax(axis=1)]
-        return self.target.mean + self.target.scale * outputs[:, 0].astype(np.float64)
+            return self.target.chosen(outputs.argmax(axis=1))
+        columns = [
+            target.chosen((output >= 0.5).astype(int))
+            if isinstance(target, ClassTarget)
+            else target.in_units(output)
+            for target, output in zip(self.targets, outputs.T, strict=True)
+        ]
+        if not isinstance(self.target, SeveralTargets):
+            return columns[0]
+        if len({column.dtype for column in columns}) > 1:
+            columns = [column.astype(object) for column in columns]
+        return np.stack(columns, axis=1)
 
     def check_network(self, n_inputs: int, n_outputs: int) -> None:
         """Raise `ShapeError` unless the network has the right numbers of inputs and outputs."""
@@ -225,13 +280,14 @@ class Preprocessing:
 
     def as_document(self) -> dict[str, Any]:
         """Return the preprocessing as JSON values; `from_document` is the inverse."""
-        reading = self.reading.as_document()
+        several = isinstance(self.target, SeveralTargets)
+        optional = {"reading": self.reading.as_document(), "kept": self.kept, "ignored": self.ignored}
         return {
             "columns": [_plain(column) for column in self.columns],
-            "target": _plain(self.target),
+            "target": [_plain(target) for target in self.targets] if several else _plain(self.target),
             "standardize": bool(self.standardize),
             "missing": self.missing,
-        } | ({"reading": reading} if reading else {})
+        } | {name: value for name, value in optional.items() if value}
 
     @classmethod
     def from_document(cls, document: Any) -> "Preprocessing":
@@ -242,8 +298,11 @@ class Preprocessing:
         DataError
             If it is not what `as_document` returns.
         """
-        columns, target, standardize, missing, reading = _values(
-            document, "the preprocessing", ("columns", "target", "standardize", "missing"), ("reading",)
+        columns, target, standardize, missing, reading, kept, ignored = _values(
+            document,
+            "the preprocessing",
+            ("columns", "target", "standardize", "missing"),
+            ("reading", "kept", "ignored"),
         )
         if not isinstance(columns, list) or not columns:
             raise DataError("the preprocessing must have a list of columns")
@@ -256,7 +315,7 @@ class Preprocessing:
         if len(set(names)) < len(names):
             raise DataError("the preprocessing names a column twice")
         form = Reading() if reading is None else Reading.from_document(reading)
-        return cls(made, _target(target), standardize, missing, form)
+        return cls(made, _targets(target), standardize, missing, form, _names(kept), _names(ignored))
 
 
 def _plain(part: Any) -> dict[str, Any]:
@@ -306,6 +365,19 @@ def _date_column(document: Any) -> DateColumn:
     return DateColumn(_name(name), parts, mean, scale, format or "", _flag(indicator))
 
 
+def _targets(document: Any) -> Target:
+    if not isinstance(document, list):
+        return _target(document)
+    targets = tuple(_target(one) for one in document)
+    if len(targets) < 2 or len({target.name for target in targets}) < len(targets):
+        raise DataError("several targets must be two or more, of different names")
+    if len({type(target) for target in targets}) > 1 or any(
+        isinstance(target, ClassTarget) and len(target.labels) != 2 for target in targets
+    ):
+        raise DataError("several targets must all be numbers, or all have two labels")
+    return SeveralTargets(targets)
+
+
 def _target(document: Any) -> ClassTarget | NumberTarget:
     if isinstance(document, dict) and "labels" in document:
         name, labels = _values(document, "the target", ("name", "labels"))
@@ -337,6 +409,12 @@ def _name(name: Any) -> str:
     if not isinstance(name, str):
         raise DataError("the name of a column must be a string")
     return name
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    if names is not None and not isinstance(names, list | tuple):
+        raise DataError("kept and ignored must be lists of names")
+    return tuple(_name(name) for name in names or ())
 
 
 def _mean_and_scale(what: str, mean: Any, scale: Any) -> tuple[float, float]:

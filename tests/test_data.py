@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fastbp import DataError, FastbpError, Network, OptionError, data
 from fastbp.checks import check_data
-from fastbp.data import table_file, target_column
+from fastbp.data import learning, table_file, target_column
 from fastbp.preprocessing import ClassTarget, NumberColumn, NumberTarget, TextColumn
 
 FRUIT = "weight,colour,kind\n150,green,apple\n120,yellow,lemon\n160,red,apple\n"
@@ -193,13 +193,13 @@ def test_every_class_gives_its_share(values, share, seed):
     codes = np.array(values)
     if not 1 <= round(len(codes) * share) < len(codes):
         return
-    training = data._training_rows(codes, True, share, seed)
+    training = learning.training_rows(len(codes), codes, share, seed)
     assert (~training).sum() == round(len(codes) * share)
     for code in np.unique(codes):
         of_class = codes == code
         exact = of_class.sum() * (~training).sum() / len(codes)
         assert abs((~training)[of_class].sum() - exact) < 1
-    assert (data._training_rows(codes, True, share, seed) == training).all()
+    assert (learning.training_rows(len(codes), codes, share, seed) == training).all()
 
 
 def test_targets_are_standardised_by_the_training_rows_alone():
@@ -211,7 +211,7 @@ def test_targets_are_standardised_by_the_training_rows_alone():
 
 def test_another_seed_puts_other_rows_aside():
     codes = np.zeros(100)
-    draws = [data._training_rows(codes, False, 0.2, seed) for seed in range(3)]
+    draws = [learning.training_rows(len(codes), None, 0.2, seed) for seed in range(3)]
     assert all((a != b).any() for a, b in itertools.pairwise(draws))
 
 
@@ -598,7 +598,7 @@ def test_what_numpy_does_about_its_errors_changes_nothing(size, standardize, dty
             )  # fmt: skip
         except DataError as error:
             return str(error)
-        table = data.read_table(path)
+        table = data.read_for(dataset.preprocessing, path)
         decoded = dataset.preprocessing.decode(dataset.Y)
         encoded = np.concatenate(list(data.batches(table, dataset.preprocessing, dtype=dtype)))
         targets = data.targets(table, dataset.preprocessing, dtype)

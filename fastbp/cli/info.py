@@ -13,7 +13,7 @@ from fastbp.benchmark.machine import describe_machine
 from fastbp.cli.files import load_model, size
 from fastbp.cli.tables import WIDTH, shown, table
 from fastbp.interchange.standard_json import dumps
-from fastbp.preprocessing import ClassTarget, DateColumn, NumberColumn
+from fastbp.preprocessing import ClassTarget, DateColumn, NumberColumn, SeveralTargets
 
 SHOWN = 40
 """The most columns that are listed; `--json` lists all."""
@@ -98,6 +98,10 @@ def _model_text(path: Path, network: fastbp.Network) -> str:
 def _purpose(network: fastbp.Network) -> str:
     if network.preprocessing is None:
         return "a network; the file does not say what its inputs and outputs mean"
+    if isinstance(network.preprocessing.target, SeveralTargets):
+        kind = "labels" if network.preprocessing.is_of_classes else "numbers"
+        names = ", ".join(repr(shown(target.name)) for target in network.preprocessing.targets)
+        return f"predicts the {kind} {names}"
     target = network.preprocessing.target
     if isinstance(target, ClassTarget):
         labels = [shown(str(label)) for label in target.labels]

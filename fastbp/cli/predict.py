@@ -16,13 +16,20 @@ import numpy as np
 import fastbp
 from fastbp import data
 from fastbp.cli.files import check_out, load_model, size
-from fastbp.cli.reading_options import add_reading_arguments, reading_of
+from fastbp.cli.reading_options import add_reading_arguments, names_of, reading_of
 from fastbp.cli.scores import Score, scores
 from fastbp.data.sources import polars
 from fastbp.data.table_file import Table, read_table
 from fastbp.interchange.atomic import write_atomically
 from fastbp.interchange.standard_json import dumps
-from fastbp.preprocessing import MISSING, ClassTarget, NumberColumn, NumberTarget, Preprocessing
+from fastbp.preprocessing import (
+    MISSING,
+    ClassTarget,
+    NumberColumn,
+    NumberTarget,
+    Preprocessing,
+    SeveralTargets,
+)
 from fastbp.reading import Reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -54,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--missing", choices=MISSING, help="what a missing input is (default: what it was in training)"
     )
     parser.add_argument(
+        "--keep",
+        type=names_of,
+        action="extend",
+        default=[],
+        metavar="COLUMNS",
+        help="columns of the data to write beside the predictions, besides those of fastbp train --keep",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print JSON: the predictions, unless there is --out; null is a number that is not finite",
@@ -83,10 +98,12 @@ def run(options: argparse.Namespace) -> int:
         table = data.read_for(preprocessing, options.data, **reading_of(options))
     for remark in table.remarks:
         print(f"fastbp predict: {remark}", file=sys.stderr)
-    if options.probabilities and not isinstance(preprocessing.target, ClassTarget):
+    kept = [table.names[table.find("keep", column)] for column in options.keep]
+    kept += [name for name in preprocessing.kept if name in table.names and name not in kept]
+    if options.probabilities and not preprocessing.is_of_classes:
         raise fastbp.OptionError("--probabilities is for classes, and this model predicts numbers")
     blocks = data.batches(table, preprocessing, dtype=network.dtype.name, unseen=options.unseen)
-    outputs: Iterator[np.ndarray] = (network.predict(X) for X in blocks)
+    outputs: Iterator[np.ndarray] = (network.predict(X, prepared=True) for X in blocks)
 
     suffix = ".csv" if options.out is None else options.out.suffix.lower()
     prints_all = options.json and options.out is None
@@ -94,7 +111,9 @@ def run(options: argparse.Namespace) -> int:
     if prints_all or suffix == ".parquet" or not table.is_streamed:  # otherwise it may be larger than memory
         whole = np.concatenate(list(outputs))
         found, outputs = _scores(table, network, whole), iter([whole])
-    columns = (_columns(network, preprocessing, part, options.probabilities) for part in outputs)
+    columns = _with_kept(
+        (_columns(network, preprocessing, part, options.probabilities) for part in outputs), table, kept
+    )
     if options.out is not None:
         write_atomically(options.out, _encoded(columns, suffix))
     if options.json:
@@ -105,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
             "out": options.out and str(options.out),
         }
         if prints_all:
-            document |= {name: np.asarray(column).tolist() for name, column in next(columns).items()}
+            document |= {name: _plain(column) for name, column in next(columns).items()}
         print(dumps(document, indent=2))
     elif options.out is None:
         for part in _encoded(columns, suffix):
@@ -121,11 +140,34 @@ def _columns(
     """Return the columns to write, from a network's outputs."""
     if network.preprocessing is None:
         return {f"output{i}": column for i, column in enumerate(outputs.T)}
-    columns: dict[str, Any] = {"prediction": preprocessing.decode(outputs)}
-    if probabilities and isinstance(preprocessing.target, ClassTarget):
-        labels = preprocessing.target.labels
-        columns |= {f"probability_{label}": outputs[:, i] for i, label in enumerate(labels)}
+    decoded = preprocessing.decode(outputs)
+    columns: dict[str, Any] = {"prediction": decoded}
+    if isinstance(preprocessing.target, SeveralTargets):
+        columns = {
+            f"prediction_{target.name}": decoded[:, i] for i, target in enumerate(preprocessing.targets)
+        }
+    if probabilities:
+        several = isinstance(preprocessing.target, SeveralTargets)
+        classes = [target for target in preprocessing.targets if isinstance(target, ClassTarget)]
+        names = (
+            [f"{target.name}_{target.labels[1]}" for target in classes]
+            if several
+            else [str(label) for label in classes[0].labels]
+        )
+        columns |= {f"probability_{name}": outputs[:, i] for i, name in enumerate(names)}
     return columns
+
+
+def _with_kept(parts: Iterable[dict[str, Any]], table: Table, kept: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the columns to write, behind the columns of the table that go through."""
+    start = 0
+    for columns in parts:
+        n_rows = len(next(iter(columns.values())))
+        through = {name: table.raw(name)[start : start + n_rows].to_list() for name in kept}
+        if twice := through.keys() & columns.keys():
+            raise fastbp.OptionError(f"--keep has the column {min(twice)!r}, which the predictions have, too")
+        yield through | columns
+        start += n_rows
 
 
 def _as_they_are(network: fastbp.Network, table: Table) -> Preprocessing:
@@ -142,7 +184,9 @@ def _as_they_are(network: fastbp.Network, table: Table) -> Preprocessing:
 def _scores(table: Table, network: fastbp.Network, outputs: np.ndarray) -> list[Score]:
     """Return the scores of the predictions, if the file has the target."""
     preprocessing = network.preprocessing
-    if preprocessing is None or not table.named or preprocessing.target.name not in table.names:
+    if preprocessing is None or not table.named:
+        return []
+    if not {target.name for target in preprocessing.targets} <= set(table.names):
         return []
     try:
         return scores(preprocessing, outputs, data.targets(table, preprocessing))
@@ -163,9 +207,9 @@ def _encoded(parts: Iterable[dict[str, Any]], suffix: str) -> Iterator[bytes]:
         yield file.getvalue()
 
 
-def _plain(column: np.ndarray) -> Any:
-    """Return a column for polars, which does not read objects as text."""
-    return column.tolist() if column.dtype == object else column
+def _plain(column: Any) -> list[Any]:
+    """Return a column as a list of Python's values."""
+    return column.tolist() if isinstance(column, np.ndarray) else column
 
 
 def _summary(
@@ -174,7 +218,8 @@ def _summary(
     rows = "1 prediction" if n_rows == 1 else f"{n_rows:,} predictions"
     lines = [f"{rows} of {preprocessing.target.name!r}, written to {options.out} ({size(options.out)})"]
     if found:
+        columns = "columns" if len(preprocessing.targets) > 1 else "column"
         measured = ", ".join(f"{score.label} {score}" for score in found)
-        lines.append(f"{measured}, against the column {preprocessing.target.name!r} of {options.data}")
+        lines.append(f"{measured}, against the {columns} {preprocessing.target.name!r} of {options.data}")
     lines.append(f"\nNext: {shlex.join(['fastbp', 'info', str(options.model)])}")
     return "\n".join(lines)

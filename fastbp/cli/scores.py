@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastbp.data import scoring
 from fastbp.network import Network
-from fastbp.preprocessing import ClassTarget, Preprocessing
-from fastbp.training.metrics import Decisions, accuracy, r2
+from fastbp.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Score:
 
     Attributes
     ----------
-    name : {"accuracy", "r2", "rmse", "loss"}
+    name : str
+        "accuracy", "r2", "rmse" or "loss"; with the target's name behind it, if it is of one of several.
     value : float
     """
 
@@ -25,37 +26,24 @@ class Score:
     @property
     def label(self) -> str:
         """The name as a table shows it."""
-        return {"r2": "R2", "rmse": "RMSE"}.get(self.name, self.name)
+        name, *target = self.name.split(" ", 1)
+        return " ".join([{"r2": "R2", "rmse": "RMSE"}.get(name, name), *target])
 
     def __str__(self) -> str:
-        if self.name == "accuracy":
+        if self.name.startswith("accuracy"):
             return f"{100 * self.value:.1f} %"
         if self.name == "r2" and not abs(self.value) >= 1e4:
             return f"{self.value:.3f}"
         return f"{self.value:#.4g}".rstrip(".")
 
 
-@np.errstate(all="ignore")
 def scores(preprocessing: Preprocessing, outputs: np.ndarray, Y: np.ndarray) -> list[Score]:
-    """Return the accuracy of a classifier's outputs; R2 and the root mean square error of a regression's.
-
-    Parameters
-    ----------
-    preprocessing : Preprocessing
-    outputs : ndarray, shape (n_samples, n_outputs)
-        The outputs of the network.
-    Y : ndarray
-        Class labels, shape (n_samples,), or standardised targets, shape (n_samples, 1).
-    """
-    if isinstance(preprocessing.target, ClassTarget):
-        return [Score("accuracy", accuracy(Decisions(True), Y, outputs))]
-    with np.errstate(over="ignore", invalid="ignore"):  # outputs may be infinite
-        errors = (outputs.astype(np.float64) - Y) * preprocessing.target.scale
-        return [Score("r2", r2(Y, outputs)), Score("rmse", float(np.sqrt(np.mean(errors**2))))]
+    """Return the scores of a network's outputs: see `fastbp.data.scoring`."""
+    return [Score(name, value) for name, value in scoring.scores(preprocessing, outputs, Y).items()]
 
 
 def evaluate(network: Network, X: np.ndarray, Y: np.ndarray) -> list[Score]:
     """Return the loss and the scores of a network with preprocessing."""
     assert network.preprocessing is not None
     loss = Score("loss", network.loss(X, Y))
-    return [loss, *scores(network.preprocessing, network.predict(X), Y)]
+    return [loss, *scores(network.preprocessing, network.predict(X, prepared=True), Y)]

@@ -20,10 +20,12 @@ from fastbp import data
 from fastbp.cli.config import with_config
 from fastbp.cli.curve import draw_curve
 from fastbp.cli.epoch_log import EpochLog
+from fastbp.cli.files import load_model
 from fastbp.cli.reading_options import reading_of
 from fastbp.cli.scores import Score, evaluate
 from fastbp.cli.train_options import DEFAULTS, add_arguments, check, make_optimizer
 from fastbp.cli.train_report import Report, notes_of
+from fastbp.data.model import make_network
 from fastbp.interchange import model_file
 from fastbp.interchange.standard_json import dumps
 from fastbp.training.checkpoint import CheckpointFolder
@@ -34,9 +36,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["add_arguments", "run"]
-
-SATURATING = ("sigmoid", "tanh", "identity")
-"""Hidden activations whose weights are drawn as Glorot & Bengio do; those of the others as He et al. do."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,16 +49,25 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, optimizer: Any) -> int:
     _check_resume(options)
+    start = None if options.start_from is None else load_model(options.start_from)
+    if start is not None and start.preprocessing is None:
+        raise fastbp.OptionError(f"--start-from {options.start_from} has a network without a preprocessing")
+    known = None if start is None else start.preprocessing
     dataset = data.load(
         options.data,
-        target=options.target,
+        target=options.target or None,
         task=options.task,
         ignore=options.ignore,
+        keep=options.keep,
+        stratify=options.stratify,
+        sample_weight=options.sample_weight,
+        class_weight=options.class_weight,
+        preprocessing=known,
         missing=options.missing,
         standardize=not options.no_standardize,
         validation=options.validation,
         seed=options.seed,
-        dtype=options.dtype,
+        dtype=options.dtype or (start.dtype.name if start else "float64"),
         missing_target=options.missing_target,
         unseen=options.unseen,
         scratch=options.out.parent,
@@ -67,7 +75,15 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
     )
     for remark in dataset.remarks:
         print(f"fastbp train: {remark}", file=sys.stderr)
-    network = _network(dataset, options)
+    network = make_network(
+        dataset,
+        hidden=options.hidden,
+        activation=options.activation,
+        loss=options.loss,
+        dtype=options.dtype,
+        seed=options.seed,
+        start=start,
+    )
     model_file.check(network.stored())  # rather now than after hours
     result = _train(network, dataset, optimizer, options)
     parts: dict[str, list[Score]] = {}
@@ -88,32 +104,12 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
     return 130 if result.stop_reason == "interrupted" else 0
 
 
-def _network(dataset: data.Dataset, options: argparse.Namespace) -> fastbp.Network:
-    classes = dataset.task == "classification"
-    if classes and options.loss is not None:
-        raise fastbp.OptionError(
-            "--loss is for a regression, and these are classes; --task regression takes them for numbers"
-        )
-    preprocessing = dataset.preprocessing
-    network = fastbp.Network(
-        [preprocessing.n_inputs, *options.hidden, preprocessing.n_outputs],
-        hidden_activation=options.activation,
-        output_activation="softmax" if classes else "identity",
-        loss="categorical_cross_entropy" if classes else options.loss or "mean_squared_error",
-        initializer="glorot_uniform" if options.activation in SATURATING else "he_uniform",
-        dtype=options.dtype,
-        seed=options.seed,
-    )
-    network.preprocessing = preprocessing
-    return network
-
-
 def _train(
     network: fastbp.Network, dataset: data.Dataset, optimizer: Any, options: argparse.Namespace
 ) -> fastbp.TrainingResult:
     if options.restart:
         _checkpoints(options.out).forget()
-    network.predict(dataset.X[:1])  # loads the kernel, which would be 0.2 s of the run's time
+    network.predict(dataset.X[:1], prepared=True)  # loads the kernel, which would be 0.2 s of the run's time
     with ExitStack() as stack:
         log = stack.enter_context(EpochLog(options.log, options.resume)) if options.log else None
         try:
@@ -125,6 +121,7 @@ def _train(
                 batch_size=options.batch_size,
                 optimizer=optimizer,
                 seed=options.seed,
+                sample_weight=dataset.sample_weight,
                 l2=options.l2,
                 dropout=options.dropout,
                 validation_data=dataset.validation_data,

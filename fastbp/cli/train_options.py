@@ -32,16 +32,22 @@ LOSSES = tuple(
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(OPTIONS),
     "task": None,
+    "target": (),
     "ignore": (),
+    "keep": (),
+    "stratify": None,
+    "sample_weight": None,
+    "class_weight": None,
+    "start_from": None,
     "missing": "error",
     "missing_target": "error",
     "unseen": "error",
     "no_standardize": False,
     "validation": None,
-    "hidden": (32,),
-    "activation": "relu",
+    "hidden": None,
+    "activation": None,
     "loss": None,
-    "dtype": "float64",
+    "dtype": None,
     "epochs": 200,
     "batch_size": 32,
     "optimizer": "adam",
@@ -60,8 +66,8 @@ DEFAULTS: dict[str, Any] = {
 }
 
 GIVEN_BY: dict[str, tuple[str, ...]] = {
-    "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed"),
-    "X": ("data", "--ignore", "--missing", "--no-standardize", *READING_OPTIONS),
+    "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed", "--start-from"),
+    "X": ("data", "--ignore", "--keep", "--missing", "--no-standardize", *READING_OPTIONS),
     "Y": ("data", "--target", "--task", "--missing-target"),
     "epochs": ("--epochs",),
     "batch_size": ("--batch-size",),
@@ -69,7 +75,8 @@ GIVEN_BY: dict[str, tuple[str, ...]] = {
     "seed": ("--seed",),
     "l2": ("--l2",),
     "dropout": ("--dropout",),
-    "validation_data": ("--validation", "--unseen"),
+    "sample_weight": ("--sample-weight", "--class-weight"),
+    "validation_data": ("--validation", "--unseen", "--stratify"),
     "early_stopping": ("--patience",),
     "callbacks": ("--log",),
     "checkpoint": ("--out",),
@@ -82,7 +89,6 @@ NOT_GIVEN = {
     "steps": "--epochs says how long",
     "update": "the sequential one is for the worked example",
     "shuffle": "rows are always shuffled",
-    "sample_weight": "all rows of a file count the same",
     "gradient_clip_norm": "a run that diverges asks for a smaller --learning-rate",
     "metrics": "the scores of the report are evaluated at the end",
     "progress": "a bar is shown on a terminal",
@@ -115,11 +121,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading_arguments(lambda name, help, **options: add(group, name, help, **options))
 
     group = parser.add_argument_group("the network")
-    add(group, "--hidden", "sizes of the hidden layers, such as 16,16, or 0", type=_sizes, metavar="SIZES")
-    add(group, "--activation", "of the hidden layers", choices=activations.HIDDEN)
+    add(
+        group,
+        "--hidden",
+        "sizes of the hidden layers, such as 16,16, or 0 (default: 32)",
+        type=_sizes,
+        metavar="SIZES",
+    )
+    add(group, "--activation", "of the hidden layers (default: relu)", choices=activations.HIDDEN)
     choices = f"of a regression (default: mean_squared_error): {', '.join(LOSSES)}"
     add(group, "--loss", choices, type=_loss, metavar="LOSS")
-    add(group, "--dtype", "of all arithmetic", choices=("float64", "float32"))
+    add(group, "--dtype", "of all arithmetic (default: float64)", choices=("float64", "float32"))
+    add(
+        group,
+        "--start-from",
+        "go on with this model: its layers, parameters, columns and scales",
+        type=Path,
+        metavar="FILE",
+    )
 
     group = parser.add_argument_group("training")
     add(group, "--epochs", "passes over the rows", type=int, metavar="N")
@@ -161,7 +180,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_learning(add: Callable[..., None], group: Any) -> None:
     """Declare the options that say what is learned from which rows and columns."""
-    add(group, "--target", "the column to learn, by name or position; -1 is the last", metavar="COLUMN")
+    add(
+        group,
+        "--target",
+        "the column to learn, by name or position, -1 is the last; or several, with commas between",
+        type=names_of,
+        action="extend",
+        metavar="COLUMN",
+    )
     add(group, "--task", "by default, text and a few whole numbers are classes", choices=data.TASKS)
     add(
         group,
@@ -173,6 +199,16 @@ def _add_learning(add: Callable[..., None], group: Any) -> None:
     )
     add(
         group,
+        "--keep",
+        "columns that are no inputs, and are written beside the predictions",
+        type=names_of,
+        action="extend",
+        metavar="COLUMNS",
+    )
+    add(group, "--sample-weight", "the column that weighs the rows", metavar="COLUMN")
+    add(group, "--class-weight", "give all classes the same total weight", choices=("balanced",))
+    add(
+        group,
         "--missing",
         "what a missing input is: an error, the column's mean or median, or the mean with an input that "
         "says so",
@@ -182,6 +218,12 @@ def _add_learning(add: Callable[..., None], group: Any) -> None:
     add(group, "--unseen", "what a text of the validation file is that training lacks", choices=data.UNSEEN)
     add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
     add(group, "--validation", "a share of the rows to put aside, such as 0.2, or a file", metavar="SHARE")
+    add(
+        group,
+        "--stratify",
+        "put aside the same share of all values of this column (default: of the classes)",
+        metavar="COLUMN",
+    )
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -219,7 +261,7 @@ def _batch_size(text: str) -> int | None:
 def check(options: argparse.Namespace) -> None:
     """Settle what is left open, and complain before any work."""
     for name, typed in (("data", "the file to learn from"), ("target", "--target COLUMN")):
-        if getattr(options, name, None) is None:
+        if not getattr(options, name, None) and not (name == "target" and options.start_from):
             raise fastbp.OptionError(f"give {typed}; fastbp train --help shows how")
     if options.out is None:
         options.out = Path(_stem(options.data) + ".safetensors")

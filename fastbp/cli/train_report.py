@@ -13,7 +13,7 @@ from fastbp import data
 from fastbp.cli.files import size
 from fastbp.cli.scores import Score
 from fastbp.cli.tables import WIDTH, rounded, shown, table
-from fastbp.preprocessing import ClassTarget
+from fastbp.preprocessing import ClassTarget, SeveralTargets
 
 
 def notes_of(
@@ -69,6 +69,7 @@ class Report:
             "task": self.dataset.task,
             "target": target.name,
             "classes": target.labels if isinstance(target, ClassTarget) else None,
+            "targets": [one.name for one in self.dataset.preprocessing.targets],
             "inputs": self.dataset.preprocessing.input_names,
             "layer_sizes": self.network.layer_sizes,
             "n_parameters": self.network.theta.size,
@@ -97,7 +98,9 @@ class Report:
         preprocessing = self.dataset.preprocessing
         target, n_inputs = preprocessing.target, preprocessing.n_inputs
         inputs = "1 input" if n_inputs == 1 else f"{n_inputs} inputs"
-        what = f"a number, {target.name!r}"
+        several = ", ".join(repr(shown(one.name)) for one in preprocessing.targets)
+        kind = "labels" if preprocessing.is_of_classes else "numbers"
+        what = f"{kind} {several}" if isinstance(target, SeveralTargets) else f"a number, {target.name!r}"
         if isinstance(target, ClassTarget):
             labels = [shown(str(label)) for label in target.labels]
             listed = labels if len(labels) <= 10 else [*labels[:9], f"and {len(labels) - 9} more"]

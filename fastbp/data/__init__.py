@@ -24,23 +24,20 @@ text, with `spelling` and `dates`; `columns` and `target_column` make arrays of 
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from fastbp.data import learning
 from fastbp.data.columns import encode, fit_columns
 from fastbp.data.reopening import read_for, with_missing
-from fastbp.data.table_file import PathLike, Table, read_table
-from fastbp.data.target_column import encode_target, fit_target, missing_in
-from fastbp.errors import DataError, OptionError, check_choice, check_number, check_seed
-from fastbp.preprocessing import MISSING, ClassTarget, NumberTarget, Preprocessing
+from fastbp.data.table_file import Table
+from fastbp.errors import DataError, OptionError, as_option, check_choice
+from fastbp.preprocessing import MISSING, Preprocessing
 from fastbp.reading import Reading
 from fastbp.specification import DTYPES
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["Dataset", "batches", "load", "read_for", "targets", "with_missing"]
 
@@ -59,14 +56,16 @@ class Dataset:
     Attributes
     ----------
     X : ndarray, shape (n_samples, n_inputs)
-    Y : ndarray, shape (n_samples,) of int64, or (n_samples, 1)
-        Class labels, or numbers, standardised as the inputs are.
+    Y : ndarray, shape (n_samples,) of int64, or (n_samples, n_targets)
+        Class labels, or numbers, standardised as the inputs are; 0 and 1 for several targets of two labels.
     X_validation, Y_validation : ndarray, or None
         The samples held out for validation.
     preprocessing : Preprocessing
         What X and Y mean. Assign it to ``network.preprocessing``, and `Network.save` keeps it.
     remarks : list of str
         Notes for the user: what was guessed, constant columns, and missing values that were replaced.
+    sample_weight : ndarray, shape (n_samples,), or None
+        Weights of the samples.
     """
 
     X: np.ndarray
@@ -75,6 +74,7 @@ class Dataset:
     Y_validation: np.ndarray | None
     preprocessing: Preprocessing
     remarks: list[str] = field(default_factory=list)
+    sample_weight: np.ndarray | None = None
 
     @property
     def validation_data(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -86,53 +86,73 @@ class Dataset:
     @property
     def task(self) -> str:
         """The task, "classification" or "regression"."""
-        return "regression" if isinstance(self.preprocessing.target, NumberTarget) else "classification"
+        return "classification" if self.preprocessing.is_of_classes else "regression"
 
 
 @np.errstate(all="ignore")
 def load(
-    path: "PathLike | pl.DataFrame",
+    source: Any,
     *,
-    target: str | int,
+    target: Any = None,
     task: str | None = None,
     ignore: Sequence[str | int] = (),
+    keep: Sequence[str | int] = (),
     missing: str = "error",
     standardize: bool = True,
-    validation: float | str | os.PathLike[str] | None = None,
+    validation: Any = None,
+    stratify: str | int | None = None,
+    sample_weight: Any = None,
+    class_weight: str | Mapping[Any, float] | None = None,
     seed: int | None = None,
     dtype: str = "float64",
     missing_target: str = "error",
     unseen: str = "error",
     scratch: str | os.PathLike[str] | None = None,
+    preprocessing: Preprocessing | None = None,
     **reading: Any,
 ) -> Dataset:
-    """Read a file and prepare it for training.
+    """Read data and prepare them for training.
 
     Parameters
     ----------
-    path : path-like or polars.DataFrame
-        "-" is standard input.
-    target : str or int
-        The column to learn, by name or by position: 0 is the first, -1 the last.
+    source : path-like, frame or array_like
+        A file, where "-" is standard input; a frame of pandas or polars; a dictionary of columns; or an array
+        of two dimensions, whose columns are x0, x1, ...
+    target : str, int, sequence of these, or array_like
+        The column to learn, by name or by position: 0 is the first, -1 the last. Several columns are learned
+        together, if all are numbers, or all have two labels. If `source` is not a file, the values
+        themselves may be given.
     task : {"classification", "regression"}, optional
         By default, text, booleans, and whole numbers with at most 20 different values are classes.
     ignore : sequence of str or int
         Columns to leave out.
+    keep : sequence of str or int
+        Columns that are no inputs either, and go through to the predictions.
     missing : {"error", "mean", "median", "indicator"}
         What to do with a missing input: see `fastbp.preprocessing.MISSING`.
     standardize : bool
-        Whether to scale numbers, also the target of a regression, to mean 0 and standard deviation 1.
-    validation : float or path-like, optional
-        The fraction of the rows to hold out, drawn at random from each class; or another file.
+        Whether to scale numbers, also the targets of a regression, to mean 0 and standard deviation 1.
+    validation : float, path-like, frame, array_like or pair, optional
+        The fraction of the rows to hold out, drawn at random; or other data with the same columns; or a pair,
+        data and target values.
+    stratify : str or int, optional
+        The column of whose values nearly the same fraction is held out; by default the classes.
+    sample_weight : str, int or array_like, optional
+        The column that weighs the rows, or the weights themselves.
+    class_weight : {"balanced"} or mapping, optional
+        Weights of classes, by which those of their rows are multiplied. "balanced" gives all classes the same
+        total.
     seed : int, optional
         Makes the draw reproducible.
     dtype : {"float64", "float32"}
     missing_target : {"error", "drop"}
         What to do with a row whose target is missing: raise an error, or leave the row out.
     unseen : {"error", "zeros"}
-        What to do with a category that only the validation file has: see `batches`.
+        What to do with a category that only the validation data have: see `batches`.
     scratch : path-like, optional
         The folder for temporary files; by default the system's.
+    preprocessing : Preprocessing, optional
+        That of a network to go on with: columns, targets and scales are as it says.
     **reading
         What the file's form and types are: the fields of `fastbp.reading.Reading`, such as ``separator=";"``.
 
@@ -143,7 +163,7 @@ def load(
     Raises
     ------
     DataError
-        If a file cannot be read or used; it names columns and rows.
+        If the data cannot be read or used; it names columns and rows.
     OptionError
         If an argument is not what it may be.
     """
@@ -154,36 +174,57 @@ def load(
     check_choice("unseen", unseen, UNSEEN)
     number = np.dtype(check_choice("dtype", dtype, DTYPES))
     form = Reading.of(**reading)
-    # The target is kept as it is written; its position is not known before the file is read.
-    wanted = [target] if isinstance(target, str) and not target.lstrip("-").isdigit() else []
-    table = read_table(path, form, wanted=wanted, labels=[str(target)])
-    name = table.names[table.find("target", target)]
+    fraction = validation if validation is None or isinstance(validation, float | int) else None
+    if stratify is not None and fraction is None:
+        raise OptionError(
+            f"{as_option('stratify')} is for a fraction that {as_option('validation')} holds out"
+        )
+    if preprocessing is None:
+        if target is None:
+            raise OptionError("target is None, and must name the column to learn, or hold its values")
+        table, names, weight = learning.open_table(source, form, target, sample_weight)
+    else:
+        names = [one.name for one in preprocessing.targets]
+        table, weight = learning.open_known(preprocessing, source, target, sample_weight, **reading)
     if missing_target == "drop":
-        table = _with_targets(table, name)
-    left_out = {name, *(table.names[table.find("ignore", column)] for column in ignore)}
-    names = [column for column in table.names if column not in left_out]
-    if not names:
-        raise DataError(f"{table.path} has no column beside the target {name!r} to learn it from")
-    learned, values, of_target = fit_target(table, name, task)
-    fraction = None if validation is None or isinstance(validation, str | os.PathLike) else validation
-    training = _training_rows(values, isinstance(learned, ClassTarget), fraction, seed)
-    if isinstance(learned, NumberTarget):
-        learned = _fit_numbers(table, learned, values[training], standardize)
-    columns, remarks = fit_columns(table, names, training, missing)
-    remarks = [*table.remarks, *of_target, *remarks]
-    preprocessing = Preprocessing(tuple(columns), learned, bool(standardize), missing, form)
-
+        for name in names:
+            table = learning.with_targets(table, name)
+    if preprocessing is None:
+        learned, values, remarks = learning.fit_targets(table, names, task)
+    else:
+        learned, values, remarks = preprocessing.target, learning.known_values(table, preprocessing), []
+    by = learning.groups(table, learned, values, stratify)
+    training = learning.training_rows(len(table), by, fraction, seed)
+    if preprocessing is None:
+        kept, ignored = (
+            [table.names[table.find(name, column)] for column in columns]
+            for name, columns in (("keep", keep), ("ignore", ignore))
+        )
+        ignored += [] if weight is None else [weight]
+        left_out = {*names, *kept, *ignored}
+        inputs = [column for column in table.names if column not in left_out]
+        if not inputs:
+            raise DataError(f"{table.path} has no column beside the target {names[0]!r} to learn it from")
+        learned = learning.with_scales(table, learned, values, training, bool(standardize))
+        columns, of_columns = fit_columns(table, inputs, training, missing)
+        remarks += of_columns
+        preprocessing = Preprocessing(
+            tuple(columns), learned, bool(standardize), missing, form, tuple(kept), tuple(ignored)
+        )
+    remarks = [*table.remarks, *remarks, *learning.remarks_on_classes(learned, values, training)]
+    weights = learning.weights_of(table, weight, class_weight, learned, values, training)
     X, X_validation = _split(table, preprocessing, training, number, scratch)
-    Y = _scaled(learned, values, number)
+    Y = learning.as_targets(learned, values, number)
     Y, Y_validation = Y[training], Y[~training]
-    if validation is not None and fraction is None:
-        other = read_for(preprocessing, validation)  # type: ignore[arg-type]
+    if validation is None:
+        return Dataset(X, Y, None, None, preprocessing, remarks, weights)
+    if fraction is None:
+        given = validation if isinstance(validation, tuple) and len(validation) == 2 else (validation,)
+        other, _ = learning.open_known(preprocessing, *given)
         everything = np.ones(len(other), bool)
         X_validation, _ = _split(other, preprocessing, everything, number, scratch, unseen)
         Y_validation = targets(other, preprocessing, dtype)
-    if validation is None:
-        return Dataset(X, Y, None, None, preprocessing, remarks)
-    return Dataset(X, Y, X_validation, Y_validation, preprocessing, remarks)
+    return Dataset(X, Y, X_validation, Y_validation, preprocessing, remarks, weights)
 
 
 def batches(
@@ -211,67 +252,9 @@ def batches(
 
 @np.errstate(all="ignore")
 def targets(table: Table, preprocessing: Preprocessing, dtype: str = "float64") -> np.ndarray:
-    """Return the target column of a table as `load` would: class labels, or standardised numbers."""
-    table.find("target", preprocessing.target.name)
-    values = encode_target(table, preprocessing.target)
-    return _scaled(preprocessing.target, values, np.dtype(dtype))
-
-
-def _with_targets(table: Table, name: str) -> Table:
-    """Return the rows that have a target."""
-    absent = missing_in(table.column(name))
-    if not absent.any():
-        return table
-    if absent.all():
-        raise DataError(f"the target {name!r} of {table.path} is missing in every row")
-    n_absent = int(absent.sum())
-    left_out = "1 row without a target is" if n_absent == 1 else f"{n_absent:,} rows without a target are"
-    kept = table.rows(np.flatnonzero(~absent))
-    kept.remarks.append(f"{left_out} left out")
-    return kept
-
-
-def _training_rows(
-    values: np.ndarray, by_class: bool, fraction: float | None, seed: int | None
-) -> np.ndarray:
-    """Return which rows to train on, bool[n_rows]: nearly the same fraction of every class."""
-    training = np.ones(len(values), bool)
-    if fraction is None:
-        return training
-    fraction = check_number(
-        "validation", fraction, high=1.0, above=True, below=True, alternative=", or a file"
-    )
-    n_aside = round(len(values) * fraction)
-    if not 1 <= n_aside < len(values):
-        raise OptionError(
-            f"validation is {fraction:g}, which is {n_aside} of {len(values)} rows; there must be at "
-            "least one row on either side"
-        )
-    generator = np.random.default_rng(check_seed(seed))
-    order = generator.permutation(len(values))
-    if by_class:
-        order = order[np.argsort(values[order], kind="stable")]
-    evenly = (np.arange(n_aside) * len(values) + len(values) // 2) // n_aside
-    training[order[evenly]] = False
-    return training
-
-
-def _fit_numbers(table: Table, target: NumberTarget, values: np.ndarray, standardize: bool) -> NumberTarget:
-    mean, scale = float(values.mean()), float(values.std())
-    if values.min() == values.max():
-        raise DataError(f"the target {target.name!r} of {table.path} is {values[0]:g} in every row")
-    if not (1e-150 < scale < 1e150 and abs(mean) < 1e150):
-        raise DataError(
-            f"the target {target.name!r} of {table.path} has values from {values.min():g} to "
-            f"{values.max():g}, whose squares double precision does not hold; give it another unit"
-        )
-    return replace(target, mean=mean, scale=scale) if standardize else target
-
-
-def _scaled(target: ClassTarget | NumberTarget, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if isinstance(target, ClassTarget):
-        return values
-    return ((values - target.mean) / target.scale).astype(dtype)[:, None]
+    """Return the targets of a table as `load` would: class labels, standardised numbers, or 0 and 1."""
+    values = learning.known_values(table, preprocessing)
+    return learning.as_targets(preprocessing.target, values, np.dtype(dtype))
 
 
 def _split(

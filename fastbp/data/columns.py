@@ -11,7 +11,7 @@ from fastbp.data.meanings import Meaning, meaning_of
 from fastbp.data.table_file import Table, is_running
 from fastbp.data.text_form import listed
 from fastbp.data.values import codes_of, moments, numbers, texts
-from fastbp.errors import DataError, as_option
+from fastbp.errors import DataError, as_option, nearest
 from fastbp.preprocessing import Column, DateColumn, NumberColumn, Preprocessing, TextColumn
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
     if absent:
         raise DataError(
             f"{table.path} lacks {listed(absent)}, which the model takes; it has the columns "
-            f"{listed(table.names)}"
+            f"{listed(table.names)}{nearest(absent[0], table.names)}"
         )
     return wanted
 

@@ -45,15 +45,17 @@ def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **
     merged = replace(said, **{name: getattr(remembered, name) for name in OPTIONS if name not in typed})
     merged = _of_inputs(merged, preprocessing, typed)
     wanted = [column.name for column in preprocessing.columns]
-    target = preprocessing.target
     as_text = [
         column.name
         for column in preprocessing.columns
         if isinstance(column, TextColumn | DateColumn) or column.spelling is not None
     ]
-    labels = [target.name] if isinstance(target, ClassTarget) else []
-    if isinstance(target, NumberTarget) and target.spelling is not None:
-        as_text.append(target.name)
+    labels = [target.name for target in preprocessing.targets if isinstance(target, ClassTarget)]
+    as_text += [
+        target.name
+        for target in preprocessing.targets
+        if isinstance(target, NumberTarget) and target.spelling is not None
+    ]
     options: dict[str, Any] = {
         "remembered": remembered,
         "wanted": wanted,
@@ -84,7 +86,7 @@ def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **
 
 def _of_inputs(reading: Reading, preprocessing: Preprocessing, typed: set[str]) -> Reading:
     """Return what is said, without types of columns that the network does not take."""
-    names = {column.name for column in preprocessing.columns} | {preprocessing.target.name}
+    names = {column.name for column in (*preprocessing.columns, *preprocessing.targets)}
     kept: dict[str, Any] = {
         name: tuple(column for column in getattr(reading, name) if name in typed or column in names)
         for name in ("text", "number")

@@ -12,7 +12,7 @@ from fastbp.data.excel import read_excel
 from fastbp.data.sources import TEXT_SUFFIXES, Source, check_memory, open_source, polars, readable
 from fastbp.data.text_file import RowLines, Text, describe_dropped, empty_columns, marks_of, read_text
 from fastbp.data.text_form import listed, settled_names
-from fastbp.errors import DataError, OptionError, as_option
+from fastbp.errors import DataError, OptionError, as_option, nearest
 from fastbp.reading import Reading
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ class Table:
             position = int(column)
             if -len(self.names) <= position < len(self.names):
                 return position % len(self.names)
+        near = nearest(column, self.names)
         raise OptionError(
-            f"{as_option(argument)} is {column!r}, and {self.path} has the columns {listed(self.names)}"
+            f"{as_option(argument)} is {column!r}, and {self.path} has the columns {listed(self.names)}{near}"
         )
 
     def rows(self, rows: np.ndarray) -> "Table":

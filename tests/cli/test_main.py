@@ -65,7 +65,7 @@ def test_a_network_that_memory_cannot_hold_is_one_line(fastbp, monkeypatch):
     def full(*arguments, **options):
         raise MemoryError("Unable to allocate 59.6 GiB")
 
-    monkeypatch.setattr(cli.train.fastbp, "Network", full)
+    monkeypatch.setattr(cli.train, "make_network", full)
     done = fastbp("train iris.csv --target species")
     assert (done.status, done.out) == (1, "")
     assert done.err == "fastbp train: not enough memory: Unable to allocate 59.6 GiB\n"

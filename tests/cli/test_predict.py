@@ -29,7 +29,7 @@ def test_predictions_need_nothing_but_the_model_and_the_columns(fastbp, iris):
     assert Path("a.csv").read_text() == Path("b.csv").read_text()
     network = iris
     X = np.column_stack([(frame[c.name] - c.mean) / c.scale for c in network.preprocessing.columns])
-    expected = np.array(network.preprocessing.target.labels)[network.predict(X).argmax(axis=1)]
+    expected = np.array(network.preprocessing.target.labels)[network.predict(X, prepared=True).argmax(axis=1)]
     assert pl.read_csv("b.csv")["prediction"].to_list() == expected.tolist()
 
 

@@ -107,7 +107,7 @@ def test_a_regression_reports_errors_in_the_targets_unit(fastbp):
     frame = pl.read_csv("diabetes.csv")
     columns = network.preprocessing.columns
     X = np.column_stack([(frame[c.name].to_numpy() - c.mean) / c.scale for c in columns])
-    error = network.preprocessing.decode(network.predict(X)) - frame["progression"].to_numpy()
+    error = network.preprocessing.decode(network.predict(X, prepared=True)) - frame["progression"].to_numpy()
     assert result["scores"]["training"]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
     assert result["task"] == "regression"
 

@@ -35,7 +35,7 @@ def test_every_option_of_the_shell_gives_something(declared):
 
 def test_every_option_has_a_default_but_those_that_must_be_given(declared):
     names = {option.strip("-").replace("-", "_") for option in declared}
-    assert names - DEFAULTS.keys() == {"data", "target", "config", "help"}
+    assert names - DEFAULTS.keys() == {"data", "config", "help"}
     assert DEFAULTS.keys() <= names
 
 
