@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -116,8 +116,17 @@ QUICK = Settings(
 class Session:
     """The workers of a session, and their results."""
 
-    def __init__(self, settings: Settings, peers: list[str], cores: list[int], folder: Path, say):
+    def __init__(
+        self,
+        settings: Settings,
+        peers: list[str],
+        cores: list[int],
+        folder: Path,
+        say,
+        tolerance: Mapping[str, float] = grid.TOLERANCE,
+    ):
         self.settings, self.peers, self.cores, self.folder, self.say = settings, peers, cores, folder, say
+        self.tolerance = tolerance
         self.variables = environment(cores)
         self.threads: dict[str, dict] = {}
         self._stack = ExitStack()
@@ -189,7 +198,7 @@ class Session:
         if unavailable:
             return row | {"reason": unavailable}
         path, start = self.folder / "theta.npy", workload.with_dtype("float64").starts()[0]
-        tolerance = grid.TOLERANCE[workload.dtype]
+        tolerance = self.tolerance[workload.dtype]
         reason, gap = judge(lambda steps: worker.train(steps, path), references, start, tolerance)
         return row | {"status": "wrong" if reason else "timed", "reason": reason, "gap": gap}
 

@@ -81,7 +81,7 @@ CACHE = Need(
     "numba.core.caching:FunctionCache.load_overload",
     "numba.core.caching:FunctionCache.save_overload",
     "numba.core.caching:CompileResultCacheImpl._locator_classes",
-    otherwise="every process compiles its kernels anew",
+    otherwise="every process has to compile its kernels",
 )
 
 _CacheImpl: Any = find("numba.core.caching:CompileResultCacheImpl") or object

@@ -85,17 +85,23 @@ if YIELD:  # kernels are linked to this address, not by a name that a system may
     binding.add_symbol(YIELD_NAME, ctypes.cast(YIELD, ctypes.c_void_p).value)
 
 
-@intrinsic
-def give_way(typing):
-    """Let another thread have the core, where the system has a function for that."""
+def giving_way(function):
+    """Return an intrinsic that lets another thread have the core, if the system has a function for that."""
 
-    def generate(context, builder, signature, arguments):
-        if YIELD:
-            shape = ir.FunctionType(ir.IntType(32), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, shape, YIELD_NAME), [])
-        return context.get_dummy_value()
+    @intrinsic
+    def give_way(typing):
+        def generate(context, builder, signature, arguments):
+            if function:
+                shape = ir.FunctionType(ir.IntType(32), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, shape, YIELD_NAME), [])
+            return context.get_dummy_value()
 
-    return types.void(), generate
+        return types.void(), generate
+
+    return give_way
+
+
+give_way = giving_way(YIELD)
 
 
 @routine

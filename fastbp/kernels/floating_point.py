@@ -19,7 +19,10 @@ from numba.extending import intrinsic
 
 from fastbp.processor import IS_ARM64, IS_X86
 
-NEAREST, FLUSHING = (0x1F80, 0x9FC0) if IS_X86 else (0, 1 << 24) if IS_ARM64 else (0, 0)
+KIND = "x86" if IS_X86 else "arm64" if IS_ARM64 else "other"
+"""The kind of processor, by its floating-point state."""
+
+NEAREST, FLUSHING = {"x86": (0x1F80, 0x9FC0), "arm64": (0, 1 << 24), "other": (0, 0)}[KIND]
 """The two states. Both round to nearest, without traps; the second takes subnormal numbers as zeros.
 
 MXCSR on x86: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, section 10.2.3, bits DAZ
@@ -29,13 +32,13 @@ and FTZ. FPCR on ARM: Arm Architecture Reference Manual for A-profile, register 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 
-def _emit_read(builder):
+def emit_read(builder, kind=KIND):
     """Return the thread's floating-point state, as an int64."""
-    if IS_X86:
+    if kind == "x86":
         room = cgutils.alloca_once(builder, _INT32)
         _call_with_pointer(builder, "llvm.x86.sse.stmxcsr", room)
         return builder.zext(builder.load(room), _INT64)
-    if IS_ARM64:
+    if kind == "arm64":
         shape = ir.FunctionType(_INT64, [])
         return builder.call(
             cgutils.get_or_insert_function(builder.module, shape, "llvm.aarch64.get.fpcr"), []
@@ -43,12 +46,13 @@ def _emit_read(builder):
     return _INT64(0)
 
 
-def _emit_write(builder, state):
-    if IS_X86:
+def emit_write(builder, state, kind=KIND):
+    """Set the thread's floating-point state."""
+    if kind == "x86":
         room = cgutils.alloca_once(builder, _INT32)
         builder.store(builder.trunc(state, _INT32), room)
         _call_with_pointer(builder, "llvm.x86.sse.ldmxcsr", room)
-    elif IS_ARM64:
+    elif kind == "arm64":
         shape = ir.FunctionType(ir.VoidType(), [_INT64])
         builder.call(cgutils.get_or_insert_function(builder.module, shape, "llvm.aarch64.set.fpcr"), [state])
 
@@ -64,7 +68,7 @@ def floating_point_state(typing):
     """Return the thread's floating-point state."""
 
     def generate(context, builder, signature, arguments):
-        return _emit_read(builder)
+        return emit_read(builder)
 
     return types.int64(), generate
 
@@ -74,7 +78,7 @@ def set_floating_point_state(typing, state):
     """Set the thread's floating-point state: to `NEAREST`, `FLUSHING`, or to what it was before."""
 
     def generate(context, builder, signature, arguments):
-        _emit_write(builder, arguments[0])
+        emit_write(builder, arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
