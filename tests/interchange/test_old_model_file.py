@@ -19,6 +19,6 @@ def test_model_file_of_the_first_version_is_the_network_of_that_time():
     assert network.notes == expected["notes"]
     assert list(network.preprocessing.input_names) == expected["input_names"]
     assert list(network.preprocessing.target.labels) == expected["labels"]
-    assert network.predict(np.array(expected["X"])) == pytest.approx(
+    assert network.predict(np.array(expected["X"]), prepared=True) == pytest.approx(
         np.array(expected["predicted"]), rel=1e-12
     )
