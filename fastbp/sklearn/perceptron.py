@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastbp.engine import evaluation
 from fastbp.engine.objective import Objective
 from fastbp.errors import DataError
-from fastbp.network import Network
+from fastbp.network import FEW_ROWS, Network
 from fastbp.sklearn.conversion import to_sklearn
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
@@ -28,6 +28,7 @@ from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
 from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
 from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
+from fastbp.sklearn.workers import threads_in_worker
 from fastbp.training.interrupts import Interrupts
 
 DENSE_ROWS = 1024
@@ -211,6 +212,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             return self
         return self._fit(X, y, sample_weight, validation, is_incremental=True)
 
+    @property
+    def _threads(self) -> int | None:
+        """How many threads a kernel may have; None for as many as are useful."""
+        return threads_in_worker() if self.n_threads is None else self.n_threads
+
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
@@ -266,9 +272,9 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         data = network.specification, samples.X, samples.Y, weights
         objective: Objective | SparseObjective
         if hasattr(samples.X, "tocsr"):
-            objective = SparseObjective(*data, threads=self.n_threads)
+            objective = SparseObjective(*data, threads=self._threads)
         else:
-            objective = Objective(*data, as_scikit_learn=True, threads=self.n_threads)
+            objective = Objective(*data, as_scikit_learn=True, threads=self._threads)
         result = minimise(self, objective, self.alpha / total, network.theta)
         self.n_iter_ = count_iterations(result, self.max_iter)
         self.loss_ = result.fun
@@ -329,7 +335,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             "l2": float(self.alpha),
             "dropout": float(self.dropout),
             "gradient_clip_norm": self.gradient_clip_norm,
-            "threads": self.n_threads,
+            "threads": self._threads,
         }
         if self.dropout > 0:
             options["seed"] = int(self._random_state.randint(2**31 - 1))
@@ -434,7 +440,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         network = self._present_network()
         if type(X) is np.ndarray and X.dtype == network.dtype and "feature_names_in_" not in vars(self):
             try:
-                return network.predict(X)
+                return network.predict(X, threads=None if len(X) <= FEW_ROWS else self._threads)
             except (DataError, ValueError):
                 pass  # what is wrong is said below
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
@@ -453,7 +459,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             )
         if X.dtype not in (np.float32, np.float64, np.uint8) or not X.flags.aligned:
             X = np.require(X, network.dtype, ["C", "A"])
-        return evaluation.predict(network.specification, network.theta, X, threads=self.n_threads)
+        return evaluation.predict(network.specification, network.theta, X, threads=self._threads)
 
     def to_sklearn(self) -> Any:
         """Return scikit-learn's own estimator with the same parameters, coefficients and predictions.
