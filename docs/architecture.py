@@ -14,8 +14,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 INK, PALE, BLUE, GREEN, ORANGE = "#1f2933", "#f5f7fa", "#d7e8fb", "#dcf3e2", "#fde9cf"
 
 LAYERS = (
-    ("cli, benchmark", "commands; fastbp bench", BLUE),
-    ("data", "X and Y from files", BLUE),
+    ("cli, patch, benchmark", "commands of the shell", BLUE),
+    ("data, sklearn", "fit and Model; the estimators", BLUE),
     ("training", "train, Trainer, the loop, checkpoints, callbacks", BLUE),
     ("network", "Network: a specification, a theta, thin methods", BLUE),
     ("engine", "layouts, jobs, threads, runs, evaluation, Objective", GREEN),
@@ -25,7 +25,7 @@ LAYERS = (
 )
 LEAVES = (
     "leaves, which\nall may import:\n\nspecification\nchecks, errors\nactivations\nlosses\noptimizers\n"
-    "schedules\ninitializers\npreprocessing"
+    "schedules\ninitializers\npreprocessing\nreading\ninterchange"
 )
 
 WAY = (
@@ -33,7 +33,7 @@ WAY = (
     ("checks.check_data", "shape, type, finite;\nfloats and uint8 are not copied", BLUE),
     ("training: Loop", "asks a run for a chunk of steps, about 50 ms", BLUE),
     ("engine: a run and its job", "sizes and addresses,\nlaid out once", GREEN),
-    ("kernel: a step", "takes the next batch; cuts it into tiles", ORANGE),
+    ("kernel: a step", "takes the next batch; divides it into tiles", ORANGE),
     ("kernel: a tile", "rows of X are read in place, or gathered;\nforward, loss, backward", ORANGE),
     ("kernel: an item", "some rows of one W: gradient, then update,\nwhile both are in the cache", ORANGE),
     ("theta", "back in the network, however the run ends", PALE),
@@ -67,7 +67,7 @@ def main() -> None:
             _box(axes, x, y, width, 0.84, title, text, colour)
             if i + 1 < len(boxes):
                 _arrow(axes, x + (0.5 if column else width / 2), y, y - 0.3)
-    axes.add_patch(FancyBboxPatch((7.95, 2.45), 2.4, 3.9, boxstyle="round,pad=0,rounding_size=0.12",
+    axes.add_patch(FancyBboxPatch((7.95, 2.2), 2.4, 4.4, boxstyle="round,pad=0,rounding_size=0.12",
                                   facecolor=PALE, edgecolor=INK, linewidth=0.9, linestyle="--"))  # fmt: skip
     axes.text(9.15, 4.4, LEAVES, ha="center", va="center", size=8, color=INK, linespacing=1.5)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=120, bbox_inches="tight", facecolor="white")
