@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class JobRun(Run):
     records_means = True
     kept_alike = ("order", "generator", "counters", "totals", "losses")
     packed = ("parameters", "optimizer_state")
+    takes_epochs_at_once: ClassVar[bool] = False
+    """Whether `KernelOptions.order` may return the orders of several epochs."""
 
     def __init__(
         self,
@@ -61,7 +64,10 @@ class JobRun(Run):
         self.schedule = options.schedule
         self.n_parameters = specification.n_parameters
         self.steps_per_epoch = -(-n_samples // options.batch_size)
-        self._record_every = record_every(options.n_steps, self.steps_per_epoch)
+        self._record_every = (
+            1 if options.losses_at_once else record_every(options.n_steps, self.steps_per_epoch)
+        )
+        self._ordered = range(0)
         self._specification, self._data, self._options = specification, (X, Y), options
         self._ordering = _ordering(options, n_samples)
 
@@ -82,6 +88,7 @@ class JobRun(Run):
             divides_by_weights=options.divides_by_weights and options.sample_weight is not None,
             n_steps=options.n_steps,
             record_every=self._record_every,
+            losses_at_once=options.losses_at_once or 0,
         )
         self._layout = make_layout(specification, job_options, limits)
         self._packing = self._layout.packing
@@ -176,6 +183,7 @@ class JobRun(Run):
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go to a state; what lies between the arrays in packed vectors stays as it was at first."""
+        self._ordered = range(0)
         self._packing.pack(state["theta"], self.parameters)
         for vector, packed in zip(state["optimizer_state"], self.optimizer_state, strict=True):
             self._packing.pack(vector, packed)
@@ -236,30 +244,54 @@ class JobRun(Run):
             first = self.step
             stop = until if rate is not None else min(until, first + RATES_AT_ONCE)
             if self._ordering == fields.GIVEN:
-                stop = min(stop, self._order_epoch())
+                stop = min(stop, self._order_epochs())
             self._job.set_rates(first, schedule.rates(first, max(1, stop - first)) if rate is None else rate)
             self.call_kernel(self._job, stop, is_stopped)
             if self.step < stop:
                 return
 
-    def _order_epoch(self) -> int:
-        """Write the order of the epoch if it is about to begin; return the step at which it ends."""
+    def _order_epochs(self) -> int:
+        """Hand over the order of the epochs that are about to begin; return the step at which they end."""
         epoch, step = divmod(self.step, self.steps_per_epoch)
-        if step == 0:
-            assert self._options.order is not None
-            order = np.asarray(self._options.order(epoch))
-            if order.shape != self.order.shape or order.dtype.kind not in "iu" or not self._is_order(order):
-                raise OptionError(
-                    f"order({epoch}) is {shown(order)}, and must be {self.order.size} integers from 0 to "
-                    f"{self.order.size - 1}"
-                )
+        if epoch not in self._ordered:
+            if step == 0:
+                n_epochs = self._take_order(epoch)
+                self.job.set("order_at", 0)
+            else:  # the run was restored in the middle of an epoch
+                n_epochs = 1
+            self._ordered = range(epoch, epoch + n_epochs)
+        return self._ordered.stop * self.steps_per_epoch
+
+    def _take_order(self, epoch: int) -> int:
+        """Take the order of an epoch, and maybe of those after it; return of how many."""
+        assert self._options.order is not None
+        order, size = np.asarray(self._options.order(epoch)), len(self._data[0])
+        several = self.takes_epochs_at_once and order.ndim == 2 and len(order) > 0
+        if (
+            order.shape != ((len(order), size) if several else (size,))
+            or order.dtype.kind not in "iu"
+            or not self._is_order(order)
+        ):
+            raise OptionError(
+                f"order({epoch}) is {shown(order)}, and must be {size} integers from 0 to {size - 1}"
+            )
+        if not several:
             self.order[:] = order
-        return (epoch + 1) * self.steps_per_epoch
+            self.job.replace("order", self.order)
+            return 1
+        self.job.replace("order", np.require(order, np.int64, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))
+        return len(order)
+
+    def take_losses(self) -> list[float]:
+        """Return the losses recorded since the last call; see `KernelOptions.losses_at_once`."""
+        losses: list[float] = self.recorded.tolist()
+        self.counters[RECORDED] = 0
+        return losses
 
     def _is_order(self, order: np.ndarray) -> bool:
         """Whether samples may be visited in this order. A drawn one has all; a given one may repeat some."""
         if self._ordering == fields.GIVEN:
-            return bool(order.min() >= 0 and order.max() < order.size)
+            return bool(order.min() >= 0 and order.max() < len(self._data[0]))
         return bool((np.sort(order) == np.arange(order.size)).all())
 
     @abstractmethod
@@ -295,7 +327,7 @@ class JobRun(Run):
 
     def was_copied(self) -> None:
         """Drop the job. `advance` makes a new one."""
-        self._job = None
+        self._job, self._ordered = None, range(0)
 
     def make_job(self, own: dict[str, np.ndarray]) -> Job:
         """Return a job on the data and the options with these arrays. The job makes the missing ones."""

@@ -48,10 +48,16 @@ class KernelOptions:
     ----------
     order : function, optional
         Takes the number of an epoch, from 0, and returns the samples of that epoch in their order: as many
-        integers as there are samples, from 0 on. They may repeat, as in a bootstrap. It is called once an
+        integers as there are samples, from 0 on. They may repeat, as in a bootstrap. For the layered kernel,
+        it may return several rows: the orders of the epochs from this one on. Such a run can be copied or
+        resumed between two calls of the function only. It is called once an
         epoch, and again if the run is resumed within that epoch, so its result must depend on the number
         alone. `shuffle` then has no effect. This is not an option of `train`; it is for estimators and
         populations.
+    losses_at_once : int, optional
+        Each epoch's loss is recorded, and the caller takes them by `JobRun.take_losses` before there are more
+        than this. The default records up to `MAX_RECORDS` losses of the whole run. This is not an
+        option of `train` either.
     divides_by_weights : bool
         Whether the loss of a batch is divided by the sum of its weights, and not by its rows; the loss of an
         epoch is then the mean over its rows of the losses of their batches. This is not an option of `train`
@@ -88,6 +94,7 @@ class KernelOptions:
     threads: int | None = option(None, decides_result=False)
     math: str = option("fast", decides_result=True)
     order: Callable[[int], ArrayLike] | None = None
+    losses_at_once: int | None = None
     divides_by_weights: bool = False
     as_scikit_learn: bool = False
     n_steps: int = field(init=False)

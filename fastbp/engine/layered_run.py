@@ -26,6 +26,7 @@ class LayeredRun(JobRun):
 
     name = "layered"
     trains = "everything"
+    takes_epochs_at_once = True
 
     def __init__(
         self,

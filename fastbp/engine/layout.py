@@ -86,6 +86,8 @@ class JobOptions:
         Rows of a step.
     transposed : bool
         Whether theta holds W^T of all layers but the first. The online kernel needs this.
+    losses_at_once : int
+        As `KernelOptions` describes it; 0 for None.
     ordering, rule, trains_biases, sequential, as_scikit_learn, clips, drops, divides_by_weights, n_steps,
     record_every
         As `fields.JOB` describes them.
@@ -107,6 +109,7 @@ class JobOptions:
     divides_by_weights: bool = False
     n_steps: int = 1
     record_every: int = 1
+    losses_at_once: int = 0
 
     @property
     def trains(self) -> bool:
@@ -224,6 +227,8 @@ class Layout:
     @property
     def n_records(self) -> int:
         """The most losses that a run records: one every `record_every` epochs, and the last one."""
+        if self.options.losses_at_once:
+            return self.options.losses_at_once
         if self.options.batch_size == 0:
             return 0
         steps = -(-self.options.n_samples // self.options.batch_size)

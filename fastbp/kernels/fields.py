@@ -81,7 +81,8 @@ JOB = {
     "weights": Field("float64*", ("n_samples",), (DATA,), "weights of the samples; 0 if they are all 1"),
     # --- the order of the samples
     "ordering": _integer("IN_ORDER, DRAWN or GIVEN"),
-    "order": Field("int64*", ("n_ordered",), (KERNEL,), "the samples in the order of this epoch"),
+    "order": Field("int64*", ("n_ordered",), (KERNEL,), "the samples in the order of this epoch, or more"),
+    "order_at": _integer("where this epoch begins in a given order of several epochs", RUN, KERNEL),
     "generator": Field("uint64*", ("n_generators",), (KERNEL,), "states: of the shuffle, and of the dropout"),
     # --- parameters
     "n_packed": _integer("numbers of a packed vector: one laid out as W and b of the layers are"),

@@ -211,7 +211,9 @@ def poisson_row(y, t, z, columns, scale, delta):
 @helper
 def sample_at(job, i):
     """Return the sample at position i of the epoch."""
-    return element(get(job, "order"), i) if get(job, "ordering") != IN_ORDER else i
+    if get(job, "ordering") == IN_ORDER:
+        return i
+    return element(get(job, "order"), get(job, "order_at") + i)
 
 
 @helper

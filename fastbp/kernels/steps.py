@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp._jit import helper, routine
 from fastbp.kernels.barrier import NEXT, atomic_add
-from fastbp.kernels.fields import DRAWN
+from fastbp.kernels.fields import DRAWN, GIVEN
 from fastbp.kernels.output import inverse, sample_at, weight_of
 from fastbp.kernels.records import get, of, write
 from fastbp.kernels.shuffle import next_position
@@ -148,6 +148,8 @@ def count(job, steps, rows, loss):
     ends = row == get(job, "n_samples")
     if ends:
         row, epoch = 0, epoch + 1
+        if get(job, "ordering") == GIVEN:
+            write(job, "order_at", get(job, "order_at") + get(job, "n_samples"))
     write(counters, "step", step)
     write(counters, "row", row)
     write(counters, "epoch", epoch)

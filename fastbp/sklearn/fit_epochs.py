@@ -66,6 +66,9 @@ class EpochLoop:
         limit = estimator.max_seconds
         self._deadline = None if limit is None else time.perf_counter() + limit
         self.has_converged = False
+        rates = estimator.learning_rate
+        changes_rates = isinstance(rates, str) and rates in ("invscaling", "cosine", "step")
+        self._looks = bool(score or watches or estimator.verbose or changes_rates)
         self._is_scheduled = isinstance(estimator.learning_rate, Schedule) or estimator.solver == "rprop"
 
     def _is_over(self) -> bool:
@@ -86,7 +89,7 @@ class EpochLoop:
         while estimator.n_iter_ < estimator.max_iter:
             for watch in self._watches:
                 watch.begin_epoch()
-            if self._epoch() or is_incremental:
+            if self._epochs(1 if is_incremental else self._epochs_ahead()) or is_incremental:
                 return
             if estimator.n_iter_ == estimator.max_iter:
                 warnings.warn(
@@ -96,14 +99,28 @@ class EpochLoop:
                     stacklevel=5,
                 )
 
-    def _epoch(self) -> bool:
-        """Train for an epoch; return whether training is to stop."""
-        estimator, state = self._estimator, self._state
+    def _epochs_ahead(self) -> int:
+        """Return for how many epochs training goes on before anything can happen."""
+        estimator = self._estimator
+        if self._looks:
+            return 1
+        patience = estimator.n_iter_no_change + 1 - estimator._no_improvement_count
+        return max(1, int(min(estimator.max_iter - estimator.n_iter_, patience, self._run.most_epochs)))
+
+    def _epochs(self, n_epochs: int) -> bool:
+        """Train for some epochs; return whether training is to stop."""
         if not self._is_scheduled:
-            self._run.set_rate(state.learning_rate)
-        loss = self._run.epoch(self._is_stopped)
-        if loss is None:
-            return self._tell_why()
+            self._run.set_rate(self._state.learning_rate)
+        losses = self._run.epochs(n_epochs, self._is_stopped)
+        ends = [self._end_epoch(loss) for loss in losses]
+        if self._is_stopped() and not any(ends):
+            self._tell_why()
+            return True
+        return any(ends)
+
+    def _end_epoch(self, loss: float) -> bool:
+        """Do what is due after an epoch; return whether training is to stop."""
+        estimator, state = self._estimator, self._state
         estimator.n_iter_ += 1
         estimator.loss_ = loss
         estimator.t_ += self._n_samples
@@ -119,9 +136,9 @@ class EpochLoop:
             if not ends:
                 estimator._no_improvement_count = 0
         stops = [watch.end_epoch() for watch in self._watches]
-        return ends or any(stops) or (self._is_stopped() and self._tell_why())
+        return ends or any(stops)
 
-    def _tell_why(self) -> bool:
+    def _tell_why(self) -> None:
         if self._interrupts.pressed:
             warnings.warn("Training interrupted by user.", stacklevel=6)
         else:
@@ -131,7 +148,6 @@ class EpochLoop:
                 ConvergenceWarning,
                 stacklevel=6,
             )
-        return True
 
 
 def take_note(estimator: Any, loss: float, score: float | None, theta: Callable[[], np.ndarray]) -> None:

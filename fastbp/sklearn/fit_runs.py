@@ -14,9 +14,13 @@ from fastbp.errors import LARGEST_COUNT
 from fastbp.kernels import fields
 from fastbp.network import Network
 from fastbp.schedules import Constant, Schedule
-from fastbp.training.pace import ChunkLength
+from fastbp.training.pace import FASTEST_GROWTH
 
 STEP, ROW, EPOCH = (fields.place("counters", name) for name in ("step", "row", "epoch"))
+
+MOST_EPOCHS = 64
+MOST_ORDERED = 2**18
+"""The most epochs that are trained in one go, and the most samples whose orders are handed over for them."""
 
 CHUNK_SECONDS = 0.05
 """Work between two looks at Ctrl-C."""
@@ -139,7 +143,7 @@ class WholeRun:
     """Epochs over dense samples, on one prepared run."""
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None):
-        order = None if orders is None else (lambda epoch: next(orders))
+        self._orders, self._n_epochs, self._n_samples = orders, 1, len(samples)
         if samples.weights is not None:  # a run divides weights by their mean, and so the sum beside l2
             options = options | {"l2": options["l2"] / float(samples.weights.mean())}
         settled = KernelOptions(
@@ -148,23 +152,44 @@ class WholeRun:
             shuffle=False,
             as_scikit_learn=True,
             divides_by_weights=True,
-            order=order,
+            order=None if orders is None else self._order,
+            losses_at_once=MOST_EPOCHS + 1,
             sample_weight=samples.weights,
             **options,
         )
         self.run = LayeredRun(network.specification, network.theta, samples.X, samples.Y, settled)
-        self._chunk = ChunkLength(1, CHUNK_SECONDS)
+        self._chunk_steps = 1
 
-    def epoch(self, is_stopped: Callable[[], bool]) -> float | None:
-        """Train for one epoch; return its mean loss, or None if it was stopped before its end."""
-        run, end = self.run, self.run.step + self.run.steps_per_epoch
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the orders of the epochs that are trained next."""
+        assert self._orders is not None
+        if self._n_epochs == 1:
+            return next(self._orders)
+        orders = np.empty((self._n_epochs, self._n_samples), np.int64)
+        for row in orders:
+            row[:] = next(self._orders)
+        return orders
+
+    @property
+    def most_epochs(self) -> int:
+        """How many epochs take no longer than Ctrl-C may wait."""
+        fast = self._chunk_steps // self.run.steps_per_epoch
+        return max(1, min(fast, MOST_EPOCHS, MOST_ORDERED // self._n_samples))
+
+    def epochs(self, n_epochs: int, is_stopped: Callable[[], bool]) -> list[float]:
+        """Train for some epochs; return the mean losses of those that ended before it was stopped."""
+        self._n_epochs = n_epochs
+        run, end = self.run, self.run.step + n_epochs * self.run.steps_per_epoch
         while run.step < end:
             before, started = run.step, time.perf_counter()
-            run.advance(min(end, before + self._chunk.steps), is_stopped)
-            self._chunk.record(run.step - before, time.perf_counter() - started)
+            run.advance(min(end, before + self._chunk_steps), is_stopped)
+            done, seconds = run.step - before, time.perf_counter() - started
+            wanted = max(1, int(done * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))))
+            if wanted > self._chunk_steps or seconds > CHUNK_SECONDS:  # a small rest tells little
+                self._chunk_steps = wanted
             if is_stopped():
-                return None if run.step < end else run.epoch_loss
-        return run.epoch_loss
+                break
+        return run.take_losses()
 
     @property
     def theta(self) -> np.ndarray:
@@ -261,8 +286,10 @@ class BatchedRun:
         """Go on with an optimizer's state."""
         self.run.restore(state | {"theta": theta})
 
-    def epoch(self, is_stopped: Callable[[], bool]) -> float | None:
-        """Train for one epoch; return its mean loss, or None if it was stopped before its end."""
+    most_epochs = 1
+
+    def epochs(self, n_epochs: int, is_stopped: Callable[[], bool]) -> list[float]:
+        """Train for one epoch; return its mean loss, or nothing if it was stopped before its end."""
         samples, order = self._samples, None if self._orders is None else next(self._orders)
         total = 0.0
         for first in range(0, len(samples), self._batch_size):
@@ -276,8 +303,8 @@ class BatchedRun:
             self.run.weigh(None if samples.weights is None else samples.weights[rows])
             total += self.run.step() * len(X)
             if is_stopped():
-                return None
-        return total / len(samples)
+                return [total / len(samples)] if first + len(X) == len(samples) else []
+        return [total / len(samples)]
 
     @property
     def theta(self) -> np.ndarray:

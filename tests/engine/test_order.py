@@ -84,3 +84,31 @@ def test_the_fused_kernel_takes_none():
     options = {"epochs": 1, "batch_size": 1, "optimizer": SGD(0.1)}
     assert Fused222Run.refusal(network.specification, KernelOptions(4, **options)) is None
     assert Fused222Run.refusal(network.specification, KernelOptions(4, order=permutation, **options))
+
+
+@pytest.mark.parametrize("size", [5, 8, N])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_orders_of_several_epochs_are_taken_one_after_the_other(rows, size):
+    def block(epoch):
+        return np.array([permutation(epoch + i) for i in range(rows)])
+
+    kind, sizes, options = CASES["layered"]
+    runs = []
+    for order in (permutation, block):
+        network = fastbp.Network(sizes, hidden_activation="tanh", seed=1)
+        more = {**options, "batch_size": size, "losses_at_once": 12}
+        settled = KernelOptions(N, epochs=6, shuffle=False, order=order, **more)
+        run = kind(network.specification, network.theta, *check_data(network.specification, X, Y), settled)
+        losses = []
+        for step in (1, 4 * run.steps_per_epoch, 6 * run.steps_per_epoch):
+            run.advance(step)
+            losses += run.take_losses()
+        runs.append((run.theta.tobytes(), losses))
+    assert runs[0] == runs[1]
+    assert len(runs[0][1]) == 6
+
+
+def test_only_the_layered_kernel_takes_orders_of_several_epochs():
+    run = run_of("narrow", lambda epoch: np.array([permutation(0), permutation(1)]))
+    with pytest.raises(OptionError, match="must be 24 integers"):
+        run.advance(1)
