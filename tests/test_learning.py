@@ -7,7 +7,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 import fastbp
-from examples import digits, mnist_5k, two_spirals, xor
+from examples import digits, mnist_5k, scikit_learn, two_spirals, xor
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -26,6 +26,14 @@ def test_two_spirals_to_the_last_point(seed):
 
 def test_exclusive_or_is_solved_from_every_start():
     assert xor.main(20) == 20
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_scikit_learn_finds_the_same_coefficients(capsys):
+    assert scikit_learn.main(20) < 1e-10
+    printed = capsys.readouterr().out
+    assert "coefs_[1][3, 2]" in printed
+    assert "milliseconds" in printed
 
 
 def test_breast_cancer_to_95_percent():

@@ -15,14 +15,23 @@ from fastbp import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_python_examples_print_what_the_readme_says(tmp_path, monkeypatch):
+def blocks_of(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)
+
+
+BLOCKS = blocks_of(README)
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.PatchWarning")  # other tests have imported the classes
+@pytest.mark.parametrize("page", ["README.md", "docs/scikit-learn.md"])
+def test_python_examples_print_what_the_page_says(page, tmp_path, monkeypatch):
+    blocks = blocks_of((ROOT / page).read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)  # some of them write files
     namespace: dict[str, object] = {}
     compared = 0
-    for (kind, code), (next_kind, text) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
+    for (kind, code), (next_kind, text) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
         if kind != "python":
             continue
         with contextlib.redirect_stdout(io.StringIO()) as printed:

@@ -59,6 +59,8 @@ def _parameters(estimator: Any) -> tuple[Sequence[np.ndarray], Sequence[np.ndarr
 
 def _loss(estimator: Any, output: str) -> str:
     name: str = getattr(estimator, "loss", "squared_error")
+    if name == "quantile":
+        return f"quantile({estimator.quantile})"
     return LOG_LOSSES[output] if name == "log_loss" else LOSSES.get(name, name)
 
 

@@ -82,6 +82,7 @@ def _parameters(estimator: Any, original: type) -> dict[str, Any]:
     given = {name: value for name, value in estimator.get_params(deep=False).items() if name in known}
     activations = given["activation"]
     names = {activations} if isinstance(activations, str) else set(activations)
+    names = {"logistic" if name == "sigmoid" else name for name in names}
     if len(names) > 1 or not names <= set(ACTIVATIONS):
         raise NotSupportedError(
             f"activation is {activations!r}: scikit-learn has one of {ACTIVATIONS} for all hidden layers"

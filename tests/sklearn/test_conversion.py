@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastbp
-from fastbp import Network
+from fastbp import Network, NotSupportedError
 from tests.interchange.test_estimators import ACTIVATIONS, CLASSES, TARGETS, X
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -39,6 +39,33 @@ def test_a_regressor_predicts_the_same_in_scikit_learn(loss, y):
     assert_allclose(theirs.predict(X), ours.predict(X), rtol=1e-12, atol=1e-12)
     assert theirs.loss == loss
     assert theirs.loss_curve_ == ours.loss_curve_
+
+
+def test_names_of_ours_become_scikit_learns_where_it_has_one():
+    options = {
+        "solver": "rmsprop",
+        "learning_rate": "cosine",
+        "dropout": 0.1,
+        "max_iter": 5,
+        "random_state": 0,
+    }
+    ours = fastbp.MLPRegressor("huber", (4, 3), ["sigmoid", "logistic"], **options).fit(X, TARGETS)
+    theirs = ours.to_sklearn()
+    assert (theirs.activation, theirs.solver, theirs.loss) == ("logistic", "adam", "squared_error")
+    assert_allclose(theirs.predict(X), ours.predict(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["gelu", ["relu", "tanh"]], ids=str)
+def test_what_scikit_learn_cannot_predict_is_refused(activation):
+    ours = fastbp.MLPRegressor(hidden_layer_sizes=(4, 3), activation=activation, max_iter=3).fit(X, TARGETS)
+    with pytest.raises(NotSupportedError, match="scikit-learn has one of"):
+        ours.to_sklearn()
+    assert_allclose(Network.from_sklearn(ours).predict(X), ours.predict(X), rtol=1e-12)
+
+
+def test_a_network_has_the_level_of_the_quantile():
+    ours = fastbp.MLPRegressor("quantile", (4,), quantile=0.8, max_iter=3).fit(X, TARGETS)
+    assert Network.from_sklearn(ours).loss_name == "quantile(0.8)"
 
 
 def test_training_can_go_on_in_scikit_learn():
