@@ -71,6 +71,7 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
         missing_target=options.missing_target,
         unseen=options.unseen,
         scratch=options.out.parent,
+        cache=options.cache,
         **reading_of(options),
     )
     for remark in dataset.remarks:

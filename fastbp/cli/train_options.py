@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "missing": "error",
     "missing_target": "error",
     "unseen": "error",
+    "cache": False,
     "no_standardize": False,
     "validation": None,
     "hidden": None,
@@ -67,7 +68,7 @@ DEFAULTS: dict[str, Any] = {
 
 GIVEN_BY: dict[str, tuple[str, ...]] = {
     "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed", "--start-from"),
-    "X": ("data", "--ignore", "--keep", "--missing", "--no-standardize", *READING_OPTIONS),
+    "X": ("data", "--ignore", "--keep", "--missing", "--no-standardize", "--cache", *READING_OPTIONS),
     "Y": ("data", "--target", "--task", "--missing-target"),
     "epochs": ("--epochs",),
     "batch_size": ("--batch-size",),
@@ -118,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     _add_learning(add, parser.add_argument_group("what to learn"))
     group = parser.add_argument_group("how the file is read (what is not said is guessed)")
-    add_reading_arguments(lambda name, help, **options: add(group, name, help, **options))
+    _add_reading(add, group)
 
     group = parser.add_argument_group("the network")
     add(
@@ -223,6 +224,21 @@ def _add_learning(add: Callable[..., None], group: Any) -> None:
         "--stratify",
         "put aside the same share of all values of this column (default: of the classes)",
         metavar="COLUMN",
+    )
+
+
+def _add_reading(add: Callable[..., None], group: Any) -> None:
+    """Declare the options that say how the file is read."""
+    add_reading_arguments(lambda name, help, **options: add(group, name, help, **options))
+
+    add(
+        group,
+        "--cache",
+        "read a text file that is larger than memory by way of a folder of Arrow files, beside it or in "
+        "FOLDER",
+        nargs="?",
+        const=True,
+        metavar="FOLDER",
     )
 
 

@@ -109,6 +109,7 @@ def load(
     unseen: str = "error",
     scratch: str | os.PathLike[str] | None = None,
     preprocessing: Preprocessing | None = None,
+    cache: bool | str | os.PathLike[str] = False,
     **reading: Any,
 ) -> Dataset:
     """Read data and prepare them for training.
@@ -153,6 +154,10 @@ def load(
         The folder for temporary files; by default the system's.
     preprocessing : Preprocessing, optional
         That of a network to go on with: columns, targets and scales are as it says.
+    cache : bool or path-like
+        Whether a text file is read by way of a folder of Arrow files, so that it may be larger than memory:
+        see `fastbp.data.cache`. The folder is kept for the next time, beside the file if True, or in this
+        one.
     **reading
         What the file's form and types are: the fields of `fastbp.reading.Reading`, such as ``separator=";"``.
 
@@ -182,7 +187,7 @@ def load(
     if preprocessing is None:
         if target is None:
             raise OptionError("target is None, and must name the column to learn, or hold its values")
-        table, names, weight = learning.open_table(source, form, target, sample_weight)
+        table, names, weight = learning.open_table(source, form, target, sample_weight, cache)
     else:
         names = [one.name for one in preprocessing.targets]
         table, weight = learning.open_known(preprocessing, source, target, sample_weight, **reading)

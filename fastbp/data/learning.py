@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp.checks import check_batch_weights
+from fastbp.data.cache import cached_table
 from fastbp.data.frames import as_frame, as_series, is_frame
 from fastbp.data.meanings import meaning_of
 from fastbp.data.reopening import read_for
@@ -30,7 +31,11 @@ Values = list[np.ndarray]
 
 
 def open_table(
-    source: Any, form: Reading, target: Any, sample_weight: Any
+    source: Any,
+    form: Reading,
+    target: Any,
+    sample_weight: Any,
+    cache: bool | str | os.PathLike[str] = False,
 ) -> tuple[Table, list[str], str | None]:
     """Return the table to learn from, and the names of its targets and of its weights.
 
@@ -41,7 +46,11 @@ def open_table(
             if value is not None and not _names_columns(value):
                 raise OptionError(f"{as_option(name)} is {shown(value)}, and must name columns of {source}")
         wanted = [name for name in _as_list(target) if isinstance(name, str) and not _is_position(name)]
-        table = read_table(source, form, wanted=wanted, labels=[str(name) for name in _as_list(target)])
+        labels = [str(name) for name in _as_list(target)]
+        if cache is False:
+            table = read_table(source, form, wanted=wanted, labels=labels)
+        else:
+            table = cached_table(source, form, cache, wanted, labels)
     else:
         frame, named = as_frame(source)
         frame, target = _with_values(frame, named, "target", target)

@@ -6,8 +6,6 @@ What could be meant in two ways is refused, with the option that decides.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fastbp.data.dates import DIGITS, date_formats, parse_dates
 from fastbp.data.sources import polars
 from fastbp.data.spelling import Numerals, described, parsed, take_apart
@@ -22,10 +20,17 @@ MOSTLY = 0.5
 """Text is numbers with typing errors if more than this fraction of its values, or of its different ones, are
 numbers."""
 
+UNGROUPED = r"\.(?:\d{1,2}|\d{4,})$|^[+-]?0?\.|e"
+"""A number in whose points nobody sees marks of thousands."""
+
 FEW_MARKS = 3
 """So many different texts among numbers may be marks of missing values."""
 
 BOOLEANS = ("false", "true")
+
+DECIMALS = "decimal marks of the file"
+"""Under this key, a table knows the decimal marks that it is sure to have. No column has this name in
+practice."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,10 @@ def _found(table: Table, name: str, decimal: str | None) -> Meaning:
     told = name in table.reading.number
     if column.dtype != pl.String or not (table.spelled or told or _named(table, name)):
         return Meaning("text")
-    texts = table.column(name).drop_nulls().alias("texts").to_frame()
+    there = table.column(name).drop_nulls()
+    if len(there) and _is_plain(there) and table.reading.decimal != ",":
+        return _plain(table, name, there)
+    texts = there.alias("texts").to_frame()
     counts = texts.group_by("texts", maintain_order=True).len("rows")
     return _of_texts(table, name, counts["texts"], counts["rows"], decimal)
 
@@ -109,15 +117,17 @@ def _of_no_use(table: Table, name: str, column: "pl.Series") -> DataError:
 # --- text ---------------------------------------------------------------------------------------------
 
 
-def _of_texts(table: Table, name: str, texts: "pl.Series", rows: "pl.Series", decimal: str | None) -> Meaning:
+def _is_plain(texts: "pl.Series") -> bool:
+    """Return whether all texts are numbers as Python writes them."""
     pl = polars()
+    return not any(part.cast(pl.Float64, strict=False).null_count() for part in (texts.head(100), texts))
+
+
+def _of_texts(table: Table, name: str, texts: "pl.Series", rows: "pl.Series", decimal: str | None) -> Meaning:
     said = table.reading.decimal
     told = name in table.reading.number
     if not len(texts):
         return Meaning("number")
-    plain = texts.cast(pl.Float64, strict=False)
-    if plain.null_count() == 0 and said != ",":
-        return _plain(table, name, texts)
     if all(set(part.str.to_lowercase()) <= set(BOOLEANS) for part in (texts.head(10), texts)):
         return Meaning("boolean")
     numerals = take_apart(texts)
@@ -141,15 +151,19 @@ def _of_texts(table: Table, name: str, texts: "pl.Series", rows: "pl.Series", de
 def _plain(table: Table, name: str, texts: "pl.Series") -> Meaning:
     """Return the meaning of texts that are all numbers as Python writes them."""
     pl = polars()
-    codes = texts.str.contains(r"^[+-]?0\d+$")
-    if codes.any():
+    zeros = texts.filter(
+        texts.str.starts_with("0") | texts.str.starts_with("-0") | texts.str.starts_with("+0")
+    )
+    if zeros.str.contains(r"^[+-]?0\d+$").any():
         return Meaning("number", codes=name not in table.reading.number)
-    if texts.str.contains(r"^(?:19|20)\d{6}$").all() and name not in table.reading.number:
+    eight = all(part.str.contains(r"^(?:19|20)\d{6}$").all() for part in (texts.head(100), texts))
+    if eight and name not in table.reading.number:
         return _whole_numbers(table, name, texts.cast(pl.Int64), table.reading.dates(name))
     if table.reading.decimal is None and name not in table.reading.number:
-        grouped = texts.str.contains(r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+$")
-        others = texts.str.contains(r"\.(?:\d{1,2}|\d{4,})$|^[+-]?0?\.|e")
-        if grouped.any() and not others.any() and "," in decimals_of(table):
+        grouped = texts.head(0)
+        if not any(part.str.contains(UNGROUPED).any() for part in (texts.head(1000), texts)):
+            grouped = texts.str.contains(r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+$")
+        if len(grouped) and grouped.any() and "," in decimals_of(table):
             example = texts.filter(grouped)[0]
             raise _ambiguous(table, name, example, example.replace(".", ""), example)
     return Meaning("number")
@@ -164,9 +178,10 @@ def _whole_numbers(table: Table, name: str, values: "pl.Series", how: str | None
     if parse_dates(present.cast(pl.String), DIGITS).null_count():
         return Meaning("number")
     if how is None or not _named(table, name):
+        raw = table.column(name).drop_nulls()
         raise DataError(
             f"column {name!r} of {table.path} has numbers that may be dates, such as {present[0]} in "
-            f"{table.place(int(np.argmax(values.is_not_null().to_numpy())))}: "
+            f"{table.place_of(name, raw[0])}: "
             f"{as_option('date', f'{name}=number')} takes them for dates, {as_option('number', [name])} "
             f"for numbers"
         )
@@ -175,24 +190,27 @@ def _whole_numbers(table: Table, name: str, values: "pl.Series", how: str | None
 
 def decimals_of(table: Table) -> set[str]:
     """Return the decimal marks that some column of a text file is sure to have."""
-    found = table.known.get("decimals of the file")
+    found = table.known.get(DECIMALS)
     if found is None:
         found = set()
         pl = polars()
-        if table.spelled and not table.streamed:
+        if table.spelled:
             for name in table.names:
                 dtype = table.raw(name).dtype
                 if dtype.is_float():
                     found.add(".")
                 elif dtype == pl.String:
-                    found |= _sure_decimals(table.column(name).drop_nulls().unique(maintain_order=True))
-        table.known["decimals of the file"] = found
+                    found |= _sure_decimals(table.column(name).drop_nulls())
+        table.known[DECIMALS] = found
     return found
 
 
 def _sure_decimals(texts: "pl.Series") -> set[str]:
     if not len(texts):
         return set()
+    if _is_plain(texts):
+        return {"."} if texts.str.contains(r"\.(?:\d{1,2}|\d{4,})$").any() else set()
+    texts = texts.unique(maintain_order=True)
     numerals = take_apart(texts)
     cores = numerals.parts["core"]
     if cores.null_count() or not cores.str.contains(r"[.,]").any():

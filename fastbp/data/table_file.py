@@ -2,16 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbp.data.excel import read_excel
+from fastbp.data.parts import Parts
 from fastbp.data.sources import TEXT_SUFFIXES, Source, check_memory, open_source, polars, readable
-from fastbp.data.text_file import RowLines, Text, describe_dropped, empty_columns, marks_of, read_text
-from fastbp.data.text_form import listed, settled_names
+from fastbp.data.text_file import Text, describe_dropped, empty_columns, marks_of, read_text
+from fastbp.data.text_form import Form, listed, settled_names
 from fastbp.errors import DataError, OptionError, as_option, nearest
 from fastbp.reading import Reading
 
@@ -35,7 +36,7 @@ class Table:
     names : list of str
     named : bool
         Whether the names are the file's own, and not x0, x1, ...
-    source : polars.DataFrame or ndarray, shape (n_rows, n_columns)
+    source : polars.DataFrame, Parts or ndarray, shape (n_rows, n_columns)
         Of a text file, columns are text without blanks around it, or plain numbers.
     reading : Reading
         What was said about the file.
@@ -45,7 +46,7 @@ class Table:
         Whether it may be larger than memory.
     remarks : list of str
         What was guessed about the form of the file.
-    lines : RowLines, optional
+    lines : RowLines or BlockLines, optional
         The line of each row of a text file.
     dropped : tuple of str
         Columns that are empty, and were left out.
@@ -56,12 +57,12 @@ class Table:
     path: str
     names: list[str]
     named: bool
-    source: "pl.DataFrame | np.ndarray"
+    source: "pl.DataFrame | np.ndarray | Parts"
     reading: Reading = Reading()
     spelled: bool = False
     streamed: bool = False
     remarks: list[str] = field(default_factory=list)
-    lines: RowLines | None = None
+    lines: Any = None
     dropped: tuple[str, ...] = ()
     known: dict[str, Any] = field(default_factory=dict)
 
@@ -91,18 +92,17 @@ class Table:
     def rows(self, rows: np.ndarray) -> "Table":
         """Return some of the rows."""
         lines = None if self.lines is None else self.lines.of(rows)
-        if self.streamed and not isinstance(self.source, np.ndarray):
-            raise DataError(f"{self.path} is read in blocks, which leave no rows out")
-        source = self.source[rows]
-        return replace(self, source=source, lines=lines, remarks=list(self.remarks), known={})
+        source = self.source.rows(rows) if isinstance(self.source, Parts) else self.source[rows]
+        known = dict(self.known) if isinstance(self.source, Parts) else {}
+        return replace(self, source=source, lines=lines, remarks=list(self.remarks), known=known)
 
     def place(self, row: int) -> str:
         """Return where a row is, in words: the line of a text file, or the row of another."""
         return f"row {row + 1}" if self.lines is None else f"line {self.lines.line(row)}"
 
-    def place_of(self, name: str, text: str) -> str:
-        """Return where a text is first in a column, in words."""
-        return self.place(int(np.argmax((self.raw(name) == text).fill_null(False).to_numpy())))
+    def place_of(self, name: str, value: Any) -> str:
+        """Return where a value is first in a column, in words."""
+        return self.place(int(np.argmax((self.raw(name) == value).fill_null(False).to_numpy())))
 
     def raw(self, name: str) -> "pl.Series":
         """Return a whole column; the marks of missing values of a text file are still in it."""
@@ -130,22 +130,25 @@ class Table:
 
     def blocks(self, names: Sequence[str]) -> Iterator[tuple[int, "pl.DataFrame"]]:
         """Yield some columns block by block, each block with the number of its first row."""
-        pl = polars()
-        if not self.streamed:
-            yield 0, pl.DataFrame([self.column(name) for name in names])
-            return
-        width = 8 * max(1, len(self.names))
-        rows = max(1, BLOCK_BYTES // width)
+        if isinstance(self.source, Parts):
+            frames = self.source.blocks(names)
+        elif isinstance(self.source, np.ndarray):
+            frames = self._array_blocks(self.source, names)
+        else:
+            frames = iter([self.source.select(list(names))])
+        start = 0
+        for frame in frames:
+            yield start, polars().DataFrame([self.marked(column) for column in frame])
+            start += len(frame)
+
+    def _array_blocks(self, array: np.ndarray, names: Sequence[str]) -> "Iterator[pl.DataFrame]":
         at = [self.names.index(name) for name in names]
-        for start in range(0, len(self), rows):
-            if isinstance(self.source, np.ndarray):
-                block = np.asarray(self.source[start : start + rows])
-                columns = [
-                    pl.Series(name, for_polars(block[:, i])) for name, i in zip(names, at, strict=True)
-                ]
-            else:
-                columns = list(self.source[start : start + rows].select(list(names)))
-            yield start, pl.DataFrame([self.marked(column) for column in columns])
+        rows = max(1, BLOCK_BYTES // (8 * array.shape[1]))
+        for start in range(0, len(array), rows):
+            block = np.asarray(array[start : start + rows])
+            yield polars().DataFrame(
+                {name: for_polars(block[:, i]) for name, i in zip(names, at, strict=True)}
+            )
 
 
 def read_table(
@@ -221,26 +224,12 @@ def _checked(table: Table) -> Table:
 def _text_table(file: Source, text: Text, reading: Reading, keeps_rows: bool) -> Table:
     """Return a table without empty columns and rows, and without a running index that has no name."""
     pl = polars()
-    frame, form, remarks, lines = text.frame, text.form, list(text.form.remarks), text.lines
-    unnamed = [column for column in frame.columns if form.named and column not in form.first]
-    empty = empty_columns(frame)
-    if len(empty) == frame.width:
-        raise DataError(f"{file.name} has no values")
-    for column in [*unnamed]:
-        if column in empty:
-            unnamed.remove(column)
-        elif is_running(frame[column]):
-            unnamed.remove(column)
-            remarks.append(
-                f"the first line of {file.name} has no name for a running index, which is left out"
-            )
-            frame = frame.drop(column)
-    if unnamed:
-        remarks.append(f"{file.name} has columns without names, which are called {listed(unnamed)}")
-    dropped = [column for column in empty if not (form.named and column in form.first and keeps_rows)]
-    if dropped:
-        frame = frame.drop(dropped)
-        remarks.append(describe_dropped(file.name, dropped))
+    frame, form, lines = text.frame, text.form, text.lines
+    names, dropped, remarks = settled_columns(
+        file.name, form, empty_columns(frame), lambda name: frame[name], keeps_rows
+    )
+    remarks = [*form.remarks, *remarks]
+    frame = frame.select(names)
     there = np.zeros(len(frame), bool)
     for values in frame:
         filled = values.str.len_bytes() > 0 if values.dtype == pl.String else values.is_not_null()
@@ -253,14 +242,47 @@ def _text_table(file: Source, text: Text, reading: Reading, keeps_rows: bool) ->
         rows = np.flatnonzero(there)
         n_dropped = len(frame) - len(rows)
         if n_dropped:
-            remarks.append(
-                f"{n_dropped:,} {'row' if n_dropped == 1 else 'rows'} of {file.name} without values "
-                f"{'is' if n_dropped == 1 else 'are'} left out"
-            )
+            remarks += describe_empty_rows(file.name, n_dropped)
             frame, lines = frame[rows], lines.of(rows)
     return Table(
         file.name, frame.columns, form.named, frame, reading, True, False, remarks, lines, tuple(dropped)
     )
+
+
+def describe_empty_rows(path: str, n_rows: int) -> list[str]:
+    """Return a remark about rows that were left out because they are empty, if there are any."""
+    if n_rows == 0:
+        return []
+    rows = "1 row" if n_rows == 1 else f"{n_rows:,} rows"
+    return [f"{rows} of {path} without values {'is' if n_rows == 1 else 'are'} left out"]
+
+
+def settled_columns(
+    path: str,
+    form: Form,
+    empty: Collection[str],
+    column: "Callable[[str], pl.Series]",
+    keeps_rows: bool,
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the columns of a text that count, those dropped as empty, and remarks.
+
+    A running index that has no name does not count. With `keeps_rows`, an empty column that has a name does.
+    """
+    names, remarks = list(form.names), []
+    if len(empty) == len(names):
+        raise DataError(f"{path} has no values")
+    unnamed = [name for name in names if form.named and name not in form.first and name not in empty]
+    for name in [*unnamed]:
+        if is_running(column(name)):
+            unnamed.remove(name)
+            names.remove(name)
+            remarks.append(f"the first line of {path} has no name for a running index, which is left out")
+    if unnamed:
+        remarks.append(f"{path} has columns without names, which are called {listed(unnamed)}")
+    dropped = [name for name in empty if not (form.named and name in form.first and keeps_rows)]
+    if dropped:
+        remarks.append(describe_dropped(path, dropped))
+    return [name for name in names if name not in dropped], dropped, remarks
 
 
 def is_running(column: "pl.Series") -> bool:

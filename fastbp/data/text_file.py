@@ -86,27 +86,44 @@ def read_text(
     content = decoded(source.name, source.read(), reading.encoding, remembered.encoding)
     content = without_comments(content, reading.comment)
     form = find_form(source.name, content, reading, wanted)
-    body = _after(content, form.n_before)
+    body = after_lines(content, form.n_before)
     if not body[:4096].strip() and not body.strip():
         raise DataError(f"{source.name} has no rows")
-    frame = None
-    if _is_regular(body, form):
-        if len(body) > TYPED_BYTES:
-            frame = _fast_typed(body, form, reading, as_text, labels)
-        frame = _fast(body, form) if frame is None else frame
-    kept = None
-    if frame is None:
-        frame, kept = _exact(source.name, body, form)
-    elif frame.to_series(-1).null_count():
-        frame, kept = _without_blank_lines(source.name, body, form, frame)
-    frame.columns = list(form.names)
-    frame = frame.with_columns(
-        [column.str.strip_chars().fill_null("") for column in frame if column.dtype == polars().String]
-    )
+    typed = None
+    if len(body) > TYPED_BYTES and _is_regular(body, form):
+        typed = _fast_typed(body, form, reading, as_text, labels)
+    frame, kept = columns_of_text(source.name, body, form, typed)
     return Text(form, frame, RowLines(source, reading, remembered, form, kept))
 
 
-def _after(content: bytes, n_lines: int) -> bytes:
+def columns_of_text(
+    name: str, body: bytes, form: Form, typed: "pl.DataFrame | None" = None
+) -> tuple["pl.DataFrame", np.ndarray | None]:
+    """Return the columns of a text, and which of its records are the rows, if not all are.
+
+    Parameters
+    ----------
+    name : str
+        The file's, for messages.
+    body : bytes
+        The text after the line of names.
+    form : Form
+    typed : polars.DataFrame, optional
+        The columns, if they have been read already.
+    """
+    frame = _fast(body, form) if typed is None and _is_regular(body, form) else typed
+    kept = None
+    if frame is None:
+        frame, kept = _exact(name, body, form)
+    elif frame.to_series(-1).null_count():
+        frame, kept = _without_blank_lines(name, body, form, frame)
+    frame.columns = list(form.names)
+    texts = [column for column in frame if column.dtype == polars().String]
+    return frame.with_columns([column.str.strip_chars().fill_null("") for column in texts]), kept
+
+
+def after_lines(content: bytes, n_lines: int) -> bytes:
+    """Return a text without its first lines."""
     at = 0
     for _ in range(n_lines):
         end = content.find(b"\n", at)
@@ -267,7 +284,7 @@ def _of_width(name: str, row: list[str], n_columns: int, record: int, body: byte
     """Return a row without empty values too many, or say which line has too many or too few."""
     if len(row) > n_columns and not any(value.strip() for value in row[n_columns:]):
         return row[:n_columns]
-    line = form.n_before + _line_of(body, form, record)
+    line = form.n_before + line_of_record(body, form, record)
     if len(row) > n_columns:
         raise DataError(
             f"{name} has {len(row)} values in line {line}, and {n_columns} {_in_the_names(form)}; "
@@ -285,7 +302,7 @@ def _help(form: Form) -> str:
     return f"quote a value that has {form.separator!r} in it, or see {', '.join(said)}"
 
 
-def _line_of(body: bytes, form: Form, record: int) -> int:
+def line_of_record(body: bytes, form: Form, record: int) -> int:
     """Return in which line of a text, from 1, a record begins."""
     records = reader(lines_of(body), form.separator, form.quote, strict=False)
     for _ in range(record):
@@ -352,17 +369,21 @@ class RowLines:
             self.source.name, self.source.read(), self.reading.encoding, self.remembered.encoding
         )
         plain = without_comments(content, self.reading.comment)
-        body = _after(plain, self.form.n_before)
-        line = self.form.n_before + _line_of(body, self.form, record)
-        if self.reading.comment is None:
-            return line
-        comment = self.reading.comment
-        left = (
-            number
-            for number, text in enumerate(content.decode().split("\n"), 1)
-            if not text.lstrip(" \t").startswith(comment)
-        )
-        return next(itertools.islice(left, line - 1, None))
+        body = after_lines(plain, self.form.n_before)
+        line = self.form.n_before + line_of_record(body, self.form, record)
+        return with_comments(content, self.reading.comment, line)
+
+
+def with_comments(content: bytes, comment: str | None, line: int) -> int:
+    """Return which line of a text it is that is this line without the comments."""
+    if comment is None:
+        return line
+    left = (
+        number
+        for number, text in enumerate(content.decode().split("\n"), 1)
+        if not text.lstrip(" \t").startswith(comment)
+    )
+    return next(itertools.islice(left, line - 1, None))
 
 
 def empty_columns(frame: "pl.DataFrame") -> list[str]:
