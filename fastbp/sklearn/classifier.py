@@ -12,8 +12,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from fastbp.schedules import Schedule
+from fastbp.sklearn.fit_data import validated
 from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel
-from fastbp.sklearn.perceptron import Perceptron, has_partial_fit, validated
+from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -86,6 +87,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         The first weights and biases.
     max_seconds : float, optional
         The time after which training stops with a warning.
+    checkpoint : path-like, optional
+        A file for the state of a fit. It is written every `checkpoint_every` epochs and at the end, and the
+        same fit goes on from it. A file of another fit is a `fastbp.CheckpointError`.
+    checkpoint_every : int, default 10
     n_threads : int, optional
         The default is as many as pay. The bits of the result do not depend on it.
 

@@ -1,9 +1,9 @@
 """Runs of stochastic solvers: an epoch after the other, in scikit-learn's order of samples."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -106,43 +106,61 @@ def _vectors_of(run: Any) -> dict[str, np.ndarray]:
     return {name: array for name, array in run.state().items() if name != "theta"}
 
 
-def shuffles(n_samples: int, generator: np.random.RandomState) -> Iterator[np.ndarray]:
-    """Yield the order of each epoch, in one array: each shuffles that of the epoch before.
+class Shuffles:
+    """The order of each epoch, in one array: each shuffles that of the epoch before.
 
     scikit-learn shuffles the places, and takes the samples that were there: the same swaps, the same order.
+
+    Attributes
+    ----------
+    order : ndarray of int64
+        That of the epoch at hand.
     """
-    order = np.arange(n_samples)
-    while True:
-        generator.shuffle(order)
-        yield order
+
+    def __init__(self, n_samples: int, generator: np.random.RandomState):
+        self.order, self._shuffle = np.arange(n_samples), generator.shuffle
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> np.ndarray:
+        self._shuffle(self.order)
+        return self.order
 
 
-def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_size: int) -> Iterator | None:
-    """Return the orders of the epochs; None if samples stay in their order.
+class CheckedShuffles(Shuffles):
+    """Orders of samples of which some have no weight: a batch of only such ones is a `ZeroDivisionError`."""
 
-    A batch whose weights are all 0 is a `ZeroDivisionError`, as in scikit-learn.
-    """
-    orders = None if generator is None else shuffles(len(samples), generator)
-    weights = samples.weights
-    if weights is None or weights.min() > 0:
-        return orders
-    starts = np.arange(0, len(samples), batch_size)
+    def __init__(self, generator: np.random.RandomState, weights: np.ndarray, batch_size: int):
+        super().__init__(len(weights), generator)
+        self._weights, self._batch_size = weights, batch_size
 
-    def checked(order: np.ndarray) -> np.ndarray:
-        if not np.add.reduceat(weights[order], starts).all():
-            raise ZeroDivisionError("Weights sum to zero, can't be normalized: those of a whole batch are 0")
+    def __next__(self) -> np.ndarray:
+        order = super().__next__()
+        check_batches(self._weights[order], self._batch_size)
         return order
 
-    if orders is None:
-        checked(np.arange(len(samples)))
-        return None
-    return map(checked, orders)
+
+def check_batches(weights: np.ndarray, batch_size: int) -> None:
+    """Raise `ZeroDivisionError`, as scikit-learn does, if all weights of a batch are 0."""
+    if not np.add.reduceat(weights, np.arange(0, len(weights), batch_size)).all():
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized: those of a whole batch are 0")
+
+
+def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_size: int) -> Shuffles | None:
+    """Return the orders of the epochs; None if samples stay in their order."""
+    weights = samples.weights
+    if weights is not None and weights.min() <= 0:
+        if generator is not None:
+            return CheckedShuffles(generator, weights, batch_size)
+        check_batches(weights, batch_size)
+    return None if generator is None else Shuffles(len(samples), generator)
 
 
 class WholeRun:
     """Epochs over dense samples, on one prepared run."""
 
-    def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None):
+    def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
         self._orders, self._n_epochs, self._n_samples = orders, 1, len(samples)
         if samples.weights is not None:  # a run divides weights by their mean, and so the sum beside l2
             options = options | {"l2": options["l2"] / float(samples.weights.mean())}
@@ -211,6 +229,11 @@ class WholeRun:
         return self.run.steps_per_epoch
 
     @property
+    def is_at_epoch_end(self) -> bool:
+        """Whether no epoch was left in the middle."""
+        return self.run.step % self.run.steps_per_epoch == 0
+
+    @property
     def learning_rate(self) -> float:
         """The learning rate of the last step."""
         return self.run.schedule.rate(max(0, self.run.step - 1))
@@ -222,7 +245,7 @@ class WholeRun:
     def go_on(self, state: dict[str, np.ndarray], theta: np.ndarray) -> None:
         """Go on from a state at the end of an epoch."""
         counters = self.run.state()["counters"]
-        steps, size = int(state["step"]), self.run.steps_per_epoch
+        steps, size = state["step"].item(), self.run.steps_per_epoch
         counters[STEP], counters[EPOCH], counters[ROW] = steps, steps // size, 0
         kept = {name: state[name] for name in ("optimizer_state", "generator")}
         self.run.restore(self.run.state() | kept | {"theta": theta, "counters": counters})
@@ -238,7 +261,7 @@ class WholeRun:
 class BatchedRun:
     """Epochs batch by batch: for sparse samples, of which one batch is dense at a time, and `partial_fit`."""
 
-    def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None):
+    def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
         self._network, self._options = network, options
         self._batch_size = min(options["batch_size"], len(samples))
         self._is_weighted = samples.weights is not None
@@ -256,12 +279,12 @@ class BatchedRun:
         self._dtype = network.dtype
         self._take(samples, orders)
 
-    def _take(self, samples: Samples, orders: Iterator | None) -> None:
+    def _take(self, samples: Samples, orders: Shuffles | None) -> None:
         self._samples, self._orders = samples, orders
         self._is_sparse = hasattr(samples.X, "tocsr")
 
     def begin_again(
-        self, network: Network, samples: Samples, options: dict[str, Any], orders: Iterator | None
+        self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None
     ) -> bool:
         """Go on with other samples, as a new run would that goes on from this one's state.
 
@@ -284,14 +307,15 @@ class BatchedRun:
 
     def go_on(self, state: dict[str, np.ndarray], theta: np.ndarray) -> None:
         """Go on with an optimizer's state."""
-        self.run.restore(state | {"theta": theta})
+        self.run.restore(state | {"theta": theta, "step": state["step"].item()})
 
     most_epochs = 1
+    is_at_epoch_end = True
 
     def epochs(self, n_epochs: int, is_stopped: Callable[[], bool]) -> list[float]:
         """Train for one epoch; return its mean loss, or nothing if it was stopped before its end."""
         samples, order = self._samples, None if self._orders is None else next(self._orders)
-        total = 0.0
+        total, self.is_at_epoch_end = 0.0, False
         for first in range(0, len(samples), self._batch_size):
             rows: Any = slice(first, first + self._batch_size)
             rows = rows if order is None else order[rows]
@@ -303,7 +327,9 @@ class BatchedRun:
             self.run.weigh(None if samples.weights is None else samples.weights[rows])
             total += self.run.step() * len(X)
             if is_stopped():
-                return [total / len(samples)] if first + len(X) == len(samples) else []
+                self.is_at_epoch_end = first + len(X) == len(samples)
+                return [total / len(samples)] if self.is_at_epoch_end else []
+        self.is_at_epoch_end = True
         return [total / len(samples)]
 
     @property

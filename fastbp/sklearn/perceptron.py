@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbp.engine import evaluation
@@ -21,12 +20,14 @@ from fastbp.engine.objective import Objective
 from fastbp.errors import DataError
 from fastbp.network import FEW_ROWS, Network
 from fastbp.sklearn.conversion import to_sklearn
+from fastbp.sklearn.fit_checkpoint import FitCheckpoint
+from fastbp.sklearn.fit_data import Validation, take_given
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
-from fastbp.sklearn.fit_runs import OptimizerState, Samples, WholeRun, orders_of
+from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
-from fastbp.sklearn.quick import is_column, is_matrix, take_features, validate_parameters, with_generator
+from fastbp.sklearn.quick import validate_parameters, with_generator
 from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
 from fastbp.sklearn.workers import threads_in_worker
 from fastbp.training.interrupts import Interrupts
@@ -42,40 +43,6 @@ def has_partial_fit(estimator: Any) -> bool:
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
-
-
-def validated(estimator: Any, X: Any, y: Any, reset: bool, **more: Any) -> tuple[Any, Any]:
-    """Return X and y as scikit-learn checks them, or raise what it raises."""
-    if is_matrix(X) and is_column(y, len(X)) and take_features(estimator, X, reset):
-        return X, y
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse=["csr", "csc"],
-        multi_output=True,
-        dtype=(np.float64, np.float32),
-        reset=reset,
-        **more,
-    )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    return X.tocsr() if hasattr(X, "tocsr") else X, y
-
-
-class Validation:
-    """Samples on which the score is computed after every epoch.
-
-    Attributes
-    ----------
-    X, y, weights
-        Checked. y is as the estimator encodes it.
-    labels
-        y as the user gave it, for scorers.
-    """
-
-    def __init__(self, X: Any, y: Any, labels: Any, weights: np.ndarray | None):
-        self.X, self.y, self.labels, self.weights = X, y, labels, weights
 
 
 class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -250,7 +217,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             network.theta[:] = network.theta.astype(X.dtype)
         for views, given in ((network.weights, self.coefs_init), (network.biases, self.intercepts_init)):
             if given is not None:
-                _take_given(views, given)
+                take_given(views, given)
         self._take_network(network)
         self.n_iter_ = self.t_ = 0
         self.__dict__.pop("is_stopped_", None)
@@ -305,16 +272,24 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             held_weights = None if weights is None else weights[others]
             held = Validation(X[others], held_y, self._labels_of(held_y), held_weights)
             samples = samples.take(rows)
-        run = self._run_of(network, samples, is_incremental, state)
+        batch_size = self._batch_rows(len(samples))
+        orders = orders_of(samples, self._random_state if self.shuffle else None, batch_size)
+        run = self._run_of(network, samples, batch_size, orders, is_incremental)
         score = None if held is None else self._scorer(network, held, run)
         with Interrupts() as interrupts, ExitStack() as stack:
             watches = self._watches(network, run, (X, y, weights), interrupts)
             for watch in watches:
                 stack.callback(watch.close)
             self.n_iter_ = 0
+            if self.checkpoint is not None and not is_incremental:
+                kept = FitCheckpoint(self, run, (X, y, weights), orders)
+                kept.resume()
+                stack.callback(kept.close)
+                watches.append(kept)
             loop = EpochLoop(self, run, len(samples), score, watches, interrupts)
             try:
-                loop.train(is_incremental)
+                if self.n_iter_ == 0 or self._no_improvement_count <= self.n_iter_no_change:
+                    loop.train(is_incremental)
             finally:
                 if is_incremental and self.early_stopping:
                     self.is_stopped_ = loop.has_converged
@@ -325,10 +300,15 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                     run.copy_theta_to(network.theta)
                 state.keep(run)
 
-    def _run_of(self, network: Network, samples: Samples, is_incremental: bool, state: OptimizerState) -> Any:
+    def _run_of(
+        self,
+        network: Network,
+        samples: Samples,
+        batch_size: int,
+        orders: Shuffles | None,
+        is_incremental: bool,
+    ) -> Any:
         """Return a run that trains the network on samples."""
-        batch_size = self._batch_rows(len(samples))
-        orders = orders_of(samples, self._random_state if self.shuffle else None, batch_size)
         options: dict[str, Any] = {
             "batch_size": batch_size,
             "optimizer": optimizer_of(self),
@@ -341,7 +321,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             options["seed"] = int(self._random_state.randint(2**31 - 1))
         if not is_incremental and not hasattr(samples.X, "tocsr"):
             return WholeRun(network, samples, options, orders)
-        return state.run_on(network, samples, options, orders)
+        return self._optimizer.run_on(network, samples, options, orders)
 
     def _scorer(self, network: Network, held: Validation, run: Any) -> Callable[[], float]:
         """Return a function that computes the score at the run's present parameters."""
@@ -483,15 +463,3 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _take_given(views: list[np.ndarray], given: Sequence[Any]) -> None:
-    """Write the user's first parameters into those of the network."""
-    shapes = [np.shape(array) for array in given]
-    if shapes != [view.shape for view in views]:
-        raise ValueError(
-            f"coefs_init or intercepts_init have the shapes {shapes}, and must have "
-            f"{[view.shape for view in views]}"
-        )
-    for view, array in zip(views, given, strict=True):
-        view[...] = array

@@ -12,7 +12,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.schedules import Schedule
-from fastbp.sklearn.perceptron import Perceptron, has_partial_fit, validated
+from fastbp.sklearn.fit_data import validated
+from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
 
 LOSSES = {
     "squared_error": ("identity", "half_squared_error"),
@@ -96,6 +97,10 @@ class MLPRegressor(RegressorMixin, Perceptron):
         The first weights and biases.
     max_seconds : float, optional
         The time after which training stops with a warning.
+    checkpoint : path-like, optional
+        A file for the state of a fit. It is written every `checkpoint_every` epochs and at the end, and the
+        same fit goes on from it. A file of another fit is a `fastbp.CheckpointError`.
+    checkpoint_every : int, default 10
     n_threads : int, optional
         The default is as many as pay. The bits of the result do not depend on it.
 

@@ -323,3 +323,62 @@ def test_ctrl_c_leaves_what_lbfgs_has_reached():
         result = minimise(regressor(tol=0.0), Pressed(), 0.0, np.zeros(3))
     assert 0 < result.nit < 6
     assert result.fun < 1
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "adam", "early_stopping": True, "max_iter": 9},
+        {"solver": "sgd", "learning_rate": "invscaling", "max_iter": 9, "dropout": 0.2},
+        {"solver": "rmsprop", "max_iter": 400, "n_iter_no_change": 2, "tol": 0.05},
+    ],
+    ids=lambda options: options["solver"],
+)
+def test_a_fit_goes_on_from_a_checkpoint_with_the_same_numbers(options, kind, tmp_path):
+    from scipy import sparse
+
+    inputs = X if kind == "dense" else sparse.csr_matrix(X)
+
+    def stop(state):
+        if state.epoch == 5:
+            raise Broken
+
+    options = options | {"batch_size": 40, "checkpoint_every": 2}
+    whole = classifier(**options).fit(inputs, Y)
+    path = tmp_path / "fit.safetensors"
+    with pytest.raises(Broken):
+        classifier(**options, checkpoint=path, callbacks=[stop]).fit(inputs, Y)
+    seen = []
+    resumed = classifier(**options, checkpoint=str(path), callbacks=[lambda state: seen.append(state.epoch)])
+    resumed.fit(inputs, Y)
+    assert seen == list(range(6, whole.n_iter_ + 1))
+    assert same(resumed, whole)
+    assert resumed.loss_curve_ == whole.loss_curve_
+    assert resumed.validation_scores_ == whole.validation_scores_
+    assert resumed.n_iter_ == whole.n_iter_
+    again = classifier(**options, checkpoint=path).fit(inputs, Y)
+    assert same(again, whole)
+    if whole.n_iter_ == options["max_iter"]:
+        longer = {"max_iter": options["max_iter"] + 3}
+        assert same(
+            classifier(**options | longer, checkpoint=path).fit(inputs, Y),
+            classifier(**options | longer).fit(inputs, Y),
+        )
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+    path = tmp_path / "fit"
+    classifier(checkpoint=path).fit(X, Y)
+    for other in ({"alpha": 0.5}, {"random_state": 3}, {"solver": "sgd"}):
+        with pytest.raises(fastbp.CheckpointError, match="is of another fit"):
+            classifier(**other, checkpoint=path).fit(X, Y)
+    with pytest.raises(fastbp.CheckpointError, match="samples was"):
+        classifier(checkpoint=path).fit(X + 1, Y)
+    path.write_bytes(b"abc")
+    with pytest.raises(fastbp.ModelFileError):
+        classifier(checkpoint=path).fit(X, Y)
