@@ -227,7 +227,8 @@ def train(
     if result := IDLE.train(call, network, X, Y, seed):
         return result
     check_choice("kernel", kernel, NAMES)
-    given, (X, Y) = (X, Y), check_data(network.specification, X, Y)
+    given_X, given_Y = X, Y
+    X, Y = check_data(network.specification, X, Y)
     kernel_options = KernelOptions(len(X), seed=seed, **of_kernel)  # type: ignore[arg-type]  # settled there
     monitoring_options = MonitoringOptions(
         validation_data=check_validation_data(network, validation_data),
@@ -241,7 +242,7 @@ def train(
 
     run = begin()
     result = make_loop(run, network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
-    if run.may_start_over and not monitoring_options.watches and X is given[0] and Y is given[1]:
+    if run.may_start_over and not monitoring_options.watches and X is given_X and Y is given_Y:
         IDLE.keep(call, network, X, Y, run)
     return result
 

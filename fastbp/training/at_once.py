@@ -1,7 +1,8 @@
 """Short runs that are kept: the next call of `train` with the same options uses what was prepared.
 
 A call for one small step is mostly preparation: to check options, and to make a job and a loop. A program
-that calls `train` repeatedly changes the samples or the network, and seldom the options.
+that calls `train` repeatedly changes the samples or the network, and seldom the options. The samples are
+checked each time. The warning about targets out of reach comes with the first call alone.
 """
 
 import math
@@ -70,7 +71,7 @@ class IdleRuns:
             self._put(key, run)
         return result
 
-    def keep(self, call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray, run: Run) -> None:
+    def keep(self, call: tuple[Any, ...], network: Network, X: Any, Y: Any, run: Run) -> None:
         """Keep a run that was completed for the next such call; drop the oldest if there are too many."""
         key = _key(call, network, X, Y)
         if key is not None:
