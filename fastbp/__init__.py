@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+from fastbp import interrupted_start as interrupted_start
 from fastbp import schedules
 from fastbp._version import __version__
 from fastbp.errors import (

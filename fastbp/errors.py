@@ -83,6 +83,9 @@ class DivergenceError(FastbpError, ArithmeticError):
         return type(self), (str(self), self.step)  # without this, pickle loses the step
 
 
+IN_SHELL = {"layer_sizes": "hidden", "hidden_activation": "activation", "early_stopping": "patience"}
+"""Arguments whose option has another name in the shell."""
+
 _in_shell: ContextVar[bool] = ContextVar("in_shell", default=False)
 
 
@@ -109,7 +112,7 @@ def as_option(name: str, value: object = None) -> str:
     """
     if not _in_shell.get():
         return name if value is None else f"{name}={value!r}"
-    dashed = name.replace("_", "-")
+    dashed = IN_SHELL.get(name, name).replace("_", "-")
     if value is None or value is True:
         return f"--{dashed}"
     if value is False:
@@ -117,6 +120,11 @@ def as_option(name: str, value: object = None) -> str:
     values = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
     quoted = [f'"{item}"' if "," in item and len(item) > 1 else item for item in values]
     return f"--{dashed} {shlex.quote(','.join(quoted))}"
+
+
+def _named(argument: str) -> str:
+    """Return an argument as the user writes it: in the shell, an option; ``metrics[0]`` is none there."""
+    return as_option(argument) if argument.isidentifier() else argument
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
@@ -141,8 +149,8 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
     if isinstance(value, str):
-        raise OptionError(f"{argument} is {value!r}, and may be {listed}{nearest(value, choices)}")
-    raise OptionError(f"{argument} is {value!r}, and must be a string: {listed}")
+        raise OptionError(f"{_named(argument)} is {value!r}, and may be {listed}{nearest(value, choices)}")
+    raise OptionError(f"{_named(argument)} is {value!r}, and must be a string: {listed}")
 
 
 def check_integer(argument: str, value: object, least: int, most: int = LARGEST_COUNT) -> int:
@@ -155,9 +163,11 @@ def check_integer(argument: str, value: object, least: int, most: int = LARGEST_
     except TypeError:
         integer = least - 1
     if integer < least:
-        raise OptionError(f"{argument} is {shown(value)}, and must be an integer of at least {least}")
+        raise OptionError(f"{_named(argument)} is {shown(value)}, and must be an integer of at least {least}")
     if integer > most:
-        raise OptionError(f"{argument} is {shown(value)}, and may be at most 2^{most.bit_length() - 1}")
+        raise OptionError(
+            f"{_named(argument)} is {shown(value)}, and may be at most 2^{most.bit_length() - 1}"
+        )
     return integer
 
 
@@ -170,7 +180,7 @@ def check_sequence(argument: str, value: object, such_as: str) -> tuple[Any, ...
     except TypeError:  # also an array without dimensions, which claims to be iterable
         items = None
     if items is None or isinstance(value, str):
-        raise OptionError(f"{argument} is {shown(value)}, and must be a sequence, such as {such_as}")
+        raise OptionError(f"{_named(argument)} is {shown(value)}, and must be a sequence, such as {such_as}")
     return tuple(items)
 
 
@@ -184,7 +194,7 @@ def check_flag(argument: str, value: object, others: tuple[str | None, ...] = ()
     if is_flag(value):
         return bool(value)
     may_be = ", ".join(repr(choice) for choice in (*others, True, False))
-    raise OptionError(f"{argument} is {shown(value)}, and may be {may_be}")
+    raise OptionError(f"{_named(argument)} is {shown(value)}, and may be {may_be}")
 
 
 def is_flag(value: object) -> bool:
@@ -239,7 +249,9 @@ def check_number(
         bounds += f" and below {high:g}" if below else f" and at most {high:g}"
     if number is not None and number != value and not math.isnan(number):
         bounds += f"; as a float64 it is {number:g}"
-    raise OptionError(f"{argument} is {shown(value)}, and must be a finite number {bounds}{alternative}")
+    raise OptionError(
+        f"{_named(argument)} is {shown(value)}, and must be a finite number {bounds}{alternative}"
+    )
 
 
 def as_float(value: object) -> float | None:

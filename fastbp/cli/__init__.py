@@ -9,12 +9,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fastbp._version import __version__
 from fastbp.cli import bench, example, info, predict, train, warmup
 from fastbp.cli.reading_options import joined
-from fastbp.errors import DivergenceError, FastbpError, OptionError, shell_options
+from fastbp.errors import DivergenceError, FastbpError, OptionError, nearest, shell_options
 
 COMMANDS = {
     "example": example,
@@ -26,8 +26,27 @@ COMMANDS = {
 }
 
 
+class _Stored(argparse._StoreAction):
+    """Stores the value of an option, and remarks on a second one, which takes the place of the first."""
+
+    given: object = None
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if option is not None and self.given is not None and values != self.given:
+            print(
+                f"{parser.prog}: {option} is given twice, and the last one counts: {values}", file=sys.stderr
+            )
+        self.given = values
+        super().__call__(parser, namespace, values, option)
+
+
 class _Parser(argparse.ArgumentParser):
     """Prints an error in one line, like all other errors; --help prints the usage."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        for name in (None, "store"):
+            self.register("action", name, _Stored)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help shows how\n")
@@ -52,7 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = joined(sys.argv[1:] if arguments is None else arguments)
     except OptionError as error:
         parser.error(str(error))
-    options = parser.parse_args(arguments)
+    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        parser.error(f"there is no command {command!r}{nearest(command, COMMANDS)}")
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        own = subparsers.choices[options.command]
+        _refuse(own, unknown[0])
     try:
         with _plain_warnings(options.command), shell_options():
             status = COMMANDS[options.command].run(options)
@@ -76,6 +101,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"fastbp {options.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _refuse(parser: argparse.ArgumentParser, argument: str) -> NoReturn:
+    """Say that a command does not take an argument."""
+    if not argument.startswith("-"):
+        parser.error(f"{argument!r} is one argument too many")
+    name = argument.partition("=")[0]
+    names = [option for action in parser._actions for option in action.option_strings]
+    parser.error(f"{name} is no option{nearest(name, names)}")
 
 
 def _mend_streams() -> None:

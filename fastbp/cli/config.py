@@ -2,14 +2,13 @@
 
 import argparse
 import csv
-import difflib
 import io
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fastbp.errors import OptionError
+from fastbp.errors import OptionError, nearest
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,9 +45,8 @@ def with_config(
     for key, value in _read(path).items():
         name = key.replace("-", "_")
         if name not in actions:
-            near = difflib.get_close_matches(name, actions, n=1)
-            hint = f"; did you mean {near[0].replace('_', '-')!r}?" if near else ""
-            raise OptionError(f"{path}: {key!r} is not an option of this command{hint}")
+            near = nearest(key, [other.replace("_", "-") for other in actions])
+            raise OptionError(f"{path}: {key!r} is not an option of this command{near}")
         try:
             parsed = vars(parser.parse_args(_typed(actions[name], key, value)))
         except OptionError as error:

@@ -2,14 +2,17 @@
 
 fastbp train iris.csv --target species --hidden 16,16 --epochs 200 --validation 0.2 --out iris.safetensors
 
-While it runs, the folder iris.checkpoints keeps it: a run that was killed goes on with --resume.
+The folder iris.checkpoints keeps the run: one that was killed goes on with --resume, and so does one that is
+over, if there are more --epochs now.
 """
 
 import argparse
 import math
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -39,11 +42,11 @@ __all__ = ["add_arguments", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `fastbp train`; the status is 130 if Ctrl-C ended it, with the model written."""
+    """Run `fastbp train`; the status is 130 if Ctrl-C, SIGTERM or SIGHUP ended it, with the model written."""
     options = argparse.Namespace(**(DEFAULTS | vars(with_config(options, add_arguments))))
     check(options)
     optimizer = make_optimizer(options)
-    with _alone(options.out):
+    with _alone(options.out), _stopped_by_signals():
         return _run(options, optimizer)
 
 
@@ -96,7 +99,7 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
         network.notes = notes_of(options, optimizer, result, parts)
         _save(network, options.out)
     if result.stop_reason.is_final:
-        _checkpoints(options.out).forget()
+        _checkpoints(options.out).forget(but_newest=result.stop_reason == "completed")
     _remark_on_scores(parts)
     report = Report(options, dataset, network, result, parts)
     print(dumps(report.as_json(), indent=2) if options.json else report.as_text(), flush=True)
@@ -108,7 +111,7 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
 def _train(
     network: fastbp.Network, dataset: data.Dataset, optimizer: Any, options: argparse.Namespace
 ) -> fastbp.TrainingResult:
-    if options.restart:
+    if not options.resume:
         _checkpoints(options.out).forget()
     network.predict(dataset.X[:1], prepared=True)  # loads the kernel, which would be 0.2 s of the run's time
     with ExitStack() as stack:
@@ -208,6 +211,21 @@ def _alone(out: Path) -> Iterator[None]:
             folder.rmdir()
 
 
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop the run as Ctrl-C does, where nobody has said otherwise."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    changed = [number for number in numbers if in_main_thread and signal.getsignal(number) == signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _lock(descriptor: int, out: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,12 +239,12 @@ def _lock(descriptor: int, out: Path) -> None:
 
 def _check_resume(options: argparse.Namespace) -> None:
     """See that a run that was stopped is neither lost nor taken for another by mistake."""
-    folder, unfinished = _folder(options.out), _checkpoints(options.out).exists()
+    folder, checkpoints = _folder(options.out), _checkpoints(options.out)
     if options.resume and options.restart:
         raise fastbp.OptionError("--resume goes on, and --restart starts anew; give one of them")
-    if options.resume and not unfinished:
-        raise fastbp.OptionError(f"--resume: {folder} has no run that was stopped; leave --resume out")
-    if unfinished and not options.resume and not options.restart:
+    if options.resume and not checkpoints.exists():
+        raise fastbp.OptionError(f"--resume: {folder} has no run to go on with; leave --resume out")
+    if checkpoints.exists() and not checkpoints.is_over() and not options.resume and not options.restart:
         raise fastbp.OptionError(
             f"{folder} has a run that was stopped: --resume goes on with it, --restart starts anew"
         )

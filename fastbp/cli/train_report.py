@@ -122,7 +122,7 @@ class Report:
         pace = rounded(result.n_steps / result.seconds)
         reasons = {
             "completed": "all epochs done",
-            "interrupted": "by Ctrl-C",
+            "interrupted": "by Ctrl-C or a signal",
             "early_stopping": f"no better since epoch {result.best_epoch}, which is what was kept",
             "max_seconds": "after --max-seconds",
         }

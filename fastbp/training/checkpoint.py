@@ -151,10 +151,23 @@ class CheckpointFolder:
         """Whether it has a checkpoint."""
         return bool(self._numbers())
 
-    def forget(self) -> None:
+    def is_over(self) -> bool:
+        """Whether the newest checkpoint is of a run that ended, and not of one that was stopped."""
+        numbers = self._numbers()
+        try:
+            return bool(numbers) and bool(self._document(numbers[-1]).get("stop_reason"))
+        except (OSError, ModelFileError):
+            return False
+
+    def _document(self, number: int) -> dict[str, Any]:
+        return read_tensors(self._file(number), KIND, VERSION, oldest=VERSION)[0]
+
+    def forget(self, *, but_newest: bool = False) -> None:
         """Remove the checkpoints, and unfinished files of checkpoints whose writing was interrupted."""
+        kept = self._file(self._numbers()[-1]) if but_newest and self.exists() else None
         for path in [*self.path.glob("checkpoint-*.safetensors"), *self.path.glob(".checkpoint-*.tmp")]:
-            path.unlink(missing_ok=True)
+            if path != kept:
+                path.unlink(missing_ok=True)
 
     def read(self, description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """Return the newest checkpoint that can be read, or None if there is none at all.

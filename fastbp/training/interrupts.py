@@ -9,7 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-SIGINT = int(signal.SIGINT)
+SIGNALS = tuple(
+    int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Signals that stop a run as Ctrl-C does, if Python's handler of Ctrl-C is theirs."""
 
 
 class Interrupts:
@@ -17,7 +20,8 @@ class Interrupts:
 
     So it never stops Python code that is half through changing the state of a run. The user's code, such as a
     callback, runs through `call`: there, Ctrl-C raises KeyboardInterrupt at once. If the user has installed a
-    handler, it stays. What it raises goes through the loop as any other exception does.
+    handler, it stays. What it raises goes through the loop as any other exception does. The same holds for
+    SIGTERM and SIGHUP, if the user has given them Python's own handler of Ctrl-C.
 
     The loop's own arithmetic with NumPy gives no warnings and raises no errors, whatever the settings: the
     loop looks for infinities itself. The user's code runs with the settings at the time of `keep_settings`.
@@ -30,18 +34,20 @@ class Interrupts:
         self._settings: np.errstate | None = None
         self.pressed = False
         self._raises = False
-        self._installed = False
+        self._installed: list[int] = []
 
     def __enter__(self) -> Self:
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and _signal.getsignal(SIGINT) is signal.default_int_handler:
-            _signal.signal(SIGINT, self._handle)
-            self._installed = True
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if _signal.getsignal(number) is signal.default_int_handler:
+                    _signal.signal(number, self._handle)
+                    self._installed.append(number)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._installed and _signal.getsignal(SIGINT) == self._handle:
-            _signal.signal(SIGINT, signal.default_int_handler)
+        for number in self._installed:
+            if _signal.getsignal(number) == self._handle:
+                _signal.signal(number, signal.default_int_handler)
 
     def keep_settings(self) -> None:
         """Run the user's code with NumPy's error handling as it is set now."""

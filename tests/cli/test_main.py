@@ -1,6 +1,7 @@
 """What all commands have in common: how they fail, and where they write to."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,13 @@ COMMAND = [sys.executable, "-c", "import sys; from fastbp.cli import main; sys.e
     ("line", "complaint"),
     [
         ("", "arguments are required: command"),
-        ("learn", "invalid choice: 'learn'"),
+        ("learn", "there is no command 'learn'"),
         ("train iris.csv --target 4 --hidden 1e9", "'1e9' is not a list of sizes such as 16,16"),
         ("train iris.csv --target 4 --seed one", "invalid int value: 'one'"),
-        ("train iris.csv --target 4 --speed 3", "unrecognized arguments: --speed 3"),
+        (
+            "train iris.csv --target 4 --speed 3",
+            "fastbp train: --speed is no option; did you mean '--seed'?; fastbp train --help shows",
+        ),
         ("predict", "arguments are required: model, data"),
     ],
 )
@@ -110,3 +114,45 @@ def test_closed_streams_are_no_failure(words, line, streams):
     shell = f'exec "$PYTHON" -c "$CODE" {line} {streams}'
     done = subprocess.run(["bash", "-c", shell], env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_second_value_of_an_option_is_remarked_on(fastbp):
+    done = fastbp("train iris.csv --target species --epochs 30 --seed 1 --seed 1 --epochs 2")
+    assert done.status == 0
+    assert done.err == "fastbp train: --epochs is given twice, and the last one counts: 2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("train iris.csv --target spezies", "--target is 'spezies', .*; did you mean 'species'?"),
+        (
+            "train iris.csv --target species --ignore SPECIES",
+            "--ignore is 'SPECIES', .* did you mean 'species'",
+        ),
+        ("train iris.csv --target species --keep sepal_widht", "--keep is .* did you mean 'sepal width"),
+        ("train iris.csv --target species --sample-weight w", "--sample-weight is 'w', and iris.csv has the"),
+        (
+            "train iris.csv --target species --validation 0.1 --stratify x",
+            "--stratify is 'x', and iris.csv has",
+        ),
+        ("predict iris.safetensors iris.csv --keep specis", "--keep is 'specis', .* did you mean 'species'"),
+        (
+            "trian iris.csv --target species",
+            "there is no command 'trian'; did you mean 'train'.; fastbp --help",
+        ),
+        ("train iris.csv --target species --epoch-s 3", "--epoch-s is no option; did you mean '--epochs'?"),
+        ("train iris.csv --target species 3", "'3' is one argument too many; fastbp train --help"),
+        (
+            "predict iris.safetensors iris.csv --unsen",
+            "--unsen is no option; .*; fastbp predict --help shows",
+        ),
+        ("train iris.csv --target species --optimizer adm", "invalid choice: 'adm'.*fastbp train --help"),
+    ],
+)
+def test_what_does_not_exist_gets_the_nearest_that_does_and_the_right_page(fastbp, line, complaint):
+    if line.startswith("predict"):
+        assert fastbp("train iris.csv --target species --epochs 1").status == 0
+    done = fastbp(line)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert re.search(complaint, done.err)
