@@ -157,11 +157,8 @@ class Reading:
         both = sorted(set(self.text) & set(self.number))
         if both:
             raise OptionError(f"column {both[0]!r} is in {as_option('text')} and in {as_option('number')}")
-        for name in ("decimal", "quote"):
-            if self.separator is not None and self.separator == getattr(self, name):
-                raise OptionError(
-                    f"{as_option('separator')} and {as_option(name)} are both {self.separator!r}"
-                )
+        if self.separator is not None and self.separator == self.quote:
+            raise OptionError(f"{as_option('separator')} and {as_option('quote')} are both {self.quote!r}")
         for how in self.date:
             if "=" in how and how.rpartition("=")[2] not in HOW:
                 raise OptionError(

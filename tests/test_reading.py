@@ -14,7 +14,6 @@ from fastbp.reading import Reading, Spelling
         ({"separator": "\n"}, "separator is"),
         ({"separator": "a"}, "separator is 'a'"),
         ({"decimal": ";"}, "decimal is ';', and may be '.', ',', 'point', 'comma'"),
-        ({"separator": ",", "decimal": ","}, "separator and decimal are both ','"),
         ({"encoding": "utf-99"}, "encoding is 'utf-99', and may be 'utf-8', 'latin-1'"),
         ({"encoding": "base64"}, "encoding is 'base64'"),
         ({"skip_rows": -1}, "skip_rows is -1"),

@@ -393,4 +393,4 @@ def _complain_of_mixture(table: Table, name: str, numerals: Numerals) -> None:
 def _first_of(table: Table, name: str, texts: "pl.Series") -> str:
     """Return the text that is first in the table."""
     column = table.raw(name)
-    return column.filter(column.is_in(texts.implode()))[0]
+    return column.filter(column.is_in(texts.to_list()))[0]

@@ -101,12 +101,20 @@ def find_form(name: str, content: bytes, reading: Reading, wanted: Collection[st
 
 
 def split(lines: Sequence[str], separator: str, quote: str, strict: bool = False) -> list[list[str]]:
-    """Return the values of each line of a sample that is not blank; a broken end does not matter."""
+    """Return the values of each line of a sample that is not blank; a broken end does not matter.
+
+    With `strict`, there are none if a quote is where none should be.
+    """
+    rows: list[list[str]] = []
     try:
-        rows = list(reader(lines, separator, quote, strict))
-    except csv.Error:
-        return []
-    return [row for row in rows[:SAMPLE_ROWS] if len(row) > 1 or any(map(str.strip, row))]
+        for row in reader(lines, separator, quote, strict):
+            if len(row) > 1 or any(map(str.strip, row)):
+                rows.append(row)
+            if len(rows) == SAMPLE_ROWS:
+                break
+    except csv.Error as error:
+        return rows if "end of data" in str(error) else []
+    return rows
 
 
 def reader(lines: Iterable[str], separator: str, quote: str, strict: bool) -> Any:
@@ -129,14 +137,15 @@ def reader(lines: Iterable[str], separator: str, quote: str, strict: bool) -> An
 def _separator(name: str, lines: Sequence[str], quote: str, wanted: Collection[str]) -> str:
     """Return the separator that divides the lines evenly into clean values."""
     scores: dict[str, tuple[float, float]] = {}
-    for candidate in CANDIDATES:
-        rows = split(lines, candidate, quote)
-        if wanted and rows:
-            first = {value.strip() for value in rows[0]}
-            if set(wanted) <= first:
+    for strict in (True, False):
+        for candidate in CANDIDATES:
+            rows = split(lines, candidate, quote, strict)
+            if wanted and rows and set(wanted) <= {value.strip() for value in rows[0]}:
                 return candidate
-        if rows:
-            scores[candidate] = _evenness(rows, candidate)
+            if rows:
+                scores[candidate] = _evenness(rows, candidate)
+        if any(even for even, _ in scores.values()):
+            break  # else quotes are wrong for each, and an error will say where
     best = max(scores.values(), key=sum, default=(0.0, 0.0))
     if best[0] == 0:
         return ","  # one column
@@ -158,9 +167,9 @@ def _evenness(rows: Sequence[Sequence[str]], separator: str) -> tuple[float, flo
     width, _ = max(widths.items(), key=lambda item: (item[1], item[0]))
     if width == 1:
         return 0.0, 0.0
-    even = sum(len(row) == width for row in rows)
+    even: float = sum(len(row) == width for row in rows)
     if len(rows[0]) == width - 1 and len(rows) > 1:
-        even += 1  # no name for the first column, or separators at the ends of the rows
+        even += 0.5  # no name for the first column, or separators at the ends of the rows
     others = [mark for mark in (*CANDIDATES[:-1], ":") if mark != separator]
     values = [value.strip() for row in rows for value in row]
     unclean = 0
