@@ -175,11 +175,22 @@ class JobRun(Run):
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all arrays that training changes; parameters and optimizer state are laid out as theta."""
-        state = super().state()
-        vectors = np.empty((len(self.optimizer_state), state["theta"].size), state["theta"].dtype)
-        for vector, packed in zip(vectors, self.optimizer_state, strict=True):
-            vector[:] = self._packing.unpack(packed)
-        return state | {"optimizer_state": vectors}
+        return super().state() | {"optimizer_state": self.frozen_optimizer_state()()}
+
+    def frozen_optimizer_state(self) -> Callable[[], np.ndarray]:
+        """Return a function that returns the optimizer's present state, laid out as theta, at any later time.
+
+        It keeps a copy of the state, and nothing else of the run.
+        """
+        packing, n, frozen = self._packing, self.n_parameters, self.optimizer_state.copy()
+
+        def unpacked() -> np.ndarray:
+            vectors = np.empty((len(frozen), n), frozen.dtype)
+            for vector, packed in zip(vectors, frozen, strict=True):
+                vector[:] = packing.unpack(packed)
+            return vectors
+
+        return unpacked
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go to a state; what lies between the arrays in packed vectors stays as it was at first."""

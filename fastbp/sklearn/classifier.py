@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_data import validated
-from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel
+from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel, is_quick
 from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
 
 
@@ -232,6 +232,21 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         """
         outputs = self._outputs(X)
         return self._labels.decode(outputs)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy: the part of the samples whose labels are predicted.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : array_like, shape (n_samples,) or (n_samples, n_classes)
+        sample_weight : array_like, shape (n_samples,), optional
+        """
+        if sample_weight is None and is_quick(y):
+            labels = self.predict(X)
+            if is_quick(labels) and len(labels) == len(y):  # type: ignore[arg-type]
+                return float((labels == y).mean())
+        return super().score(X, y, sample_weight)
 
     @available_if(has_partial_fit)
     def partial_fit(

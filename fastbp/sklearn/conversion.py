@@ -98,3 +98,25 @@ def _label_binarizer(estimator: Any) -> LabelBinarizer:
     """Return what scikit-learn's classifier turns outputs into labels with."""
     several = estimator.out_activation_ == "logistic" and estimator.n_outputs_ > 1
     return LabelBinarizer().fit(np.zeros((2, estimator.n_outputs_), int) if several else estimator.classes_)
+
+
+class Convertible:
+    """An estimator that scikit-learn has, too."""
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's own estimator with the same parameters, coefficients and predictions.
+
+        Its pickle needs no fastbp. Parameters that scikit-learn lacks are left out; a solver, rate or loss
+        that it does not know becomes its default, which changes no prediction.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
+            A copy, fitted if this estimator is.
+
+        Raises
+        ------
+        NotSupportedError
+            If scikit-learn's perceptrons do not have the activations of this one.
+        """
+        return to_sklearn(self)

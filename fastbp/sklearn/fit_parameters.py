@@ -1,6 +1,7 @@
 """What the parameters of the estimators may be: those of scikit-learn, and then ours, off by default."""
 
 import os
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -66,19 +67,33 @@ CONSTRAINTS: dict[str, Any] = {
 
 def optimizer_of(estimator: Any) -> Optimizer:
     """Return the optimizer that the estimator's parameters say."""
-    rate, solver = estimator.learning_rate_init, estimator.solver
-    if isinstance(estimator.learning_rate, Schedule) and solver != "rprop":
+    rate = estimator.learning_rate_init
+    if isinstance(estimator.learning_rate, Schedule) and estimator.solver != "rprop":
         rate = estimator.learning_rate
-    betas = {"beta1": estimator.beta_1, "beta2": estimator.beta_2, "epsilon": estimator.epsilon}
+    return _optimizer(
+        estimator.solver,
+        rate,
+        (estimator.beta_1, estimator.beta_2, estimator.epsilon),
+        estimator.weight_decay,
+        estimator.momentum,
+        bool(estimator.nesterovs_momentum),
+    )
+
+
+@lru_cache(maxsize=64)
+def _optimizer(
+    solver: str, rate: Any, adam: tuple[float, float, float], decay: float, momentum: float, nesterov: bool
+) -> Optimizer:
+    betas = dict(zip(("beta1", "beta2", "epsilon"), adam, strict=True))
     if solver == "adam":
         return UnscaledAdam(rate, **betas)
     if solver == "adamw":
-        return AdamW(rate, **betas, weight_decay=estimator.weight_decay)
+        return AdamW(rate, **betas, weight_decay=decay)
     if solver == "rmsprop":
-        return RMSprop(rate, alpha=estimator.beta_2, epsilon=estimator.epsilon)
+        return RMSprop(rate, alpha=betas["beta2"], epsilon=betas["epsilon"])
     if solver == "rprop":
         return RPROP(rate)
-    return VelocitySGD(rate, estimator.momentum, bool(estimator.nesterovs_momentum))
+    return VelocitySGD(rate, momentum, nesterov)
 
 
 def rate_after(estimator: Any, present: float) -> float:

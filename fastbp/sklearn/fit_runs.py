@@ -53,6 +53,9 @@ class Samples:
 NO_SAMPLES = Samples(np.empty((0, 0)), np.empty(0))
 
 
+Vectors = dict[str, np.ndarray]
+
+
 class OptimizerState:
     """What an optimizer keeps between two calls of `partial_fit`; it can be pickled.
 
@@ -64,14 +67,16 @@ class OptimizerState:
 
     def __init__(self, learning_rate: float):
         self.learning_rate = learning_rate
-        self._vectors: dict[str, np.ndarray] | None = None
+        self._vectors: Vectors | Callable[[], Vectors] | None = None
         self._run: BatchedRun | None = None
 
     @property
-    def vectors(self) -> dict[str, np.ndarray] | None:
+    def vectors(self) -> Vectors | None:
         """The step and the state vectors, as a run returns them; None before the first step."""
         run = vars(self).get("_run")
-        return self._vectors if run is None else _vectors_of(run)
+        if run is not None:
+            return _vectors_of(run)
+        return self._vectors() if callable(self._vectors) else self._vectors
 
     def run_on(
         self, network: Network, samples: Samples, options: dict[str, Any], orders: Any
@@ -86,8 +91,8 @@ class OptimizerState:
                 return kept
             self._vectors = _vectors_of(kept)
         run = BatchedRun(network, samples, options, orders)
-        if self._vectors is not None:
-            run.go_on(self._vectors, network.theta)
+        if (vectors := self.vectors) is not None:
+            run.go_on(vectors, network.theta)
         return run
 
     def keep(self, run: Any) -> None:
@@ -96,13 +101,13 @@ class OptimizerState:
             run.let_go()
             self._run = run
         else:
-            self._run, self._vectors = None, _vectors_of(run)
+            self._run, self._vectors = None, run.frozen()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"learning_rate": self.learning_rate, "_vectors": self.vectors}
 
 
-def _vectors_of(run: Any) -> dict[str, np.ndarray]:
+def _vectors_of(run: Any) -> Vectors:
     return {name: array for name, array in run.state().items() if name != "theta"}
 
 
@@ -249,6 +254,12 @@ class WholeRun:
         counters[STEP], counters[EPOCH], counters[ROW] = steps, steps // size, 0
         kept = {name: state[name] for name in ("optimizer_state", "generator")}
         self.run.restore(self.run.state() | kept | {"theta": theta, "counters": counters})
+
+    def frozen(self) -> Callable[[], Vectors]:
+        """Return a function that returns the present state without theta, at any later time."""
+        step, generator = np.array(self.run.step), self.run.generator.copy()
+        optimizer_state = self.run.frozen_optimizer_state()
+        return lambda: {"step": step, "optimizer_state": optimizer_state(), "generator": generator}
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `BatchedRun` goes on from."""

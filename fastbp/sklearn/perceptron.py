@@ -19,7 +19,7 @@ from fastbp.engine import evaluation
 from fastbp.engine.objective import Objective
 from fastbp.errors import DataError
 from fastbp.network import FEW_ROWS, Network
-from fastbp.sklearn.conversion import to_sklearn
+from fastbp.sklearn.conversion import Convertible
 from fastbp.sklearn.fit_checkpoint import FitCheckpoint
 from fastbp.sklearn.fit_data import Validation, take_given
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
@@ -27,7 +27,7 @@ from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activa
 from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
-from fastbp.sklearn.quick import validate_parameters, with_generator
+from fastbp.sklearn.quick import parameter_names, validate_parameters, with_generator
 from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
 from fastbp.sklearn.workers import threads_in_worker
 from fastbp.training.interrupts import Interrupts
@@ -45,7 +45,7 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABCMeta):
     """What both estimators have in common."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
@@ -179,6 +179,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             return self
         return self._fit(X, y, sample_weight, validation, is_incremental=True)
 
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return list(parameter_names(cls))
+
     @property
     def _threads(self) -> int | None:
         """How many threads a kernel may have; None for as many as are useful."""
@@ -186,6 +190,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
+        if type(sizes) is tuple and all(type(size) is int and size > 0 for size in sizes):
+            return list(sizes)
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -440,24 +446,6 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if X.dtype not in (np.float32, np.float64, np.uint8) or not X.flags.aligned:
             X = np.require(X, network.dtype, ["C", "A"])
         return evaluation.predict(network.specification, network.theta, X, threads=self._threads)
-
-    def to_sklearn(self) -> Any:
-        """Return scikit-learn's own estimator with the same parameters, coefficients and predictions.
-
-        Its pickle needs no fastbp. Parameters that scikit-learn lacks are left out; a solver, rate or loss
-        that it does not know becomes its default, which changes no prediction.
-
-        Returns
-        -------
-        sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
-            A copy, fitted if this estimator is.
-
-        Raises
-        ------
-        NotSupportedError
-            If scikit-learn's perceptrons do not have the activations of this one.
-        """
-        return to_sklearn(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -10,6 +10,7 @@ from functools import cache, wraps
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -56,14 +57,15 @@ def take_features(estimator: Any, X: np.ndarray, reset: bool) -> bool:
 
 
 @cache
-def _names(cls: Any) -> tuple[str, ...]:
-    return tuple(cls._get_param_names())
+def parameter_names(cls: Any) -> tuple[str, ...]:
+    """Return the names of the parameters of an estimator's class; scikit-learn reads its signature anew."""
+    return tuple(BaseEstimator._get_param_names.__func__(cls))
 
 
 def validate_parameters(estimator: Any) -> None:
     """Do what the estimator's `_validate_params` does, once for equal parameters."""
     known = vars(estimator)
-    values = [known.get(name) for name in _names(estimator.__class__)]
+    values = [known.get(name) for name in parameter_names(estimator.__class__)]
     kinds = [type(value) for value in values]
     for i, kind in enumerate(kinds):
         if kind in (list, tuple) and all(type(item) is int for item in values[i]):

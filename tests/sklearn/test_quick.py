@@ -1,11 +1,13 @@
 """Quick checks: they let nothing pass that scikit-learn refuses or converts, and results are the same."""
 
+import inspect
 import threading
 import warnings
 
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import fastbp
@@ -179,3 +181,29 @@ def test_regression_takes_the_same_way():
                 warnings.simplefilter("ignore")
                 fitted.append(cls(hidden_layer_sizes=(3,), max_iter=3, random_state=0).fit(X, t).predict(X))
         np.testing.assert_allclose(*fitted, rtol=1e-9)
+
+
+def test_a_score_is_scikit_learns():
+    estimator = fastbp.MLPClassifier((3,), max_iter=2, random_state=0)
+    texts = np.array(["a", "b", "c"])[y]
+    for labels in (y, y > 1, texts, y.astype(float), y.tolist()):
+        estimator.fit(X, labels)
+        for weights in (None, X[:, 0] ** 2):
+            expected = accuracy_score(labels, estimator.predict(X), sample_weight=weights)
+            assert estimator.score(X, labels, weights) == expected
+    estimator.fit(X, y)
+    assert estimator.score(X, y + 1) == accuracy_score(y + 1, estimator.predict(X))
+    for bad in (y[:5], X):
+        with pytest.raises(ValueError, match=r"inconsistent numbers of samples|can't handle a mix"):
+            estimator.score(X, bad)
+
+
+def test_names_of_parameters_are_those_of_the_signature():
+    class Derived(fastbp.MLPRegressor):
+        def __init__(self, alpha=1.0):
+            super().__init__(alpha=alpha)
+
+    for cls in (fastbp.MLPClassifier, fastbp.MLPRegressor, Derived):
+        names = set(inspect.signature(cls).parameters)
+        assert set(cls().get_params()) == names
+        assert cls._get_param_names() == sorted(names)
