@@ -24,7 +24,7 @@ from fastbp.sklearn.fit_checkpoint import FitCheckpoint
 from fastbp.sklearn.fit_data import Validation, take_given
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
-from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, orders_of
+from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, check_batches, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
 from fastbp.sklearn.quick import parameter_names, validate_parameters, with_generator
@@ -155,6 +155,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         weights = None
         if sample_weight is not None:
             weights = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
+            check_batches(weights, len(weights))
         held = self._held_out(*validation)
         if is_first:
             self._begin(X, hidden, held is not None)

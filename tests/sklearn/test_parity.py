@@ -168,10 +168,12 @@ LABELS = {
 @pytest.mark.parametrize("stops", [False, True])
 def test_labels_of_every_type_give_the_same(labels, stops):
     y = LABELS[labels][IRIS[1]]
-    (ours, _), (other, _) = (
-        fitted(module, "several classes", IRIS[0], y, {"early_stopping": stops, "n_iter_no_change": 2})
-        for module in (fastbp, theirs)
-    )
+    options = {"early_stopping": stops, "n_iter_no_change": 2}
+    ours, _ = fitted(fastbp, "several classes", IRIS[0], y, options)
+    try:
+        other, _ = fitted(theirs, "several classes", IRIS[0], y, options)
+    except TypeError:
+        pytest.skip("scikit-learn 1.7 cannot score strings")
     assert ours.classes_.dtype == other.classes_.dtype
     assert ours.classes_.tolist() == other.classes_.tolist()
     mine, true = ours.predict(IRIS[0]), other.predict(IRIS[0])
