@@ -34,7 +34,7 @@ from fastbp.interchange.standard_json import dumps
 
 BEGIN, END = "<!-- fits: begin -->", "<!-- fits: end -->"
 
-ROUNDS, QUICK_ROUNDS = 11, 3
+ROUNDS, QUICK_ROUNDS = 9, 3
 SECONDS, QUICK_SECONDS = 0.2, 0.02
 """How long a contender is timed at once, if a call is shorter."""
 
