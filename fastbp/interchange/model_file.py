@@ -1,6 +1,6 @@
 """Model files: a network, and what its inputs and outputs mean.
 
-The container is that of `fastbp.interchange.tensor_file`, of kind "model", version 1. The tensors are
+The container is that of `fastbp.interchange.tensor_file`, of kind "model", version 2. The tensors are
 ``layers.0.W``, of shape (n_in, n_out), and ``layers.0.b``, of shape (n_out,), of the first layer, and so on.
 There is no ``b`` if ``bias="none"``. The document is::
 
@@ -12,7 +12,8 @@ There is no ``b`` if ``bias="none"``. The document is::
      "fastbp": "0.1.0"}
 
 `notes` holds the strings, finite numbers, booleans and nulls that the user saved with the model. `fastbp` is
-the version that wrote the file. A reader refuses unknown keys, so new keys need a new version number.
+the version that wrote the file. A reader refuses unknown keys, so new keys need a new version number: version
+2 has more keys in its preprocessing.
 """
 
 import math
@@ -38,7 +39,7 @@ from fastbp.interchange.tensor_file import check_header, read_tensors, write_ten
 from fastbp.preprocessing import Preprocessing
 from fastbp.specification import Specification
 
-KIND, VERSION = "model", 1
+KIND, VERSION = "model", 2
 
 MORE_NOTES = 2**16
 """Bytes by which the notes may grow between `check` and `save`."""

@@ -114,7 +114,7 @@ def test_the_digest_is_what_the_documentation_says(path):
     n = int.from_bytes(data[:8], "little")
     envelope = json.loads(json.loads(data[8 : 8 + n])["__metadata__"]["fastbp"])
     table = [["layers.0.W", "F64", [2, 1]], ["layers.0.b", "F64", [1]]]
-    text = json.dumps(["model", 1, envelope["document"], table], separators=(",", ":"))
+    text = json.dumps(["model", 2, envelope["document"], table], separators=(",", ":"))
     tensors = network.weights[0].tobytes() + network.biases[0].tobytes()
     assert envelope["sha256"] == hashlib.sha256(text.encode() + tensors).hexdigest()
 
@@ -376,10 +376,10 @@ def test_a_name_that_is_there_twice_in_the_description_is_refused(path):
     assert "its description has 'version' twice" in refusal(path)
 
 
-@pytest.mark.parametrize("version", [2, 0, -1, "1", None, 1.0, True])
+@pytest.mark.parametrize("version", [3, 0, -1, "1", None, 1.0, True])
 def test_another_version_is_refused(path, version):
     write(path, version=version)
-    assert f"has format version {version!r}, and this fastbp reads versions up to 1" in refusal(path)
+    assert f"has format version {version!r}, and this fastbp reads versions up to 2" in refusal(path)
 
 
 def test_a_file_of_another_kind_is_refused(path):
