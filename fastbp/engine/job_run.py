@@ -122,6 +122,13 @@ class JobRun(Run):
         if self._draws:
             self.generator.fill(generator_state)
 
+    def keep_start(self) -> bool:
+        """Let the run start over after `let_go`, before its first step; return False if it is too large."""
+        may = self.job.n_bytes <= STARTS_OVER_BYTES
+        if may:
+            self.job.keep_start()
+        return may
+
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
         """Begin as a new run does, with the same options but `seed`, on as many other samples."""
         n_samples, dtype = self._options.n_samples, self._specification.dtype
@@ -138,7 +145,7 @@ class JobRun(Run):
 
     def let_go(self) -> None:
         """Go back to where the run can start over, and keep no reference to the samples."""
-        self._data = NO_SAMPLES
+        self._data, self._ordered = NO_SAMPLES, range(0)
         self.job.rewind()
 
     @property

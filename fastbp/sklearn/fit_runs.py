@@ -1,7 +1,7 @@
 """Runs of stochastic solvers: an epoch after the other, in scikit-learn's order of samples."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,8 +22,8 @@ MOST_EPOCHS = 64
 MOST_ORDERED = 2**18
 """The most epochs that are trained in one go, and the most samples whose orders are handed over for them."""
 
-CHUNK_SECONDS = 0.05
-"""Work between two looks at Ctrl-C."""
+CHUNK_SECONDS, FIRST_WORK = 0.05, 1e6
+"""Work between two looks at Ctrl-C, and multiplications before the first one, when the pace is unknown."""
 
 
 @dataclass
@@ -162,11 +162,46 @@ def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_s
     return None if generator is None else Shuffles(len(samples), generator)
 
 
+_idle: dict[Hashable, "WholeRun"] = {}
+"""Runs that have ended, by what they were made for. To make one takes 100 us or more."""
+
+MOST_IDLE = 16
+
+
 class WholeRun:
     """Epochs over dense samples, on one prepared run."""
 
+    _key: Hashable = None
+    _orders: Shuffles | None
+
+    @classmethod
+    def of(cls, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None) -> Self:
+        """Return a run: one of the last ones, if it was made for as many samples and the same options."""
+        X, Y = samples.X, samples.Y
+        key = None
+        if samples.weights is None and "seed" not in options and X.dtype == network.dtype and X.flags.carray:
+            key = cls, network.specification, len(samples), Y.ndim, orders is None, *options.values()
+            kept = _idle.pop(key, None)
+            if kept is not None and kept.run.start_over(network.theta, X, Y, None):
+                kept._orders = orders
+                return kept  # type: ignore[return-value]
+        run = cls(network, samples, options, orders)
+        if key is not None and run.run.keep_start():
+            run._key = key
+        return run
+
+    def let_go(self) -> None:
+        """Keep no reference to the samples, and be there for another fit."""
+        self._orders = None
+        if self._key is not None:
+            self.run.let_go()
+            _idle[self._key] = self
+            for oldest in list(_idle)[:-MOST_IDLE]:
+                _idle.pop(oldest, None)
+
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
-        self._orders, self._n_epochs, self._n_samples = orders, 1, len(samples)
+        self._orders = orders
+        self._n_epochs, self._n_samples = 1, len(samples)
         if samples.weights is not None:  # a run divides weights by their mean, and so the sum beside l2
             options = options | {"l2": options["l2"] / float(samples.weights.mean())}
         settled = KernelOptions(
@@ -181,7 +216,8 @@ class WholeRun:
             **options,
         )
         self.run = LayeredRun(network.specification, network.theta, samples.X, samples.Y, settled)
-        self._chunk_steps = 1
+        step = 3 * options["batch_size"] * network.specification.n_multiplications
+        self._chunk_steps = max(1, int(FIRST_WORK / step))
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the orders of the epochs that are trained next."""

@@ -284,6 +284,8 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         run = self._run_of(network, samples, batch_size, orders, is_incremental)
         score = None if held is None else self._scorer(network, held, run)
         with Interrupts() as interrupts, ExitStack() as stack:
+            if isinstance(run, WholeRun):
+                stack.callback(run.let_go)  # the last thing that happens
             watches = self._watches(network, run, (X, y, weights), interrupts)
             for watch in watches:
                 stack.callback(watch.close)
@@ -327,7 +329,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         if self.dropout > 0:
             options["seed"] = int(self._random_state.randint(2**31 - 1))
         if not is_incremental and not hasattr(samples.X, "tocsr"):
-            return WholeRun(network, samples, options, orders)
+            return WholeRun.of(network, samples, options, orders)
         return self._optimizer.run_on(network, samples, options, orders)
 
     def _scorer(self, network: Network, held: Validation, run: Any) -> Callable[[], float]:

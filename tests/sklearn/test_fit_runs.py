@@ -3,6 +3,8 @@
 import copy
 import pickle
 import threading
+import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from numpy.testing import assert_allclose
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import fastbp
+from fastbp.sklearn import fit_runs
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(90, 4))
@@ -88,3 +91,40 @@ def test_threads_on_one_estimator_share_no_run():
     for thread in threads:
         thread.join()
     assert np.isfinite(estimator.coefs_[0]).all()
+
+
+def test_a_run_that_was_kept_gives_the_numbers_of_a_new_one():
+    generator = np.random.default_rng(0)
+    options = {"hidden_layer_sizes": 6, "max_iter": 7, "batch_size": 16, "random_state": 0}
+    for solver in ("adam", "sgd", "rprop"):
+        for _ in range(3):
+            X, y = generator.normal(size=(70, 5)), generator.integers(0, 3, 70)
+            fits = []
+            for forgets in (True, False):
+                if forgets:
+                    fit_runs._idle.clear()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    fits.append(fastbp.MLPClassifier(solver=solver, **options).fit(X, y))
+            assert len(fit_runs._idle) == 1
+            assert fits[0].loss_curve_ == fits[1].loss_curve_
+            assert all((a == b).all() for a, b in zip(fits[0].coefs_, fits[1].coefs_, strict=True))
+
+
+def test_runs_that_are_kept_hold_no_samples():
+    X, y = np.random.default_rng(0).normal(size=(70, 5)), np.arange(70) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fastbp.MLPClassifier(5, max_iter=2).fit(X, y)
+    gone = weakref.ref(X)
+    del X
+    assert gone() is None
+
+
+def test_few_runs_are_kept():
+    X, y = np.random.default_rng(0).normal(size=(70, 5)), np.arange(70) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for size in range(1, 25):
+            fastbp.MLPClassifier(size, max_iter=1).fit(X, y)
+    assert len(fit_runs._idle) <= fit_runs.MOST_IDLE
