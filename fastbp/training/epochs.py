@@ -135,7 +135,7 @@ class Epochs:
             self.rows = np.concatenate([self.rows, more])
         self.rows[record.n_epochs] = list(row.values())
 
-        new = replace(record, n_epochs=epoch)
+        new = EpochRecord(epoch, record.early_stopping, record.best_theta, record.adaptive)
         if stopping and self._monitored:
             value = self._monitored.sign * row[self._monitored.name]
             state = record.early_stopping.after_epoch(epoch, value, stopping.minimum_improvement)

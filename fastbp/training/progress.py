@@ -1,7 +1,9 @@
-"""The progress bar, on a terminal only."""
+"""The progress bar, on a terminal or in a notebook."""
 
 import sys
 import threading
+import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,12 +12,21 @@ GONE = (OSError, ValueError)
 
 
 def shows_progress(progress: bool | str) -> bool:
-    """Whether to show a bar: as the option says, and for "auto" if standard error is a terminal."""
+    """Whether to show a bar: as the option says, and for "auto" on a terminal and in a notebook."""
     if progress != "auto":
         return bool(progress)
+    if in_notebook():
+        return True
     with suppress(AttributeError, ValueError):  # no standard error, or a closed one
         return sys.stderr.isatty()
     return False
+
+
+def in_notebook(loaded: Mapping[str, Any] = sys.modules) -> bool:
+    """Whether the program runs in a notebook, as far as the loaded modules tell."""
+    ipython = loaded.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
 
 
 class ProgressBar:
@@ -47,10 +58,21 @@ class ProgressBar:
                 self._bar.close()
 
 
-def _make_bar(step: int, n_steps: int) -> Any:
-    from tqdm import tqdm
+def _bar_type() -> Any:
+    """Return tqdm's bar for a notebook, or for a terminal."""
+    from tqdm import TqdmExperimentalWarning, TqdmWarning, tqdm
 
-    class Bar(tqdm):
+    if not in_notebook():
+        return tqdm
+    with warnings.catch_warnings():
+        for category in (TqdmExperimentalWarning, TqdmWarning):  # without ipywidgets, it is a line of text
+            warnings.simplefilter("ignore", category)
+        from tqdm.autonotebook import tqdm as notebook_bar
+    return notebook_bar
+
+
+def _make_bar(step: int, n_steps: int) -> Any:
+    class Bar(_bar_type()):  # type: ignore[misc]
         """tqdm's bar without its monitor thread, and without its lock between processes."""
 
         monitor_interval = 0

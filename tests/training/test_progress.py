@@ -3,17 +3,19 @@
 import os
 import re
 import sys
+import types
 
 import pytest
 
 import fastbp
-from fastbp.training.progress import ProgressBar, shows_progress
+from fastbp.training.progress import ProgressBar, in_notebook, shows_progress
 from tests.processes import start
 from tests.training.seams import Seams
 from tests.training.tasks import FAST
 
 LONG = """
 import sys
+import types
 import fastbp
 progress = {"auto": "auto", "True": True, "False": False}[sys.argv[1]]
 network = fastbp.Network([2, 2, 2], seed=0)
@@ -131,3 +133,30 @@ def test_without_standard_error_nothing_is_shown(closed, monkeypatch):
         closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
     assert not shows_progress("auto")
+
+
+def test_a_notebook_is_seen_by_its_shell():
+    def loaded(shell):
+        return {"IPython": types.SimpleNamespace(get_ipython=lambda: shell)}
+
+    assert in_notebook(loaded(type("ZMQInteractiveShell", (), {})()))
+    assert not in_notebook(loaded(type("TerminalInteractiveShell", (), {})()))
+    assert not in_notebook(loaded(None))
+    assert not in_notebook({})
+
+
+IN_A_NOTEBOOK = """
+import fastbp
+network = fastbp.Network([2, 2, 2], seed=0)
+options = {"batch_size": 1, "optimizer": fastbp.SGD(0.5), "seed": 0}
+result = fastbp.train(network, [[0.1, 0.2]], [[0.3, 0.4]], steps=3_000_000, **options)
+"""
+
+
+def test_a_notebook_shows_a_bar():
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(IN_A_NOTEBOOK)])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    (cell,) = notebook.cells
+    assert [output.output_type for output in cell.outputs] in (["display_data"], ["stream"])
+    assert "3.00M" in str(cell.outputs) or "application/vnd.jupyter.widget-view+json" in str(cell.outputs)
