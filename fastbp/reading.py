@@ -5,8 +5,8 @@
 """
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fastbp.errors import DataError, OptionError, as_option, check_integer, shown
@@ -180,11 +180,10 @@ class Reading:
         """Return the marks of a missing value that were given for a column; `OFF` may be among them."""
         found = []
         for item in self.missing_values:
-            name, equals, mark = item.partition("=")
-            if not equals:
+            if "=" not in item:
                 found.append(item)
-            elif name == column:
-                found.append(mark)
+            elif item.startswith(f"{column}="):
+                found.append(item.removeprefix(f"{column}="))
         return tuple(found)
 
     def dates(self, column: str) -> str | None:
@@ -199,6 +198,27 @@ class Reading:
             elif equals and name == column:
                 return how
         return found
+
+    def settled(self, find: Callable[[str, str], str]) -> "Reading":
+        """Return the same with columns named as ``find(option, column)`` names them."""
+
+        def marked(item: str) -> str:
+            column, equals, mark = item.partition("=")
+            return f"{find('missing_values', column)}={mark}" if equals else item
+
+        def dated(item: str) -> str:
+            column, equals, how = item.rpartition("=")
+            if item in HOW:
+                return item
+            return f"{find('date', column)}={how}" if equals else find("date", item)
+
+        return replace(
+            self,
+            text=tuple(find("text", column) for column in self.text),
+            number=tuple(find("number", column) for column in self.number),
+            missing_values=tuple(map(marked, self.missing_values)),
+            date=tuple(map(dated, self.date)),
+        )
 
     def as_document(self) -> dict[str, Any]:
         """Return what was said as JSON values; `from_document` is the inverse."""

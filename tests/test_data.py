@@ -317,6 +317,28 @@ def test_columns_without_names_are_found_by_position():
         assert (next(data.batches(table, dataset.preprocessing)) == dataset.X).all()
 
 
+def test_what_was_said_of_the_target_does_not_ask_for_it_in_a_file_to_predict():
+    said = {"text": ["y"], "missing_values": ["y=none", "b=-1"]}
+    dataset = data.load(write("a.csv", "a,b,y\n1,2,3\n2,5,4\n"), target="y", **said)
+    table = data.read_for(dataset.preprocessing, write("b.csv", "b,a\n2,1\n"))
+    assert len(next(data.batches(table, dataset.preprocessing))) == 1
+    with pytest.raises(OptionError, match="missing_values is 'c'"):
+        data.read_for(dataset.preprocessing, write("b.csv", "b,a\n2,1\n"), missing_values=["c=-1"])
+
+
+@pytest.mark.parametrize("option", ["ignore", "keep"])
+def test_one_name_is_one_column(option):
+    content = write("a.csv", "age,a,g,e,y\n1,2,3,4,0\n2,2,3,5,1\n")
+    dataset = data.load(content, target="y", **{option: "age"})
+    assert dataset.preprocessing.input_names == ["a", "g", "e"]
+
+
+def test_nearly_every_row_has_another_text():
+    rows = "".join(f"n{i % 14},{i % 2}\n" for i in range(15))
+    remarks = data.load(write("a.csv", "name,y\n" + rows), target="y").remarks
+    assert any("nearly every row (14 in 15)" in remark for remark in remarks)
+
+
 def test_columns_that_lack_are_named():
     dataset = data.load(write("fruit.csv", FRUIT), target="kind")
     table = table_file.read_table(write("new.csv", "colour,price\nred,3\n"))

@@ -34,7 +34,7 @@ from fastbp.data import learning
 from fastbp.data.columns import encode, fit_columns
 from fastbp.data.reopening import read_for, with_missing
 from fastbp.data.table_file import Table
-from fastbp.errors import DataError, OptionError, as_option, check_choice
+from fastbp.errors import DataError, OptionError, as_option, check_choice, check_flag, check_seed
 from fastbp.preprocessing import MISSING, Preprocessing
 from fastbp.reading import Reading
 from fastbp.specification import DTYPES
@@ -95,8 +95,8 @@ def load(
     *,
     target: Any = None,
     task: str | None = None,
-    ignore: Sequence[str | int] = (),
-    keep: Sequence[str | int] = (),
+    ignore: str | int | Sequence[str | int] = (),
+    keep: str | int | Sequence[str | int] = (),
     missing: str = "error",
     standardize: bool = True,
     validation: Any = None,
@@ -125,9 +125,9 @@ def load(
         themselves may be given.
     task : {"classification", "regression"}, optional
         By default, text, booleans, and whole numbers with at most 20 different values are classes.
-    ignore : sequence of str or int
+    ignore : str, int or sequence of these
         Columns to leave out.
-    keep : sequence of str or int
+    keep : str, int or sequence of these
         Columns that are no inputs either, and go through to the predictions.
     missing : {"error", "mean", "median", "indicator"}
         What to do with a missing input: see `fastbp.preprocessing.MISSING`.
@@ -178,6 +178,8 @@ def load(
     check_choice("missing_target", missing_target, MISSING_TARGET)
     check_choice("unseen", unseen, UNSEEN)
     number = np.dtype(check_choice("dtype", dtype, DTYPES))
+    standardize = check_flag("standardize", standardize)
+    seed = check_seed(seed)
     form = Reading.of(**reading)
     fraction = validation if validation is None or isinstance(validation, float | int) else None
     if stratify is not None and fraction is None:
@@ -201,20 +203,17 @@ def load(
     by = learning.groups(table, learned, values, stratify)
     training = learning.training_rows(len(table), by, fraction, seed)
     if preprocessing is None:
-        kept, ignored = (
-            [table.names[table.find(name, column)] for column in columns]
-            for name, columns in (("keep", keep), ("ignore", ignore))
-        )
+        kept, ignored = _names(table, "keep", keep), _names(table, "ignore", ignore)
         ignored += [] if weight is None else [weight]
         left_out = {*names, *kept, *ignored}
         inputs = [column for column in table.names if column not in left_out]
         if not inputs:
             raise DataError(f"{table.path} has no column beside the target {names[0]!r} to learn it from")
-        learned = learning.with_scales(table, learned, values, training, bool(standardize))
+        learned = learning.with_scales(table, learned, values, training, standardize)
         columns, of_columns = fit_columns(table, inputs, training, missing)
         remarks += of_columns
         preprocessing = Preprocessing(
-            tuple(columns), learned, bool(standardize), missing, form, tuple(kept), tuple(ignored)
+            tuple(columns), learned, standardize, missing, table.reading, tuple(kept), tuple(ignored)
         )
     remarks = [*table.remarks, *remarks, *learning.remarks_on_classes(learned, values, training)]
     weights = learning.weights_of(table, weight, class_weight, learned, values, training)
@@ -230,6 +229,12 @@ def load(
         X_validation, _ = _split(other, preprocessing, everything, number, scratch, unseen)
         Y_validation = targets(other, preprocessing, dtype)
     return Dataset(X, Y, X_validation, Y_validation, preprocessing, remarks, weights)
+
+
+def _names(table: Table, option: str, columns: str | int | Sequence[str | int]) -> list[str]:
+    """Return the names of columns that are given by name or position; one alone may be given as it is."""
+    each = [columns] if isinstance(columns, str | int) else columns
+    return [table.names[table.find(option, column)] for column in each]
 
 
 def batches(

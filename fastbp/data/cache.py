@@ -29,7 +29,7 @@ from fastbp.data.sources import (
     without_comments,
 )
 from fastbp.data.spelling import parsed
-from fastbp.data.table_file import PathLike, Table, describe_empty_rows, settled_columns
+from fastbp.data.table_file import PathLike, Table, describe_empty_rows, settled, settled_columns
 from fastbp.data.text_file import after_lines, columns_of_text, line_of_record, with_comments
 from fastbp.data.text_form import Form, find_form
 from fastbp.errors import DataError, OptionError, as_option
@@ -196,17 +196,19 @@ def _write(
     names, dropped, remarks = settled_columns(file.name, form, empty, lambda name: parts[name], False)
     remarks += describe_empty_rows(file.name, first.n_empty)
     lines = BlockLines(file, reading, form, first.blocks, np.arange(len(parts)), np.cumsum(first.counts))
-    table = Table(
-        file.name,
-        names,
-        form.named,
-        parts,
-        reading,
-        True,
-        True,
-        [*form.remarks, *remarks],
-        lines,
-        tuple(dropped),
+    table = settled(
+        Table(
+            file.name,
+            names,
+            form.named,
+            parts,
+            reading,
+            True,
+            True,
+            [*form.remarks, *remarks],
+            lines,
+            tuple(dropped),
+        )
     )
     kept = {names[table.find("target", label)] for label in labels if label in names or _is_position(label)}
     meanings = {name: _meaning(table, name) for name in names}
@@ -303,16 +305,18 @@ def _table(file: Source, reading: Reading, folder: Path) -> Table:
     for name, found in document["meanings"].items():
         spelling = found["spelling"] and Spelling.from_document(found["spelling"])
         known[name] = Meaning(found["kind"], spelling, found["format"], found["remark"], found["codes"])
-    return Table(
-        file.name,
-        document["names"],
-        document["named"],
-        Parts(files, tuple(document["counts"])),
-        reading,
-        True,
-        True,
-        document["remarks"],
-        lines,
-        tuple(document["dropped"]),
-        known,
+    return settled(
+        Table(
+            file.name,
+            document["names"],
+            document["named"],
+            Parts(files, tuple(document["counts"])),
+            reading,
+            True,
+            True,
+            document["remarks"],
+            lines,
+            tuple(document["dropped"]),
+            known,
+        )
     )

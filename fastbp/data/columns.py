@@ -26,6 +26,9 @@ MOST_TOLD_CATEGORIES = 10_000
 FEW_CATEGORIES = 20
 """A text column with more categories than this is refused if most of its rows have one of their own."""
 
+MOSTLY_DIFFERENT = 0.8
+"""A text column is remarked on if at least this fraction of its values differ."""
+
 ROWS_AT_A_TIME = 2**14
 """So many rows of a block go through each step together, so that they stay in a cache."""
 
@@ -213,9 +216,10 @@ class _Texts:
         if self.name not in table.reading.text:
             if n > FEW_CATEGORIES and n > self.n / 2:
                 raise own_text_per_row(table, self.name, n, self.n, min(self.categories))
-            if n == self.n >= 5:
+            if n >= 5 and n >= MOSTLY_DIFFERENT * self.n:
+                every = "every row" if n == self.n else f"nearly every row ({n} in {self.n})"
                 remarks.append(
-                    f"column {self.name!r} has another text in every row, which tells nothing: "
+                    f"column {self.name!r} has another text in {every}, which tells nothing: "
                     f"{as_option('ignore', [self.name])} leaves it out"
                 )
         return TextColumn(

@@ -3,6 +3,7 @@
 What could be meant in two ways is refused, with the option that decides.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ UNGROUPED = r"\.(?:\d{1,2}|\d{4,})$|^[+-]?0?\.|e"
 
 FEW_MARKS = 3
 """So many different texts among numbers may be marks of missing values."""
+
+DATE_SAMPLE = 20
+"""So many different texts of a column are tried as dates one by one, if they are not all dates."""
 
 BOOLEANS = ("false", "true")
 
@@ -70,6 +74,13 @@ def meaning_of(table: Table, name: str, decimal: str | None = None) -> Meaning:
     known = table.known.get(name)
     if known is None:
         table.known[name] = known = _found(table, name, decimal)
+    if known.kind in ("number", "boolean") and _named(table, name):
+        value = table.column(name).drop_nulls().head(1).to_list()
+        such = f", such as {value[0]!r} in {table.place_of(name, value[0])}" if value else ""
+        raise DataError(
+            f"column {name!r} of {table.path} is to hold dates, and holds {known.kind}s{such}; "
+            f"{as_option('date_format', DIGITS)} says how dates are written"
+        )
     return known
 
 
@@ -95,6 +106,9 @@ def _found(table: Table, name: str, decimal: str | None) -> Meaning:
     if column.dtype != pl.String or not (table.spelled or told or _named(table, name)):
         return Meaning("text")
     there = table.column(name).drop_nulls()
+    written = table.reading.date_format if _named(table, name) else None
+    if written and len(there) and not parse_dates(there, written).null_count():
+        return Meaning("date", format=written)
     if len(there) and _is_plain(there) and table.reading.decimal != ",":
         return _plain(table, name, there)
     texts = there.alias("texts").to_frame()
@@ -144,6 +158,8 @@ def _of_texts(table: Table, name: str, texts: "pl.Series", rows: "pl.Series", de
     meaning = None if told else _dates(table, name, texts)
     if meaning is not None:
         return meaning
+    if not told:
+        _complain_of_no_dates(table, name, texts, rows)
     _complain_of_slips(table, name, texts, rows, numerals, told)
     return Meaning("text")
 
@@ -316,6 +332,42 @@ def _dates(table: Table, name: str, texts: "pl.Series") -> Meaning | None:
             "says which"
         )
     return _date(table, name, texts, formats[0], table.reading.dates(name))
+
+
+def _complain_of_no_dates(table: Table, name: str, texts: "pl.Series", rows: "pl.Series") -> None:
+    """Raise an error that locates what is no date in a column that mostly holds dates."""
+    pl = polars()
+    sample = (pl.Series([text]) for text in texts.head(DATE_SAMPLE))
+    formats = Counter(format for text in sample for format in date_formats(text))
+    if not formats:
+        return
+    fits = {format: parse_dates(texts, format).is_not_null() for format in formats}
+    anyhow = pl.DataFrame([fit.alias(format) for format, fit in fits.items()]).max_horizontal()
+    in_rows = int(rows.filter(anyhow).sum()), int(rows.sum())
+    if max(in_rows[0] / in_rows[1], int(anyhow.sum()) / len(texts)) <= MOSTLY:
+        return
+    usual = max(fits, key=lambda format: int(fits[format].sum()))
+    if fits[usual].all():
+        return
+    one = _first_of(table, name, texts.filter(fits[usual]))
+    text = as_option("text", [name])
+    if anyhow.all():
+        other = _first_of(table, name, texts.filter(~fits[usual]))
+        raise DataError(
+            f"column {name!r} of {table.path} writes dates in two ways: {one!r} in "
+            f"{table.place_of(name, one)} and {other!r} in {table.place_of(name, other)}; write them in one, "
+            f"or {text} takes them for categories, {as_option('ignore', [name])} leaves the column out"
+        )
+    others = texts.filter(~anyhow)
+    offender = _first_of(table, name, others)
+    marks = as_option("missing_values", [f"{name}={other}" for other in sorted(others)])
+    help = f"{marks} takes {'it' if len(others) == 1 else 'them'} for missing, "
+    raise DataError(
+        f"column {name!r} of {table.path} holds dates, such as {one!r}, and in "
+        f"{in_rows[1] - in_rows[0]:,} of {in_rows[1]:,} rows other text: {offender!r} in "
+        f"{table.place_of(name, offender)}; {help if len(others) <= FEW_MARKS else ''}{text} takes all for "
+        "categories"
+    )
 
 
 def _first_no_date(texts: "pl.Series", said: str | None) -> str:

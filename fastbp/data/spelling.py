@@ -27,11 +27,11 @@ UNITS = frozenset({*UNIT_NAMES.split(), *CODES.split(), *SIGNS})
 """Units that are known as such: texts like "5 kg" and "500 g" are numbers in a mixture of units."""
 
 PREFIX = rf"(?:(?:US|A|C|R|HK|NZ)\$|[{SIGNS}]|Rs\.?|kr\.?|(?:{CODES.replace(' ', '|')})\b)"
-CORE = r"\d[\d.,' ]*|[.,]\d+"
+CORE = r"[0-9][0-9.,' ]*|[.,][0-9]+"
 SUFFIX = r"[^\d\s.,+\-'\"()\[\]:;<>=?!*#|&][^\d\s]{0,11}(?: [^\W\d]{1,8})?"
 NUMBER = (
     rf"^(?P<sign>[+-]?)\s*(?P<prefix>{PREFIX}?)\s*(?P<inner>[+-]?)"
-    rf"(?P<core>{CORE})(?P<exponent>(?:[eE][+-]?\d+)?)\s*(?P<suffix>(?:{SUFFIX})?)$"
+    rf"(?P<core>{CORE})(?P<exponent>(?:[eE][+-]?[0-9]+)?)\s*(?P<suffix>(?:{SUFFIX})?)$"
 )
 
 READINGS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))

@@ -190,7 +190,7 @@ def read_table(
     reading = reading or Reading()
     if not isinstance(source, str | os.PathLike):
         table = Table("the data", settled_names("the data", source.columns), True, source, reading)
-        return _checked(table)
+        return settled(table, remembered)
     polars()
     with readable(os.fspath(source), os.path.splitext(os.fspath(source))[1].lower()):
         file = open_source(source)
@@ -208,17 +208,26 @@ def read_table(
             table = _read_columns(file, reading)
         else:
             table = _read_numpy(file, reading)
-    return _checked(table)
+    return settled(table, remembered)
 
 
-def _checked(table: Table) -> Table:
+def settled(table: Table, remembered: Reading | None = None) -> Table:
+    """Return the table with the columns that the reading speaks of by name; they must be there.
+
+    What is remembered of the training file may speak of others, such as the target.
+    """
     if len(table) == 0:
         raise DataError(f"{table.path} has no rows")
-    for argument in ("text", "number"):
-        for column in getattr(table.reading, argument):
-            if column not in table.names:
-                table.find(argument, column)
-    return table
+    known: set[str] = set()
+    if remembered is not None:
+        remembered.settled(lambda option, column: known.add(column) or column)  # type: ignore[func-returns-value]
+
+    def find(option: str, column: str) -> str:
+        if column in table.names or column in known:
+            return column
+        return table.names[table.find(option, column)]
+
+    return replace(table, reading=table.reading.settled(find))
 
 
 def _text_table(file: Source, text: Text, reading: Reading, keeps_rows: bool) -> Table:

@@ -170,7 +170,8 @@ def _fast_typed(
             seen.update(values.filter(absent).unique())
     # A position counts the columns that are not empty.
     filled = [i for i, column in enumerate(sample) if (column.str.strip_chars().fill_null("") != "").any()]
-    for name in (*as_text, *reading.text, *labels):
+    dates = (item.rpartition("=")[0] or item for item in reading.date)
+    for name in (*as_text, *reading.text, *dates, *labels):
         with contextlib.suppress(ValueError, IndexError):
             at = form.names.index(name) if name in form.names else filled[int(name)]
             if name not in labels or f"column_{at + 1}" in whole:
@@ -287,14 +288,16 @@ def _of_width(name: str, row: list[str], n_columns: int, record: int, body: byte
     line = form.n_before + line_of_record(body, form, record)
     if len(row) > n_columns:
         raise DataError(
-            f"{name} has {len(row)} values in line {line}, and {n_columns} {_in_the_names(form)}; "
+            f"{name} has {len(row)} values in line {line}, and {_in_the_names(form, n_columns)}; "
             f"{_help(form)}"
         )
     raise DataError(f"{name} has {len(row)} of {n_columns} values in line {line}; {_help(form)}")
 
 
-def _in_the_names(form: Form) -> str:
-    return f"names in line {form.n_before}" if form.named else "in the others"
+def _in_the_names(form: Form, n_columns: int) -> str:
+    if not form.named:
+        return f"{n_columns} in the others"
+    return f"{n_columns} name{'' if n_columns == 1 else 's'} in line {form.n_before}"
 
 
 def _help(form: Form) -> str:

@@ -918,6 +918,63 @@ def pairs() -> None:
     classes("pipe_and_quotes.txt", lines("a|y", '1.5|"u|w"', "2.5|v"), {"a": [1.5, 2.5]}, ["u|w", "v"])
 
 
+def slips() -> None:
+    """What is nearly right is named, and not taken for categories."""
+    days = [f"2020-01-{day:02}" for day in range(1, 8)]
+    bad(
+        "no_such_day.csv",
+        column("when", [*days, "2020-02-30"]),
+        "column 'when'",
+        "holds dates",
+        "'2020-02-30' in line 9",
+        "missing_values=['when=2020-02-30']",
+    )
+    bad(
+        "dates_in_two_ways.csv",
+        column("when", [*days, "8.1.2020"]),
+        "'2020-01-01' in line 2 and '8.1.2020' in line 9",
+        "ignore=['when']",
+    )
+    ok(
+        "fractions_of_some_seconds.csv",
+        column("when", ["2020-01-01 06:00:00", "2020-01-01 12:00:00.5"]),
+        {"when:days": [18262.25, 18262.5 + 0.5 / 86400]},
+        [0.5, 1.5],
+        date=["when"],
+    )
+    bad(
+        "no_date_at_all.csv",
+        column("when", ["1577836800", "1577923200"]),
+        "column 'when'",
+        "is to hold dates, and holds numbers",
+        "'1577836800' in line 2",
+        date=["when=cyclic"],
+    )
+    bad(
+        "other_digits.csv",
+        column("a", ["\u0661\u0662", "\u0663"] * 11 + list("abcdefghijklmnopqrstu")),
+        "ignore=['a']",
+    )
+    for option in ("text", "number", "missing_values", "date"):
+        said = {"missing_values": "wieght=-1", "date": "wieght=number"}.get(option, "wieght")
+        bad(
+            f"no_such_column_{option}.csv",
+            column("weight", ["1", "2"]),
+            "'wieght'",
+            "did you mean 'weight'?",
+            **{option: [said]},
+        )
+    classes(
+        "columns_by_position.csv",
+        column("a", ["1", "2", "-9"], ["u", "v", "u"]),
+        {"a": ["1", "2", None]},
+        ["u", "v", "u"],
+        text=["0"],
+        missing_values=["0=-9"],
+        missing="mean",
+    )
+
+
 def main() -> None:
     for path in FOLDER.iterdir():
         path.unlink()
@@ -928,6 +985,7 @@ def main() -> None:
         labels_and_types,
         missing_values,
         pairs,
+        slips,
     ):
         make()
     (FOLDER / "tables.json").write_text(
