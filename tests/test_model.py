@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastbp
 from fastbp import DataError, DataWarning, Model, Network, OptionError
+from tests.conftest import described
 
 QUICK = {"epochs": 30, "seed": 0}
 
@@ -240,7 +241,7 @@ def test_numbers_stay_numbers_and_one_column_may_be_an_array_of_one():
         (np.zeros((4, 2)), "target has 3 values, and the data has 4 rows"),
         (np.zeros((0, 2)), "has no rows|has 0 rows"),
     ],
-    ids=str,
+    ids=described,
 )
 def test_data_that_have_no_one_meaning_are_refused(data, message):
     with pytest.raises(DataError, match=message):

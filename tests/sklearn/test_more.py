@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 import fastbp
 from fastbp import MLPClassifier, MLPRegressor
+from tests.conftest import described
 
 X, Y = load_iris(return_X_y=True)
 XD, YD = load_diabetes(return_X_y=True)
@@ -175,7 +176,9 @@ def test_partial_fit_stops_early_on_validation_samples():
 
 
 @pytest.mark.parametrize(
-    "scoring", ["neg_log_loss", "f1_macro", lambda model, X, y: -abs(model.predict_proba(X)).max()], ids=str
+    "scoring",
+    ["neg_log_loss", "f1_macro", lambda model, X, y: -abs(model.predict_proba(X)).max()],
+    ids=described,
 )
 def test_any_scorer_decides_when_to_stop(scoring):
     import pandas
