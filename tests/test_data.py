@@ -444,7 +444,7 @@ def test_a_wrong_text_file_is_explained(content):
             (FRUIT * 500 + "1,é,apple\n").encode("latin-1"),
             "line 2001 has the byte 0xe9, which encoding='cp1252'",
         ),
-        (FRUIT.encode("utf-16-le"), "is not text: line 1 has a zero byte; encoding='utf-16'?"),
+        (FRUIT.encode("utf-16-le"), "is not text: line 1 has a zero byte; encoding='utf-16'"),
     ],
 )
 def test_text_in_other_letters_is_named(content, complaint):

@@ -1,6 +1,7 @@
 """Columns as numbers: statistics of the training rows, and the arrays made with them."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from fastbp.data.meanings import Meaning, meaning_of
 from fastbp.data.table_file import Table, is_running
 from fastbp.data.text_form import listed
 from fastbp.data.values import codes_of, moments, numbers, texts
-from fastbp.errors import DataError, as_option, nearest
+from fastbp.errors import DataError, as_option, nearest, shown
 from fastbp.preprocessing import Column, DateColumn, NumberColumn, Preprocessing, TextColumn
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ FEW_CATEGORIES = 20
 
 MOSTLY_DIFFERENT = 0.8
 """A text column is remarked on if at least this fraction of its values differ."""
+
+BEGINS_WITH_A_NUMBER = re.compile(r"[^\w]*\d")
 
 ROWS_AT_A_TIME = 2**14
 """So many rows of a block go through each step together, so that they stay in a cache."""
@@ -79,7 +82,7 @@ def _complain_of_codes(table: Table, name: str) -> None:
     column = table.column(name).drop_nulls()
     example = column.filter(column.str.contains(r"^[+-]?0\d"))[0]
     raise DataError(
-        f"column {name!r} of {table.path} has numbers that begin with 0, such as {example!r} in "
+        f"column {name!r} of {table.path} has numbers that begin with 0, such as {shown(example)} in "
         f"{table.place_of(name, example)}: {as_option('text', [name])} takes them for categories, "
         f"{as_option('number', [name])} for numbers"
     )
@@ -87,16 +90,18 @@ def _complain_of_codes(table: Table, name: str) -> None:
 
 def _complain_of_missing(table: Table, absent: dict[str, int]) -> None:
     counts = [f"{name!r} ({count:,})" for name, count in absent.items()]
-    shown = ", ".join(counts[:12]) + (f" and {len(counts) - 12} more columns" if len(counts) > 12 else "")
+    listing = ", ".join(counts[:12]) + (f" and {len(counts) - 12} more columns" if len(counts) > 12 else "")
     name = next(iter(absent))
     column, raw = table.column(name), table.raw(name)
     row = int(np.argmax(column.is_null().to_numpy()))
     mark = raw[row] if column.null_count() else None
     is_text = isinstance(mark, str) and mark != "" and meaning_of(table, name).kind == "text"
-    class_ = f", {as_option('missing_values', [f'{name}=off'])} takes {mark!r} for a text" if is_text else ""
+    class_ = (
+        f", {as_option('missing_values', [f'{name}=off'])} takes {shown(mark)} for a text" if is_text else ""
+    )
     where = f", the first in {table.place(row)}" if column.null_count() else ""
     raise DataError(
-        f"{table.path} has missing values in {shown}{where}; {as_option('missing', 'mean')} fills them "
+        f"{table.path} has missing values in {listing}{where}; {as_option('missing', 'mean')} fills them "
         f"with the "
         f"column's mean, {as_option('missing', 'indicator')} also adds an input that says so{class_}"
     )
@@ -197,7 +202,7 @@ class _Texts:
         if len(self.categories) > most:
             raise DataError(
                 f"column {self.name!r} of {table.path} has {len(self.categories):,} different texts, such as "
-                f"{min(self.categories)!r}, and may have {most:,}; leave it out: "
+                f"{shown(min(self.categories))}, and may have {most:,}; leave it out: "
                 f"{as_option('ignore', [self.name])}{'' if told else ', or say that it is text: '}"
                 f"{'' if told else as_option('text', [self.name])}"
             )
@@ -216,7 +221,15 @@ class _Texts:
         if self.name not in table.reading.text:
             if n > FEW_CATEGORIES and n > self.n / 2:
                 raise own_text_per_row(table, self.name, n, self.n, min(self.categories))
-            if n >= 5 and n >= MOSTLY_DIFFERENT * self.n:
+            begins = [text for text in self.categories if BEGINS_WITH_A_NUMBER.match(text)]
+            if n >= 3 and len(begins) > n / 2:
+                remarks.append(
+                    f"column {self.name!r} has texts that begin with numbers, such as "
+                    f"{shown(min(begins))}, and "
+                    f"each is a "
+                    f"category: {as_option('text', [self.name])} says that this is meant"
+                )
+            elif n >= 5 and n >= MOSTLY_DIFFERENT * self.n:
                 every = "every row" if n == self.n else f"nearly every row ({n} in {self.n})"
                 remarks.append(
                     f"column {self.name!r} has another text in {every}, which tells nothing: "
@@ -231,7 +244,7 @@ def own_text_per_row(table: Table, name: str, n: int, n_rows: int, example: str)
     """Return the error for a column of which most rows have a text of their own, as names and ids have."""
     return DataError(
         f"column {name!r} of {table.path} has {n:,} different texts in {n_rows:,} rows, such as "
-        f"{example!r}, like "
+        f"{shown(example)}, like "
         f"names or ids: {as_option('ignore', [name])} leaves it out, {as_option('text', [name])} takes "
         f"each for a "
         "category"
@@ -377,7 +390,8 @@ def _encode_text(
     if new.any() and unseen == "error":
         row = int(np.argmax(new))
         raise DataError(
-            f"column {column.name!r} of {table.path} is {text[row]!r} in {table.place(start + row)}, and the "
+            f"column {column.name!r} of {table.path} is {shown(text[row])} in {table.place(start + row)}, "
+            f"and the "
             f"model knows {listed(known.categories)}; {as_option('unseen', 'zeros')} treats it as none of "
             f"these"
         )

@@ -11,7 +11,7 @@ from fastbp.data.dates import DIGITS, date_formats, parse_dates
 from fastbp.data.sources import polars
 from fastbp.data.spelling import Numerals, described, parsed, take_apart
 from fastbp.data.table_file import Table
-from fastbp.errors import DataError, as_option
+from fastbp.errors import DataError, as_option, shown
 from fastbp.reading import Spelling
 
 if TYPE_CHECKING:
@@ -265,7 +265,8 @@ def _bare(text: str) -> "pl.Series":
 
 def _ambiguous(table: Table, name: str, example: str, one: str, other: str) -> DataError:
     return DataError(
-        f"column {name!r} of {table.path} has {example!r} in {table.place_of(name, example)}, which may be "
+        f"column {name!r} of {table.path} has {shown(example)} in {table.place_of(name, example)}, which "
+        f"may be "
         f"{one} or "
         f"{other}: {as_option('decimal', '.')} or {as_option('decimal', ',')} says which"
     )
@@ -283,7 +284,7 @@ def _spelled(
     example = texts.filter(texts.str.contains(r"[^\d\s]")) if texts.str.contains(r"[^\d\s]").any() else texts
     text = example[0]
     number = parsed(pl.Series([text]), spelling)[0]
-    remark = f"column {name!r} is read as numbers, with {described(spelling)}: {text!r} is {number:.15g}"
+    remark = f"column {name!r} is read as numbers, with {described(spelling)}: {shown(text)} is {number:.15g}"
     return Meaning("number", spelling, remark=remark)
 
 
@@ -293,7 +294,7 @@ def _complain_of_units(table: Table, name: str, numerals: Numerals) -> None:
     found = []
     differs = (parts["prefix"] != parts["prefix"][0]) | (parts["suffix"] != parts["suffix"][0])
     for text in (texts[0], texts.filter(differs)[0]):
-        found.append(f"{text!r} in {table.place_of(name, text)}")
+        found.append(f"{shown(text)} in {table.place_of(name, text)}")
     number = f"{as_option('number', [name])} takes all for numbers of one unit, "
     units = {affix for affix in numerals.affixes if any(affix)}
     raise DataError(
@@ -314,7 +315,7 @@ def _dates(table: Table, name: str, texts: "pl.Series") -> Meaning | None:
         if table.reading.dates(name) and _named(table, name):
             offender = _first_no_date(texts, said)
             raise DataError(
-                f"column {name!r} of {table.path} is to hold dates, and has {offender!r} in "
+                f"column {name!r} of {table.path} is to hold dates, and has {shown(offender)} in "
                 f"{table.place_of(name, offender)}; {as_option('date_format', '%d/%m/%Y')} says how they "
                 f"are written"
             )
@@ -326,7 +327,7 @@ def _dates(table: Table, name: str, texts: "pl.Series") -> Meaning | None:
         one, other = formats[0], next(f for f in formats if f in readings.values() and f != formats[0])
         raise DataError(
             f"column {name!r} of {table.path} has dates whose day and month are not sure, such as "
-            f"{texts[0]!r} in "
+            f"{shown(texts[0])} in "
             f"{table.place_of(name, texts[0])}: {as_option('date_format', one)} or "
             f"{as_option('date_format', other)} "
             "says which"
@@ -354,8 +355,9 @@ def _complain_of_no_dates(table: Table, name: str, texts: "pl.Series", rows: "pl
     if anyhow.all():
         other = _first_of(table, name, texts.filter(~fits[usual]))
         raise DataError(
-            f"column {name!r} of {table.path} writes dates in two ways: {one!r} in "
-            f"{table.place_of(name, one)} and {other!r} in {table.place_of(name, other)}; write them in one, "
+            f"column {name!r} of {table.path} writes dates in two ways: {shown(one)} in "
+            f"{table.place_of(name, one)} and {shown(other)} in {table.place_of(name, other)}; write them "
+            f"in one, "
             f"or {text} takes them for categories, {as_option('ignore', [name])} leaves the column out"
         )
     others = texts.filter(~anyhow)
@@ -363,8 +365,8 @@ def _complain_of_no_dates(table: Table, name: str, texts: "pl.Series", rows: "pl
     marks = as_option("missing_values", [f"{name}={other}" for other in sorted(others)])
     help = f"{marks} takes {'it' if len(others) == 1 else 'them'} for missing, "
     raise DataError(
-        f"column {name!r} of {table.path} holds dates, such as {one!r}, and in "
-        f"{in_rows[1] - in_rows[0]:,} of {in_rows[1]:,} rows other text: {offender!r} in "
+        f"column {name!r} of {table.path} holds dates, such as {shown(one)}, and in "
+        f"{in_rows[1] - in_rows[0]:,} of {in_rows[1]:,} rows other text: {shown(offender)} in "
         f"{table.place_of(name, offender)}; {help if len(others) <= FEW_MARKS else ''}{text} takes all for "
         "categories"
     )
@@ -382,7 +384,7 @@ def _date(table: Table, name: str, texts: "pl.Series", format: str, how: str | N
         example = str(present[0]) if len(present) else "none"
         where = f" in {table.place_of(name, example)}" if format else ""
         raise DataError(
-            f"column {name!r} of {table.path} holds dates, such as {example!r}{where}: "
+            f"column {name!r} of {table.path} holds dates, such as {shown(example)}{where}: "
             f"{as_option('date', f'{name}=number')} makes them days, {as_option('date', f'{name}=cyclic')} "
             f"sines and "
             f"cosines of year, week and day; {as_option('ignore', [name])} leaves them out, "
@@ -422,7 +424,7 @@ def _complain_of_slips(
     raise DataError(
         f"column {name!r} of {table.path} holds numbers, and in {n_rows:,} of {int(rows.sum()):,} rows "
         f"{what}: "
-        f"{offender!r} in {table.place_of(name, offender)}; {help}"
+        f"{shown(offender)} in {table.place_of(name, offender)}; {help}"
     )
 
 
@@ -434,9 +436,9 @@ def _complain_of_mixture(table: Table, name: str, numerals: Numerals) -> None:
     other = _first_of(table, name, texts.filter(~fits[usual]))
     one = _first_of(table, name, texts.filter(fits[usual]))
     raise DataError(
-        f"column {name!r} of {table.path} spells numbers in two ways: {one!r} in "
+        f"column {name!r} of {table.path} spells numbers in two ways: {shown(one)} in "
         f"{table.place_of(name, one)} and "
-        f"{other!r} in {table.place_of(name, other)}; write them in one, or {as_option('text', [name])} "
+        f"{shown(other)} in {table.place_of(name, other)}; write them in one, or {as_option('text', [name])} "
         f"takes them for "
         f"categories, {as_option('ignore', [name])} leaves the column out"
     )

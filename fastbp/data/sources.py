@@ -249,9 +249,11 @@ def decoded(name: str, content: bytes, encoding: str | None, remembered: str | N
             _complain_of_letters(name, content, error)
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise DataError(
-            f"{name} is not text: line {line} has a zero byte; {as_option('encoding', 'utf-16')}?"
-        )
+        wide = content[:1000].count(b"\0") > len(content[:1000]) / 4
+        hint = f"; {as_option('encoding', 'utf-16')} may be what it is in" if wide else ""
+        raise DataError(f"{name} is not text: line {line} has a zero byte{hint}")
+    if content.endswith(b"\x1a"):  # the end of a file, as it was marked in DOS
+        content = content.rstrip(b"\x1a")
     if b"\r" in content and b"\n" not in content:
         content = content.replace(b"\r", b"\n")
     return content

@@ -99,7 +99,8 @@ def normalised(text: "pl.Series") -> "pl.Series":
 def take_apart(texts: "pl.Series") -> Numerals:
     """Return the different texts of a column, taken apart."""
     parts = normalised(texts).str.extract_groups(NUMBER).struct.unnest()
-    parts = parts.with_columns(parts["core"].str.strip_chars())
+    core = parts["core"].str.strip_chars()
+    parts = parts.with_columns(core.set((parts["sign"] != "") & (parts["inner"] != ""), None))  # not "--5"
     fits = {}
     for decimal, thousands in READINGS:
         d, t = re.escape(decimal), re.escape(thousands)

@@ -11,7 +11,7 @@ from fastbp.data.sources import polars
 from fastbp.data.table_file import Table
 from fastbp.data.text_form import listed
 from fastbp.data.values import codes_of, moments, numbers, texts
-from fastbp.errors import DataError, as_option
+from fastbp.errors import DataError, as_option, shown
 from fastbp.preprocessing import ClassTarget, NumberTarget
 
 if TYPE_CHECKING:
@@ -46,9 +46,11 @@ def fit_target(
         column = as_booleans(column)
         return *_classes(table, column, sorted(column.unique())), remarks
     column = texts(column)
+    remarks += _alike(name, column.unique().to_list())
     if task == "regression":
         raise DataError(
-            f"column {name!r} of {table.path} holds text, such as {str(column[0])!r}; a regression needs "
+            f"column {name!r} of {table.path} holds text, such as {shown(str(column[0]))}; a regression "
+            f"needs "
             f"numbers"
         )
     return *_classes(table, column, sorted(column.unique()), as_text=True), remarks
@@ -65,7 +67,10 @@ def _fit_numeric(
             f"{as_option('text', [column.name])} takes each for a class"
         )
     told = column.name in table.reading.number and task is None
-    n_distinct = column.n_unique() if whole else 0
+    n_distinct = 0
+    if whole:  # integers beyond 2^53 are distinct only as they are
+        exact = column.dtype != polars().String or np.abs(values).max() >= 2**53
+        n_distinct = column.n_unique() if exact else len(np.unique(values))
     if task == "regression" or told or not whole or (task is None and n_distinct > MOST_NUMERIC_LABELS):
         return NumberTarget(column.name, 0.0, 1.0, meaning.spelling), values, remarks
     if task is None:
@@ -104,6 +109,8 @@ def _as_written(column: "pl.Series", values: np.ndarray) -> tuple[list[Any], "pl
             return sorted(int(value) for value in numbers_.unique()), numbers_.cast(pl.Int64)
         return sorted(numbers_.unique()), numbers_
     order = dict(zip(column, values, strict=True))
+    if len(set(order.values())) < len(order) and max(map(abs, order.values())) < 2**53:  # such as 0 and -0
+        return sorted({int(value) for value in values}), pl.Series(column.name, values).cast(pl.Int64)
     return sorted(distinct, key=lambda text: (order[text], text)), column
 
 
@@ -112,15 +119,28 @@ def _classes(
 ) -> tuple[ClassTarget, np.ndarray]:
     name = column.name
     if len(labels) == 1:
-        raise DataError(f"the target {name!r} of {table.path} is {labels[0]!r} in every row")
+        raise DataError(f"the target {name!r} of {table.path} is {shown(labels[0])} in every row")
     if len(labels) > MOST_LABELS:
         raise DataError(
             f"the target {name!r} of {table.path} has {len(labels):,} different values, such as "
-            f"{labels[0]!r}, and may have {MOST_LABELS:,} classes"
+            f"{shown(labels[0])}, and may have {MOST_LABELS:,} classes"
         )
     if as_text and name not in table.reading.text and len(labels) > max(FEW_CATEGORIES, len(column) / 2):
         raise own_text_per_row(table, name, len(labels), len(column), labels[0])
     return ClassTarget(name, tuple(labels)), codes_of(labels, column)
+
+
+def _alike(name: str, labels: Sequence[str]) -> list[str]:
+    """Return a remark if labels differ in capitals alone."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        other = seen.setdefault(label.casefold(), label)
+        if other != label:
+            return [
+                f"the target {name!r} has the labels {shown(other)} and {label!r}, which differ in "
+                f"capitals alone"
+            ]
+    return []
 
 
 def as_booleans(column: "pl.Series") -> "pl.Series":
@@ -136,7 +156,9 @@ def complain_of_missing_targets(table: Table, column: "pl.Series") -> None:
     name, row = column.name, int(np.argmax(absent))
     raw = table.raw(name)[row]
     mark = raw if isinstance(raw, str) and raw else None
-    class_ = f", {as_option('missing_values', [f'{name}=off'])} takes {mark!r} for a class" if mark else ""
+    class_ = (
+        f", {as_option('missing_values', [f'{name}=off'])} takes {shown(mark)} for a class" if mark else ""
+    )
     raise DataError(
         f"the target {name!r} of {table.path} is missing in {int(absent.sum()):,} of {len(column):,} rows, "
         f"the "
@@ -168,7 +190,7 @@ def encode_target(table: Table, target: ClassTarget | NumberTarget) -> np.ndarra
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
         raise DataError(
-            f"column {target.name!r} of {table.path} is {column[row]!r} in {table.place(row)}, and the "
+            f"column {target.name!r} of {table.path} is {shown(column[row])} in {table.place(row)}, and the "
             f"model's "
             f"classes are {listed([str(label) for label in target.labels])}"
         )

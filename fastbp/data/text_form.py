@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any
 
-from fastbp.errors import DataError, as_option
+from fastbp.errors import DataError, as_option, shown
 from fastbp.reading import Reading
 
 SAMPLE_BYTES = 2**18
 SAMPLE_ROWS = 200
+
+LONGEST = 2**30
+"""Characters of the longest value."""
 
 CANDIDATES = ("\t", ";", "|", ",", " ")
 """Separators that are tried; of two that fit equally well, the first."""
@@ -94,7 +97,7 @@ def find_form(name: str, content: bytes, reading: Reading, wanted: Collection[st
         first = [value.strip() for value in rows[0]]
         at = 1 + sum(value.count("\n") for value in rows[0])
         form = replace(form, n_before=n_before + at)
-        names = _fitting(first, rows[1:])
+        names = _fitting(first, rows[1:], separator)
         return replace(form, names=tuple(settled_names(name, names)), first=tuple(names))
     width = Counter(map(len, rows)).most_common(1)[0][0]
     return replace(form, names=tuple(f"x{i}" for i in range(width)), named=False)
@@ -121,6 +124,7 @@ def reader(lines: Iterable[str], separator: str, quote: str, strict: bool) -> An
     """Return a reader of values that allows blanks before a quote."""
     if separator == " ":
         lines = (line.replace("\t", " ").strip() + "\n" for line in lines)
+    csv.field_size_limit(LONGEST)
     return csv.reader(
         lines,
         delimiter=separator,
@@ -196,14 +200,14 @@ def _has_names(
 ) -> bool:
     """Return whether the first line names the columns; say so if it could be meant otherwise."""
     first = [value.strip() for value in rows[0]]
-    shown = ",".join(first[:6]) + (",..." if len(first) > 6 else "")
+    line = shown(",".join(first[:6]) + (",..." if len(first) > 6 else ""))[1:-1]
     numbers = [value for value in first if is_number(value)]
     if reading.header == "no":
         return False
     if reading.header == "yes":
         if numbers and _like_data(first, rows[1:]):
             remarks.append(
-                f"the first line of {name}, {shown}, is taken for names, as told, and looks like data"
+                f"the first line of {name}, {line}, is taken for names, as told, and looks like data"
             )
         return True
     if not any(first):
@@ -214,11 +218,11 @@ def _has_names(
         either = f"{as_option('header', 'no')} if it is data, {as_option('header', 'yes')} if it is names"
         if any(FRACTION.fullmatch(value) for value in first) or len(set(numbers)) < len(numbers):
             remarks.append(
-                f"the first line of {name}, {shown}, looks like data: the columns are x0, x1, ...; "
+                f"the first line of {name}, {line}, looks like data: the columns are x0, x1, ...; "
                 f"{as_option('header', 'yes')} takes it for names"
             )
             return False
-        raise DataError(f"{name} has numbers in its first line: {shown}; say {either}")
+        raise DataError(f"{name} has numbers in its first line: {line}; say {either}")
     for i, value in enumerate(first):
         if value and any(len(row) > i and row[i].strip() == value for row in rows[1:]):
             remarks.append(
@@ -245,17 +249,25 @@ def _like_data(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return alike or not rows
 
 
-def _fitting(first: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return as many names as the rows have values."""
+def _fitting(first: list[str], rows: Sequence[Sequence[str]], separator: str) -> list[str]:
+    """Return as many names as the rows have values, if the rows make clear which of them have no name."""
     if not rows:
         return first
     width, _ = Counter(map(len, rows)).most_common(1)[0]
     if width == len(first) + 1:
         ends = not any(row[-1].strip() for row in rows if len(row) == width)
+        if separator == " " and not _count(rows):  # a value with a blank in it is as likely
+            return first
         return [*first, ""] if ends else ["", *first]
     if width == len(first) - 1 and not first[-1]:
         return first[:-1]
     return first
+
+
+def _count(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first values count the rows, from 0 or 1."""
+    first = [row[0].strip() for row in rows]
+    return any(first == [str(i) for i in range(start, start + len(first))] for start in (0, 1))
 
 
 def settled_names(name: str, names: Sequence[str]) -> list[str]:
@@ -279,5 +291,5 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """Return names for a message: a dozen at most."""
-    shown = ", ".join(repr(name) for name in names[:12])
-    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12} more"
+    first = ", ".join(shown(name) for name in names[:12])
+    return first if len(names) <= 12 else f"{first} and {len(names) - 12} more"

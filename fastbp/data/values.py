@@ -11,7 +11,7 @@ from fastbp.data.meanings import meaning_of
 from fastbp.data.sources import polars
 from fastbp.data.spelling import parsed
 from fastbp.data.table_file import Table
-from fastbp.errors import DataError, as_option
+from fastbp.errors import DataError, as_option, shown
 from fastbp.reading import Spelling
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def _complain_of_text(
         row = int(np.argmax(strange.to_numpy()))
         raise DataError(
             f"column {column.name!r} of {table.path} must hold numbers, and is "
-            f"{str(column[row])!r} in {table.place(start + row)}; {as_option('number', [column.name])} and "
+            f"{shown(str(column[row]))} in {table.place(start + row)}; "
+            f"{as_option('number', [column.name])} and "
             f"{as_option('decimal', ',')} say how it is meant"
         )
 
@@ -96,7 +97,7 @@ def moments(table: Table, start: int, column: "pl.Series", format: str) -> np.nd
         if strange.any():
             row = int(np.argmax(strange.to_numpy()))
             raise DataError(
-                f"column {column.name!r} of {table.path} must hold dates, and is {column[row]!r} in "
+                f"column {column.name!r} of {table.path} must hold dates, and is {shown(column[row])} in "
                 f"{table.place(start + row)}; {as_option('date_format', format)} says how they are written"
             )
         column = found
