@@ -632,3 +632,64 @@ def test_what_numpy_does_about_its_errors_changes_nothing(size, standardize, dty
         for action in ("raise", "warn"):
             with np.errstate(all=action):
                 assert outcome(target) == expected
+
+
+# --- a new file in another spelling --------------------------------------------------------------------
+
+GERMAN = "H;y\n40,1;u\n41,7;v\n44,0;u\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "numbers"),
+    [
+        ("H;k\n40,5;u\n1.234,5;v\n", [40.5, 1234.5]),
+        ("k,H\nu,40.5\n", [40.5]),
+        ("k\tH\nz\t40,5\n", [40.5]),
+        ("H\n40,5\n", [40.5]),
+        ("H\n7\n", [7]),
+        ("H\n(7,5)\n", [-7.5]),
+    ],
+)
+def test_a_new_file_is_read_as_the_training_file_or_as_it_is_plain(content, numbers):
+    dataset = data.load(write("a.csv", GERMAN), target="y", standardize=False)
+    table = data.read_for(dataset.preprocessing, write("b.csv", content))
+    (X,) = data.batches(table, dataset.preprocessing)
+    assert X[:, 0].tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("H;k\n1.234;u\n", "'1.234' in line 2, which may be 1234 or 1.234: decimal='.' or decimal=','"),
+        (
+            "H;k\n40,5 kg;u\n",
+            "has another unit than the training file had: '40,5 kg' in line 2; number=['H']",
+        ),
+        ("H;k\n40,5;u\nhigh;u\n", "'high' in line 3"),
+    ],
+)
+def test_a_new_file_that_may_be_meant_in_two_ways_is_refused(content, complaint):
+    dataset = data.load(write("a.csv", GERMAN), target="y")
+    table = data.read_for(dataset.preprocessing, write("b.csv", content))
+    with pytest.raises(DataError) as caught:
+        next(data.batches(table, dataset.preprocessing))
+    assert complaint in str(caught.value)
+
+
+def test_another_spelling_of_a_new_file_is_remarked_on():
+    dataset = data.load(write("a.csv", "H,y\n1.5,u\n2.5,v\n"), target="y", standardize=False)
+    table = data.read_for(dataset.preprocessing, write("b.csv", "H;k\n1,5;u\n2,5;v\n"))
+    assert table.remarks == ["column 'H' is read as numbers, with ',' as the decimal mark: '1,5' is 1.5"]
+    assert next(data.batches(table, dataset.preprocessing)).tolist() == [[1.5], [2.5]]
+
+
+def test_missing_values_at_prediction_are_filled_with_what_training_knew():
+    dataset = data.load(write("a.csv", "a,b,y\n1,x,u\n2,y,v\n6,x,u\n"), target="y", standardize=False)
+    table = data.read_for(dataset.preprocessing, write("b.csv", "a,b\n,x\n5,\n"))
+    filled = data.with_missing(dataset.preprocessing, "mean")
+    assert next(data.batches(table, filled)).tolist() == [[3, 1, 0], [5, 0, 0]]
+    with pytest.raises(OptionError, match="the model knows no medians"):
+        data.with_missing(dataset.preprocessing, "median")
+    median = data.load("a.csv", target="y", standardize=False, missing="median").preprocessing
+    assert next(data.batches(table, median)).tolist() == [[2, 1, 0], [5, 0, 0]]
+    assert next(data.batches(table, data.with_missing(median, "mean"))).tolist() == [[3, 1, 0], [5, 0, 0]]

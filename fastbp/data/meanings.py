@@ -110,7 +110,7 @@ def _found(table: Table, name: str, decimal: str | None) -> Meaning:
     if written and len(there) and not parse_dates(there, written).null_count():
         return Meaning("date", format=written)
     if len(there) and _is_plain(there) and table.reading.decimal != ",":
-        return _plain(table, name, there)
+        return _plain(table, name, there, decimal)
     texts = there.alias("texts").to_frame()
     counts = texts.group_by("texts", maintain_order=True).len("rows")
     return _of_texts(table, name, counts["texts"], counts["rows"], decimal)
@@ -164,7 +164,7 @@ def _of_texts(table: Table, name: str, texts: "pl.Series", rows: "pl.Series", de
     return Meaning("text")
 
 
-def _plain(table: Table, name: str, texts: "pl.Series") -> Meaning:
+def _plain(table: Table, name: str, texts: "pl.Series", decimal: str | None) -> Meaning:
     """Return the meaning of texts that are all numbers as Python writes them."""
     pl = polars()
     zeros = texts.filter(
@@ -179,7 +179,7 @@ def _plain(table: Table, name: str, texts: "pl.Series") -> Meaning:
         grouped = texts.head(0)
         if not any(part.str.contains(UNGROUPED).any() for part in (texts.head(1000), texts)):
             grouped = texts.str.contains(r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+$")
-        if len(grouped) and grouped.any() and "," in decimals_of(table):
+        if len(grouped) and grouped.any() and "," in (decimals_of(table) or {decimal or "."}):
             example = texts.filter(grouped)[0]
             raise _ambiguous(table, name, example, example.replace(".", ""), example)
     return Meaning("number")

@@ -1,8 +1,12 @@
 """Files for a network that was trained: read as the training file was, to fit what the network knows."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fastbp.data.meanings import meaning_of
+from fastbp.data.sources import polars
+from fastbp.data.spelling import parsed
 from fastbp.data.table_file import PathLike, Table, read_table
 from fastbp.errors import DataError, OptionError, as_option, check_choice
 from fastbp.preprocessing import (
@@ -66,11 +70,11 @@ def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **
     usual = Reading()
     other = replace(merged, **{name: getattr(usual, name) for name in FORM if name not in typed})
     if other == merged:
-        return read_table(source, merged, **options)
+        return _with_remarks(read_table(source, merged, **options), preprocessing)
     try:
         table = read_table(source, merged, **options)
         if set(wanted) <= set(table.names):
-            return table
+            return _with_remarks(table, preprocessing)
     except DataError as error:
         table, reason = None, error
     try:
@@ -78,9 +82,23 @@ def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **
     except DataError:
         second = None
     if second is not None and (table is None or set(wanted) <= set(second.names)):
-        return second
+        return _with_remarks(second, preprocessing)
     if table is None:
         raise reason
+    return table
+
+
+def _with_remarks(table: Table, preprocessing: Preprocessing) -> Table:
+    """Add what is understood of columns that spell numbers otherwise than the training file."""
+    for column in preprocessing.columns:
+        if not (table.spelled and isinstance(column, NumberColumn) and column.name in table.names):
+            continue
+        text = table.column(column.name)
+        if text.dtype != polars().String or parsed(text, column.spelling).null_count() == text.null_count():
+            continue
+        with suppress(DataError):  # raised again where the column is used
+            meaning = meaning_of(table, column.name, column.spelling.decimal if column.spelling else None)
+            table.remarks.extend([meaning.remark] if meaning.remark else [])
     return table
 
 

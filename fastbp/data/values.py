@@ -50,8 +50,17 @@ def _from_text(table: Table, start: int, column: "pl.Series", spelling: Spelling
         return column.str.to_lowercase() == "true"
     found = parsed(column, meaning.spelling)
     strange = found.is_null() & column.is_not_null()
-    if meaning.kind != "number" or strange.any() or _units_differ(spelling, meaning.spelling):
-        _complain_of_text(table, start, column, found)
+    if meaning.kind != "number" or strange.any():
+        both = (found, parsed(column, spelling))
+        _complain_of_text(table, start, column, min(both, key=lambda numbers: numbers.null_count()))
+    if _units_differ(spelling, meaning.spelling) and column.name not in table.reading.number:
+        row = int(np.argmax(column.is_not_null().to_numpy()))
+        raise DataError(
+            f"column {column.name!r} of {table.path} has another unit than the training file had: "
+            f"{shown(column[row])} in {table.place(start + row)}; {as_option('number', [column.name])} "
+            f"takes the "
+            "numbers as they are"
+        )
     return found
 
 
