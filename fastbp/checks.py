@@ -72,6 +72,8 @@ def all_finite(array: np.ndarray) -> bool:
 def _check_data(specification: Specification, X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     X = check_X(specification, X)
     Y = _as_array("Y", Y)
+    if Y.ndim == 1 and specification.n_outputs == 1:
+        Y = Y[:, np.newaxis]
     if specification.loss_name != "categorical_cross_entropy" or Y.ndim != 1:  # else, class labels
         Y = _as_matrix("Y", Y, specification.n_outputs, "outputs", specification.dtype)
         Y = np.require(Y, specification.dtype, ["C_CONTIGUOUS", "ALIGNED"])
@@ -113,7 +115,8 @@ def _as_array(name: str, data: ArrayLike) -> np.ndarray:
 def _as_matrix(name: str, data: ArrayLike, n_columns: int, what: str, dtype: np.dtype) -> np.ndarray:
     array = _as_array(name, data)
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{name} has dtype {array.dtype}, and must hold real numbers")
+        remedy = "; fastbp.fit takes text, objects and frames" if array.dtype.kind in "OUS" else ""
+        raise DataError(f"{name} has dtype {array.dtype}, and must hold real numbers{remedy}")
     if array.ndim != 2:
         raise ShapeError(f"{name} has shape {array.shape}, and must be 2-D: (n_samples, n_{what})")
     if array.shape[1] != n_columns:

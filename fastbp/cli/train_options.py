@@ -170,7 +170,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         group,
         "--log",
-        "write a line of JSON an epoch to FILE.jsonl; null is a number that is not finite",
+        "write a line of JSON an epoch to FILE.jsonl; null is a number that is not finite, and the loss of a "
+        "regression is that of the scaled target",
         type=Path,
         metavar="FILE",
     )

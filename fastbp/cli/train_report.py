@@ -109,7 +109,10 @@ class Report:
         return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
     def _scores(self) -> str:
-        names = [score.label for score in self.parts["training"]]
+        preprocessing = self.dataset.preprocessing
+        scaled = preprocessing.standardize and not preprocessing.is_of_classes
+        labels = {"loss": "loss, of scaled targets"} if scaled else {}
+        names = [labels.get(score.name, score.label) for score in self.parts["training"]]
         rows = [["rows", *(f"{n:,}" for n in self.n_rows.values())]]
         for i, name in enumerate(names):
             rows.append([name, *(str(found[i]) for found in self.parts.values())])

@@ -75,8 +75,8 @@ def train(
     X : array_like, shape (n_samples, n_inputs)
     Y : array_like, shape (n_samples, n_outputs)
         Inputs and targets. For categorical_cross_entropy, Y may be class labels instead: integers from 0 to
-        n_outputs - 1, shape (n_samples,). Both are converted to the network's dtype if necessary, and never
-        changed.
+        n_outputs - 1, shape (n_samples,). Targets of a single output may have that shape, too. Both are
+        converted to the network's dtype if necessary, and never changed.
     epochs, steps : int
         How long to train. Give exactly one of them. A step is one update; an epoch is one pass over the
         samples.

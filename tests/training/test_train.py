@@ -382,3 +382,14 @@ def test_fixed_biases_stay(math, update):
     network.biases[0], network.biases[1] = [0.1, 0.2], [0.3, 0.4]
     fastbp.train(network, X, Y, **(OPTIONS | {"math": math, "update": update}))
     assert [b.tolist() for b in network.biases] == [[0.1, 0.2], [0.3, 0.4]]
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "binary_cross_entropy"])
+def test_targets_of_one_output_may_have_one_dimension(loss):
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    one, two = (Network([3, 4, 1], loss=loss, seed=0) for _ in range(2))
+    options = {"epochs": 3, "batch_size": 4, "optimizer": fastbp.Adam(), "seed": 0}
+    fastbp.train(one, X, y, validation_data=(X, y), **options)
+    fastbp.train(two, X, y[:, None], **options)
+    assert one.theta.tobytes() == two.theta.tobytes()
+    assert one.loss(X, y.astype(float)) == one.loss(X, y[:, None])
