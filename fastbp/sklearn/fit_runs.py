@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastbp.engine.batch_run import BatchRun
+from fastbp.engine.batch_run import QUICK_WORK, BatchRun
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.errors import LARGEST_COUNT
@@ -218,6 +218,7 @@ class WholeRun:
         self.run = LayeredRun(network.specification, network.theta, samples.X, samples.Y, settled)
         step = 3 * options["batch_size"] * network.specification.n_multiplications
         self._chunk_steps = max(1, int(FIRST_WORK / step))
+        self._is_quick = step <= QUICK_WORK and options["threads"] in (None, 1)
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the orders of the epochs that are trained next."""
@@ -241,7 +242,10 @@ class WholeRun:
         run, end = self.run, self.run.step + n_epochs * self.run.steps_per_epoch
         while run.step < end:
             before, started = run.step, time.perf_counter()
-            run.advance(min(end, before + self._chunk_steps), is_stopped)
+            if self._is_quick:
+                run.advance_at_once(min(end, before + self._chunk_steps))
+            else:
+                run.advance(min(end, before + self._chunk_steps), is_stopped)
             done, seconds = run.step - before, time.perf_counter() - started
             wanted = max(1, int(done * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))))
             if wanted > self._chunk_steps or seconds > CHUNK_SECONDS:  # a small rest tells little

@@ -222,9 +222,10 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         draw_parameters(network, (*names, last), self._random_state)
         if dtype != X.dtype:
             network.theta[:] = network.theta.astype(X.dtype)
-        for views, given in ((network.weights, self.coefs_init), (network.biases, self.intercepts_init)):
-            if given is not None:
-                take_given(views, given)
+        if self.coefs_init is not None:
+            take_given(network.weights, self.coefs_init)
+        if self.intercepts_init is not None:
+            take_given(network.biases, self.intercepts_init)
         self._take_network(network)
         self.n_iter_ = self.t_ = 0
         self.__dict__.pop("is_stopped_", None)
@@ -400,7 +401,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
     def _take_network(self, network: Network) -> None:
         """Show a network's parameters as `coefs_` and `intercepts_`: views, so that changes reach it."""
         self._network = network
-        self.coefs_, self.intercepts_ = list(network.weights), list(network.biases)
+        self.coefs_, self.intercepts_ = network.specification.views(network.theta)
         self._shown = (*self.coefs_, *self.intercepts_)
 
     def _present_network(self) -> Network:

@@ -385,3 +385,41 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     path.write_bytes(b"abc")
     with pytest.raises(fastbp.ModelFileError):
         classifier(checkpoint=path).fit(X, Y)
+
+
+def test_it_is_an_estimator_of_scikit_learn():
+    import polars
+    from sklearn import config_context
+    from sklearn.base import clone, is_classifier, is_regressor
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = classifier(alpha=0.3, dropout=0.1)
+    assert clone(model).get_params() == model.get_params()
+    assert is_classifier(model)
+    assert is_regressor(regressor())
+    shown = "MLPClassifier(alpha=0.3, dropout=0.1, hidden_layer_sizes=8, max_iter=5, random_state=0)"
+    assert " ".join(repr(model).split()) == shown
+    assert "MLPClassifier" in model._repr_html_()
+    assert cross_val_score(make_pipeline(StandardScaler(), model), X, Y, cv=3).shape == (3,)
+    frame = polars.DataFrame(X, schema=list("abcd"))
+    assert model.fit(frame, Y).feature_names_in_.tolist() == list("abcd")
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(X)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.rename({"a": "z"}))
+    with config_context(enable_metadata_routing=True):
+        routed = make_pipeline(StandardScaler(), classifier().set_fit_request(sample_weight=True))
+        weights = np.where(Y == 1, 9.0, 1.0)
+        routed.fit(X, Y, sample_weight=weights)
+        assert same(routed[-1], classifier().fit(StandardScaler().fit_transform(X), Y, weights))
+
+
+def test_a_long_fit_stays_within_a_millionth_of_scikit_learn():
+    from sklearn import neural_network
+
+    options = {"max_iter": 300, "tol": 0.0, "n_iter_no_change": 300, "random_state": 0, "activation": "tanh"}
+    ours, other = (module.MLPClassifier(20, **options).fit(X, Y) for module in (fastbp, neural_network))
+    for mine, true in zip(ours.coefs_, other.coefs_, strict=True):
+        assert_allclose(mine, true, rtol=0, atol=1e-6 * abs(true).max())
