@@ -393,7 +393,7 @@ def test_it_is_an_estimator_of_scikit_learn():
     from sklearn.base import clone, is_classifier, is_regressor
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
     model = classifier(alpha=0.3, dropout=0.1)
     assert clone(model).get_params() == model.get_params()
@@ -410,10 +410,10 @@ def test_it_is_an_estimator_of_scikit_learn():
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame.rename({"a": "z"}))
     with config_context(enable_metadata_routing=True):
-        routed = make_pipeline(StandardScaler(), classifier().set_fit_request(sample_weight=True))
+        routed = make_pipeline(MinMaxScaler(), classifier().set_fit_request(sample_weight=True))
         weights = np.where(Y == 1, 9.0, 1.0)
         routed.fit(X, Y, sample_weight=weights)
-        assert same(routed[-1], classifier().fit(StandardScaler().fit_transform(X), Y, weights))
+        assert same(routed[-1], classifier().fit(MinMaxScaler().fit_transform(X), Y, weights))
 
 
 def test_a_long_fit_stays_within_a_millionth_of_scikit_learn():
