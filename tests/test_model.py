@@ -414,11 +414,37 @@ def test_a_model_is_gone_on_with(iris, model, tmp_path):
     for options, message in (
         ({"hidden": [3]}, "hidden is given, and the network to start from has its own"),
         ({"target": "petal width"}, "the model to go on with learns 'species'"),
+        ({"ignore": ["sepal width"]}, "ignore is given, and the model to go on with has its own"),
+        ({"keep": "sepal width"}, "keep is given"),
+        ({"task": "regression"}, "task is given"),
+        ({"standardize": False}, "standardize=False is given"),
+        ({"missing": "median"}, "the model knows no medians"),
         ({"start_from": 3}, "start_from is 3, and must be a Model"),
         ({"start_from": Network([4, 3])}, "has a network without a preprocessing"),
     ):
         with pytest.raises(OptionError, match=message):
             fit(iris, **({"start_from": model} | options))
+
+
+def test_missing_values_and_unseen_texts_are_told_anew_when_a_model_is_gone_on_with():
+    frame = pl.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["u", "v", "u"], "y": ["p", "q", "p"]})
+    start = fit(frame, target="y")
+    gaps = pl.DataFrame({"a": [None, 4.0], "b": ["w", None], "y": ["p", "q"]})
+    with pytest.raises(DataError, match="missing='mean'"):
+        fit(gaps, start_from=start)
+    with pytest.raises(DataError, match="unseen='zeros'"):
+        fit(gaps, start_from=start, missing="mean")
+    more = fit(gaps, start_from=start, missing="mean", unseen="zeros")
+    at_the_mean = pl.DataFrame({"a": [2.0], "b": ["u"]})
+    assert (
+        more.predict_proba(at_the_mean.with_columns(a=pl.lit(None, pl.Float64)))
+        == more.predict_proba(at_the_mean)
+    ).all()
+
+
+def test_sizes_of_hidden_layers_are_a_sequence(iris):
+    with pytest.raises(OptionError, match=r"hidden is 3, and must be a sequence, such as \(32,\)"):
+        fit(iris, target="species", hidden=3)
 
 
 def test_a_model_says_what_it_is(model):

@@ -34,7 +34,7 @@ from fastbp.data import learning
 from fastbp.data.columns import encode, fit_columns
 from fastbp.data.reopening import read_for, with_missing
 from fastbp.data.table_file import Table
-from fastbp.errors import DataError, OptionError, as_option, check_choice, check_flag, check_seed
+from fastbp.errors import DataError, check_choice, check_flag, check_seed
 from fastbp.preprocessing import MISSING, Preprocessing
 from fastbp.reading import Reading
 from fastbp.specification import DTYPES
@@ -149,11 +149,13 @@ def load(
     missing_target : {"error", "drop"}
         What to do with a row whose target is missing: raise an error, or leave the row out.
     unseen : {"error", "zeros"}
-        What to do with a category that only the validation data have: see `batches`.
+        What to do with a category that only the validation data have, or that the network to go on with does
+        not know: see `batches`.
     scratch : path-like, optional
         The folder for temporary files; by default the system's.
     preprocessing : Preprocessing, optional
-        That of a network to go on with: columns, targets and scales are as it says.
+        That of a network to go on with: columns, targets and scales are as it says. `missing` may be given
+        anew; the default is what it was.
     cache : bool or path-like
         Whether a text file is read by way of a folder of Arrow files, so that it may be larger than memory:
         see `fastbp.data.cache`. The folder is kept for the next time, beside the file if True, or in this
@@ -182,15 +184,12 @@ def load(
     seed = check_seed(seed)
     form = Reading.of(**reading)
     fraction = validation if validation is None or isinstance(validation, float | int) else None
-    if stratify is not None and fraction is None:
-        raise OptionError(
-            f"{as_option('stratify')} is for a fraction that {as_option('validation')} holds out"
-        )
     if preprocessing is None:
-        if target is None:
-            raise OptionError("target is None, and must name the column to learn, or hold its values")
         table, names, weight = learning.open_table(source, form, target, sample_weight, cache)
     else:
+        preprocessing = learning.gone_on_with(
+            preprocessing, missing, task=task, ignore=ignore, keep=keep, standardize=standardize
+        )
         names = [one.name for one in preprocessing.targets]
         table, weight = learning.open_known(preprocessing, source, target, sample_weight, **reading)
     if missing_target == "drop":
@@ -200,7 +199,7 @@ def load(
         learned, values, remarks = learning.fit_targets(table, names, task)
     else:
         learned, values, remarks = preprocessing.target, learning.known_values(table, preprocessing), []
-    by = learning.groups(table, learned, values, stratify)
+    by = learning.groups(table, learned, values, stratify, fraction)
     training = learning.training_rows(len(table), by, fraction, seed)
     if preprocessing is None:
         kept, ignored = _names(table, "keep", keep), _names(table, "ignore", ignore)
@@ -217,7 +216,7 @@ def load(
         )
     remarks = [*table.remarks, *remarks, *learning.remarks_on_classes(learned, values, training)]
     weights = learning.weights_of(table, weight, class_weight, learned, values, training)
-    X, X_validation = _split(table, preprocessing, training, number, scratch)
+    X, X_validation = _split(table, preprocessing, training, number, scratch, unseen)
     Y = learning.as_targets(learned, values, number)
     Y, Y_validation = Y[training], Y[~training]
     if validation is None:
@@ -273,7 +272,7 @@ def _split(
     training: np.ndarray,
     dtype: np.dtype,
     scratch: str | os.PathLike[str] | None,
-    unseen: str = "error",
+    unseen: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the inputs of the training rows, and those of the other rows."""
     n_training = int(training.sum())

@@ -11,7 +11,7 @@ from fastbp.checks import check_batch_weights
 from fastbp.data.cache import cached_table
 from fastbp.data.frames import as_frame, as_series, is_frame
 from fastbp.data.meanings import meaning_of
-from fastbp.data.reopening import read_for
+from fastbp.data.reopening import read_for, with_missing
 from fastbp.data.table_file import Table, read_table
 from fastbp.data.target_column import encode_target, fit_target, missing_in
 from fastbp.data.text_form import listed
@@ -41,6 +41,8 @@ def open_table(
 
     Targets and weights may be columns of the table, or values, which then become columns.
     """
+    if target is None:
+        raise OptionError("target is None, and must name the column to learn, or hold its values")
     if isinstance(source, str | os.PathLike):
         for name, value in (("target", target), ("sample_weight", sample_weight)):
             if value is not None and not _names_columns(value):
@@ -90,6 +92,23 @@ def open_known(
         table = replace(read_for(preprocessing, frame, **reading), named=named)
         _check_same_target(table, names, target)
     return table, None if sample_weight is None else table.names[table.find("sample_weight", sample_weight)]
+
+
+def gone_on_with(preprocessing: Preprocessing, missing: str, **given: Any) -> Preprocessing:
+    """Return the preprocessing of a network to go on with, under this policy for missing values if it is one.
+
+    Raises
+    ------
+    OptionError
+        If anything else is given of what the network has.
+    """
+    for name, value in given.items():
+        if value not in (None, True, (), []):
+            raise OptionError(
+                f"{as_option(name, None if value else value)} is given, and the model to go on with has its "
+                "own; leave it out"
+            )
+    return with_missing(preprocessing, None if missing == "error" else missing)
 
 
 def _check_same_target(table: Table, names: list[str], target: Any) -> None:
@@ -253,17 +272,19 @@ def as_targets(target: Target, values: Values, dtype: np.dtype) -> np.ndarray:
 
 
 def groups(
-    table: Table, preprocessing_target: Target, values: Values, stratify: str | int | None
+    table: Table, target: Target, values: Values, stratify: str | int | None, fraction: float | None
 ) -> np.ndarray | None:
     """Return numbers by which rows are held out evenly, of a column or of the classes, or None."""
     if stratify is not None:
+        if fraction is None:
+            raise OptionError(
+                f"{as_option('stratify')} is for a fraction that {as_option('validation')} holds out"
+            )
         column = table.column(table.names[table.find("stratify", stratify)])
         return column.rank("dense").fill_null(0).to_numpy().astype(np.float64)
-    if isinstance(preprocessing_target, ClassTarget):
+    if isinstance(target, ClassTarget):
         return values[0]
-    if isinstance(preprocessing_target, SeveralTargets) and isinstance(
-        preprocessing_target.targets[0], ClassTarget
-    ):
+    if isinstance(target, SeveralTargets) and isinstance(target.targets[0], ClassTarget):
         return np.asarray(sum(codes << i for i, codes in enumerate(values[:62])))
     return None
 

@@ -13,7 +13,7 @@ from fastbp.data import learning
 from fastbp.data.scoring import scores
 from fastbp.data.table_file import Table
 from fastbp.data.text_form import listed
-from fastbp.errors import DataWarning, OptionError, as_option, nearest
+from fastbp.errors import DataWarning, OptionError, as_option, check_sequence, nearest
 from fastbp.network import Network
 from fastbp.optimizers import Adam, Optimizer
 from fastbp.preprocessing import ClassTarget, Preprocessing, SeveralTargets
@@ -366,8 +366,10 @@ def make_network(
                 )
         network = Network.from_specification(start.specification)
         network.theta[:] = start.theta
-        network.preprocessing = start.preprocessing
+        network.preprocessing = dataset.preprocessing
         return network
+    if hidden is not None:
+        hidden = check_sequence("hidden", hidden, "(32,)")
     preprocessing = dataset.preprocessing
     classes = preprocessing.is_of_classes
     if classes and loss is not None:
