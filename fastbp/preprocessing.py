@@ -121,10 +121,19 @@ Column = NumberColumn | TextColumn | DateColumn
 
 @dataclass(frozen=True)
 class ClassTarget:
-    """The target of a classifier: one output for each label, in ascending order."""
+    """The target of a classifier: one output for each label, in ascending order.
+
+    Attributes
+    ----------
+    name : str
+    labels : tuple of str, int, bool or float
+    written : tuple of str
+        How text files write false and true, if the labels are booleans and they write them in capitals.
+    """
 
     name: str
     labels: tuple[str, ...] | tuple[int, ...] | tuple[bool, ...] | tuple[float, ...]
+    written: tuple[str, ...] = ()
 
     def chosen(self, codes: np.ndarray) -> np.ndarray:
         """Return the labels of these codes."""
@@ -380,8 +389,11 @@ def _targets(document: Any) -> Target:
 
 def _target(document: Any) -> ClassTarget | NumberTarget:
     if isinstance(document, dict) and "labels" in document:
-        name, labels = _values(document, "the target", ("name", "labels"))
-        return ClassTarget(_name(name), _distinct("labels", labels, (str, int, bool, float)))
+        name, labels, written = _values(document, "the target", ("name", "labels"), ("written",))
+        written = () if written is None else _distinct("written", written, (str,))
+        if len(written) not in (0, 2):
+            raise DataError("written must be two texts, for false and true")
+        return ClassTarget(_name(name), _distinct("labels", labels, (str, int, bool, float)), written)
     name, mean, scale, spelling = _values(document, "the target", ("name", "mean", "scale"), ("spelling",))
     mean, scale = _mean_and_scale(f"the target {name!r}", mean, scale)
     return NumberTarget(_name(name), mean, scale, _spelling(spelling))

@@ -5,10 +5,12 @@ import itertools
 import os
 import sys
 import tracemalloc
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 import pytest
+import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,7 +86,7 @@ def test_a_regression_is_undone_by_decode():
         ([str(i) for i in range(20)], ClassTarget("y", tuple(range(20)))),
         ([str(i) for i in range(21)], NumberTarget),
         (["true", "false", "true"], ClassTarget("y", (False, True))),
-        (["True", "False", "True"], ClassTarget("y", (False, True))),
+        (["True", "False", "True"], ClassTarget("y", (False, True), ("False", "True"))),
     ],
 )
 def test_the_task_follows_from_the_target(values, target):
@@ -693,3 +695,62 @@ def test_missing_values_at_prediction_are_filled_with_what_training_knew():
     median = data.load("a.csv", target="y", standardize=False, missing="median").preprocessing
     assert next(data.batches(table, median)).tolist() == [[2, 1, 0], [5, 0, 0]]
     assert next(data.batches(table, data.with_missing(median, "mean"))).tolist() == [[3, 1, 0], [5, 0, 0]]
+
+
+# --- Excel ---------------------------------------------------------------------------------------------
+
+
+def write_book(**sheets: list[list]) -> str:
+    with xlsxwriter.Workbook("book.xlsx", {"default_date_format": "yyyy-mm-dd"}) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for i, row in enumerate(rows):
+                sheet.write_row(i, 0, row)
+    return "book.xlsx"
+
+
+def test_a_sheet_is_read_with_its_preamble_units_and_exact_numbers():
+    rows = [
+        ["Report"],
+        [],
+        ["a", "price", "y"],
+        [0.1 + 0.2, "5 kg", "u"],
+        [1e-17, "6 kg", "v"],
+        ["", "7 kg", "u"],
+    ]
+    dataset = data.load(write_book(first=rows), target="y", skip_rows=2, missing="mean", standardize=False)
+    assert dataset.X.tolist() == [[1 / 3, 5], [1e-17, 6], [(1 / 3 + 1e-17) / 2, 7]]
+    assert dataset.preprocessing.target.labels == ("u", "v")
+
+
+def test_one_sheet_of_several_is_read_with_a_remark_or_as_said():
+    sheets = {"first": [["a", "y"], [1, "u"], [2, "v"]], "second": [["a", "y"], [3, "u"], [4, "v"], [5, "v"]]}
+    dataset = data.load(write_book(**sheets), target="y")
+    assert len(dataset.X) == 2
+    assert (
+        "has the sheets 'first', 'second', and 'first' was read; sheet='second' reads another"
+        in dataset.remarks[0]
+    )
+    for sheet in ("second", 2, "2"):
+        assert len(data.load("book.xlsx", target="y", sheet=sheet).X) == 3
+    with pytest.raises(
+        OptionError, match=r"sheet is 'third', and book.xlsx has the sheets 'first', 'second'"
+    ):
+        data.load("book.xlsx", target="y", sheet="third")
+    with pytest.raises(OptionError, match=r"sheet is 'third', and fruit.csv is no Excel file"):
+        data.load(write("fruit.csv", FRUIT), target="kind", sheet="third")
+
+
+def test_dates_of_a_sheet_are_dates():
+    rows = [["when", "y"], [datetime(2020, 1, 31), 0.5], [datetime(2020, 2, 29), 1.5]]
+    with pytest.raises(DataError, match=r"column 'when' of book.xlsx holds dates"):
+        data.load(write_book(first=rows), target="y")
+    dataset = data.load("book.xlsx", target="y", date="number", standardize=False)
+    assert dataset.X.tolist() == [[18292], [18321]]
+
+
+def test_without_fastexcel_it_says_what_to_install(monkeypatch):
+    write_book(first=[["a", "y"], [1, "u"], [2, "v"]])
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    with pytest.raises(DataError, match=r"pip install 'fastbp\[excel\]'"):
+        data.load("book.xlsx", target="y")

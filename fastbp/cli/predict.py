@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         (_columns(network, preprocessing, part, options.probabilities) for part in outputs), table, kept
     )
     if options.out is not None:
-        write_atomically(options.out, _encoded(columns, suffix))
+        write_atomically(options.out, _encoded(columns, suffix, preprocessing))
     if options.json:
         document: dict[str, Any] = {
             "rows": len(table),
@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
             document |= {name: _plain(column) for name, column in next(columns).items()}
         print(dumps(document, indent=2))
     elif options.out is None:
-        for part in _encoded(columns, suffix):
+        for part in _encoded(columns, suffix, preprocessing):
             sys.stdout.buffer.write(part)  # in UTF-8, whatever the terminal's encoding
     else:
         print(_summary(options, len(table), preprocessing, found))
@@ -195,14 +195,21 @@ def _scores(table: Table, network: fastbp.Network, outputs: np.ndarray) -> list[
         return []
 
 
-def _encoded(parts: Iterable[dict[str, Any]], suffix: str) -> Iterator[bytes]:
+def _encoded(parts: Iterable[dict[str, Any]], suffix: str, preprocessing: Preprocessing) -> Iterator[bytes]:
     """Yield the bytes of a file, block by block; a .parquet file has one block."""
+    written = {
+        f"prediction_{target.name}" if len(preprocessing.targets) > 1 else "prediction": target.written
+        for target in preprocessing.targets
+        if isinstance(target, ClassTarget) and target.written
+    }
     for i, columns in enumerate(parts):
         frame = polars().DataFrame({name: _plain(column) for name, column in columns.items()})
         file = BytesIO()
         if suffix == ".parquet":
             frame.write_parquet(file)
         else:
+            for name, (false, true) in written.items():
+                frame = frame.with_columns(frame[name].replace_strict([False, True], [false, true]))
             frame.write_csv(file, separator="\t" if suffix == ".tsv" else ",", include_header=i == 0)
         yield file.getvalue()
 

@@ -198,6 +198,8 @@ def read_table(
             check_memory(
                 file, f"only .npy files may be larger, and text files with {as_option('cache', True)}"
             )
+        if reading.sheet is not None and file.kind != ".xlsx" and remembered is None:
+            raise OptionError(f"{as_option('sheet')} is {reading.sheet!r}, and {file.name} is no Excel file")
         if file.kind in TEXT_SUFFIXES or file.kind == ".xlsx":
             if file.kind == ".xlsx":
                 text = read_excel(file, reading, wanted)

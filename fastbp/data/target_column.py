@@ -1,6 +1,7 @@
 """The target: which classes or numbers a column holds, with labels exactly as they were written."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,8 +44,9 @@ def fit_target(
     if meaning.kind == "boolean" and task == "regression":
         return NumberTarget(name, 0.0, 1.0), numbers(table, 0, column, None), remarks
     if meaning.kind == "boolean":
-        column = as_booleans(column)
-        return *_classes(table, column, sorted(column.unique())), remarks
+        flags = as_booleans(column)
+        target, found = _classes(table, flags, sorted(flags.unique()))
+        return replace(target, written=_written_flags(column)), found, remarks
     column = texts(column)
     remarks += _alike(name, column.unique().to_list())
     if task == "regression":
@@ -141,6 +143,14 @@ def _alike(name: str, labels: Sequence[str]) -> list[str]:
                 f"capitals alone"
             ]
     return []
+
+
+def _written_flags(column: "pl.Series") -> tuple[str, ...]:
+    """Return how a text file writes false and true, if it does so in one way, and not as usual."""
+    if column.dtype != polars().String or column.n_unique() != 2:
+        return ()
+    written = tuple(sorted(column.unique(), key=str.lower))
+    return () if written == BOOLEANS else written
 
 
 def as_booleans(column: "pl.Series") -> "pl.Series":

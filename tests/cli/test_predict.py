@@ -1,5 +1,6 @@
 """`fastbp predict`, as a user types it."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -187,3 +188,26 @@ def test_without_polars_it_says_what_to_install(fastbp, monkeypatch):
         done = fastbp(line)
         assert done.status == 2
         assert "pip install 'fastbp[data]'" in done.err
+
+
+@pytest.mark.parametrize(
+    "labels", ["true,false", "True,False", "TRUE,FALSE", "02139,10001", "9007199254740993,5", "2.0,1.0"]
+)
+def test_labels_are_written_as_they_were_read(fastbp, labels):
+    one, other = labels.split(",")
+    Path("a.csv").write_text("a,y\n" + f"-5,{one}\n5,{other}\n" * 8)
+    assert fastbp("train a.csv --target y --task classification --epochs 60 --out a.safetensors").status == 0
+    assert fastbp("predict a.safetensors a.csv --out p.csv").status == 0
+    assert Path("p.csv").read_text() == "prediction\n" + f"{one}\n{other}\n" * 8
+
+
+def test_standard_input_is_read(fastbp, monkeypatch):
+    class Input:
+        buffer = io.BytesIO(b"a;y\n1,5;u\n2,5;v\n")
+
+    monkeypatch.setattr(sys, "stdin", Input)
+    assert fastbp("train - --target y --epochs 1").status == 0
+    Input.buffer.seek(0)
+    done = fastbp("predict model.safetensors -")
+    assert done.status == 0
+    assert done.out.count("\n") == 3

@@ -564,6 +564,9 @@ def forms() -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo("inner.csv"), joined(";"))
     classes("plain.zip", buffer.getvalue(), plain, y)
+    raw = joined(",").encode()  # a frame of Zstandard with one block that is stored as it is
+    block = (len(raw) << 3 | 1).to_bytes(3, "little")
+    classes("plain.csv.zst", b"\x28\xb5\x2f\xfd\x20" + bytes([len(raw)]) + block + raw, plain, y)
     frame = pl.DataFrame({"a": a, "b": b, "y": y})
     for suffix in ("parquet", "arrow", "feather"):
         buffer = io.BytesIO()
