@@ -335,6 +335,15 @@ def test_one_name_is_one_column(option):
     assert dataset.preprocessing.input_names == ["a", "g", "e"]
 
 
+def test_columns_that_are_spelled_alike_are_remarked_on_once():
+    content = "a;b;c;y\n1,5;2,5;1 kg;0,5\n2,5;3,5;2 kg;1,5\n"
+    assert data.load(write("a.csv", content), target="y").remarks == [
+        "column 'y' is read as numbers, with ',' as the decimal mark: '0,5' is 0.5",
+        "the columns 'a', 'b' are read as numbers, with ',' as the decimal mark: '1,5' is 1.5",
+        "column 'c' is read as numbers, with 'kg' as the unit: '1 kg' is 1",
+    ]
+
+
 def test_nearly_every_row_has_another_text():
     rows = "".join(f"n{i % 14},{i % 2}\n" for i in range(15))
     remarks = data.load(write("a.csv", "name,y\n" + rows), target="y").remarks

@@ -65,7 +65,7 @@ def fit_columns(
     absent = {name: known.n_missing for name, known in seen.items() if known.n_missing}
     if absent and missing == "error":
         _complain_of_missing(table, absent)
-    remarks = [meaning.remark for meaning in meanings.values() if meaning.remark]
+    remarks = _remarks_on_spellings(meanings)
     columns = [known.settle(table, missing, training, remarks) for known in seen.values()]
     constant = [name for name, known in seen.items() if known.is_constant and not known.n_missing]
     if constant:
@@ -76,6 +76,22 @@ def fit_columns(
         values = "1 missing value was" if total == 1 else f"{total:,} missing values were"
         remarks.append(f"{values} replaced, in {listed(list(absent))}")
     return columns, remarks
+
+
+def _remarks_on_spellings(meanings: dict[str, Meaning]) -> list[str]:
+    """Return what was understood that is not plain: one remark for columns that are spelled in one way."""
+    alike: dict[Any, list[str]] = {}
+    for name, meaning in meanings.items():
+        if meaning.remark:
+            alike.setdefault(meaning.spelling, []).append(name)
+    remarks = []
+    for names in alike.values():
+        remark = meanings[names[0]].remark
+        if len(names) > 1:
+            understood = remark.removeprefix(f"column {names[0]!r} is ")
+            remark = f"the columns {listed(names)} are {understood}"
+        remarks.append(remark)
+    return remarks
 
 
 def _complain_of_codes(table: Table, name: str) -> None:
