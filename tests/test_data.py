@@ -250,8 +250,29 @@ def test_missing_values_become_the_mean_and_a_category_of_their_own():
 def test_a_model_without_missing_values_refuses_them():
     dataset = data.load(write("a.csv", "a,y\n1,0\n2,1\n"), target="y")
     table = table_file.read_table(write("b.csv", "a\n1\nNA\n"))
-    with pytest.raises(DataError, match=r"'a' of b.csv has 1 missing values, the first in line 3"):
+    with pytest.raises(DataError, match=r"'a' of b.csv has 1 missing value, the first in line 3"):
         next(data.batches(table, dataset.preprocessing))
+
+
+@pytest.mark.parametrize("written", ["-999", "-999.0", "-999.00"])
+def test_a_mark_that_is_a_number_is_that_number_in_any_file(written):
+    content = f"a,t,y\n1.5,-999.0,0.5\n{written},b,1.5\n2.5,b,2.5\n"
+    said = {"missing": "mean", "missing_values": ["a=-999"], "standardize": False}
+    assert data.load(write("a.csv", content), target="y", text=["t"], **said).X[1, 0] == 2
+    frame = pl.DataFrame({"a": [1.5, float(written), 2.5], "y": [0.5, 1.5, 2.5]})
+    assert data.load(frame, target="y", **said).X[1, 0] == 2
+
+
+def test_a_code_with_zeros_in_front_is_not_the_mark_that_is_its_number():
+    content = "a,y\n1.5,00999\n2.5,999\n3.5,00999\n4.5,7\n"
+    dataset = data.load(write("a.csv", content), target="y", missing_values=["999"], missing_target="drop")
+    assert dataset.preprocessing.target.labels == ("00999", "7")
+
+
+def test_a_model_without_indicators_refuses_to_indicate():
+    dataset = data.load(write("a.csv", FRUIT), target="kind")
+    with pytest.raises(OptionError, match="missing is 'indicator', and the model has no input that says"):
+        data.with_missing(dataset.preprocessing, "indicator")
 
 
 def test_unseen_categories_are_an_error_or_none_of_the_known():

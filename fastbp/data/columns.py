@@ -421,10 +421,9 @@ def _refuse_missing(
     table: Table, start: int, column: "pl.Series", absent: np.ndarray, preprocessing: Preprocessing
 ) -> None:
     if preprocessing.missing == "error":
-        row = start + int(np.argmax(absent))
+        row, count = start + int(np.argmax(absent)), int(absent.sum())
         raise DataError(
-            f"column {column.name!r} of {table.path} has {int(absent.sum()):,} missing values, the first in "
-            f"{table.place(row)}; the model was trained without any: {as_option('missing', 'mean')} fills "
-            f"them with "
-            "the training rows' mean"
+            f"column {column.name!r} of {table.path} has {count:,} missing value{'' if count == 1 else 's'}, "
+            f"the first in {table.place(row)}; {as_option('missing', 'mean')} fills them with the training "
+            "rows' mean"
         )

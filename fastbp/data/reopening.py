@@ -130,6 +130,16 @@ def with_missing(preprocessing: Preprocessing, missing: str | None) -> Preproces
             f"{as_option('missing', preprocessing.missing)}; {as_option('missing', 'mean')} takes the "
             f"means, which it knows"
         )
+    told = any(
+        column.has_missing if isinstance(column, TextColumn) else column.indicator
+        for column in preprocessing.columns
+    )
+    if missing == "indicator" and not told:
+        raise OptionError(
+            f"{as_option('missing')} is 'indicator', and the model has no input that says what is missing: "
+            f"it was trained with {as_option('missing', preprocessing.missing)}; "
+            f"{as_option('missing', 'mean')} takes the means, which it knows"
+        )
     if missing == "mean":
         columns = tuple(
             replace(column, fill=None) if isinstance(column, NumberColumn) else column

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 2**25
 """Bytes of a .npy file, or of a cache, that are read at a time."""
+
+WHOLE_MARK = re.compile(r"-?[1-9][0-9]*")
+"""A mark of missing values that is a whole number."""
 
 PathLike = str | os.PathLike[str]
 
@@ -121,7 +125,11 @@ class Table:
         said = self.reading.marks(column.name)
         if column.dtype == pl.String:
             marks = marks_of(column.name, self.reading) if self.spelled else said
-            return column.set(column.is_in(list(marks)), None) if marks else column
+            absent = column.is_in(list(marks))
+            if self.spelled and column.name not in self.reading.text:
+                for mark in filter(WHOLE_MARK.fullmatch, said):
+                    absent |= column.str.contains(rf"^{mark}[.,](?:0{{1,2}}|0{{4,}})$")  # -999 is -999.0
+            return column.set(absent, None) if marks else column
         if column.dtype.is_numeric():
             for mark in said:
                 with contextlib.suppress(ValueError):

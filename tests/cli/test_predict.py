@@ -148,7 +148,7 @@ def test_a_network_without_names_takes_columns_as_they_are(fastbp):
         ("predict cut.safetensors iris.csv", "cut.safetensors: is cut short, or damaged"),
         ("predict iris.safetensors none.csv", "there is no file none.csv"),
         ("predict iris.safetensors wine.csv", "wine.csv lacks 'sepal length (cm)'"),
-        ("predict iris.safetensors holes.csv", "'sepal width (cm)' of holes.csv has 1 missing values"),
+        ("predict iris.safetensors holes.csv", "'sepal width (cm)' of holes.csv has 1 missing value,"),
         ("predict iris.safetensors words.csv", "must hold numbers, and is 'wide' in line 2"),
         ("predict iris.safetensors iris.csv --out p.txt", "must end in .csv or .tsv or .parquet"),
         ("predict iris.safetensors iris.csv --out no/p.csv", "there is no folder 'no'"),
