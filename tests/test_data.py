@@ -744,7 +744,7 @@ def test_a_sheet_is_read_with_its_preamble_units_and_exact_numbers():
         ["Report"],
         [],
         ["a", "price", "y"],
-        [0.1 + 0.2, "5 kg", "u"],
+        [1 / 3, "5 kg", "u"],
         [1e-17, "6 kg", "v"],
         ["", "7 kg", "u"],
     ]
