@@ -63,21 +63,22 @@ def parameter_names(cls: Any) -> tuple[str, ...]:
 
 
 def validate_parameters(estimator: Any) -> None:
-    """Do what the estimator's `_validate_params` does, once for equal parameters."""
-    known = vars(estimator)
-    values = [known.get(name) for name in parameter_names(estimator.__class__)]
-    kinds = [type(value) for value in values]
-    for i, kind in enumerate(kinds):
-        if kind in (list, tuple) and all(type(item) is int for item in values[i]):
-            values[i] = tuple(values[i])
-        elif kind not in PLAIN:
-            estimator._validate_params()
+    """Do what the estimator's `_validate_params` does, once for parameters of equal types and values."""
+    values = tuple(map(vars(estimator).get, parameter_names(estimator.__class__)))
+    kinds = tuple(map(type, values))
+    key = (estimator.__class__, kinds, values)
+    try:
+        if key in _valid:
             return
-    key = (type(estimator), *kinds, *values)
-    if key not in _valid:
-        estimator._validate_params()
-        if len(_valid) < MOST_VALID:
-            _valid.add(key)
+    except TypeError:  # a list or an array among them
+        pass
+    estimator._validate_params()
+    if all(map(_is_plain, values)) and len(_valid) < MOST_VALID:
+        _valid.add(key)
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in PLAIN or (type(value) is tuple and all(type(item) is int for item in value))
 
 
 _idle: list[np.random.RandomState] = []
