@@ -88,7 +88,7 @@ class FitCheckpoint(Watch):
             setattr(estimator, name, float(tensors[name][0]) if name in tensors else None)
         for name in CURVES:
             setattr(estimator, name, tensors[name].tolist() if name in tensors else None)
-        estimator._best_theta = tensors["best_theta"].copy()
+        estimator._best_theta = tensors["best_theta"].copy() if "best_theta" in tensors else None
         estimator._optimizer.learning_rate = float(tensors["learning_rate"][0])
         self._run.go_on(tensors, tensors["theta"])
         self._set_generator(tensors)
@@ -112,7 +112,7 @@ class FitCheckpoint(Watch):
             **{name: np.atleast_1d(np.float64(value)) for name, value in values.items() if value is not None},
             "counts": np.array([getattr(estimator, name) for name in COUNTS], np.int64),
             "learning_rate": np.array([estimator._optimizer.learning_rate]),
-            "best_theta": estimator._best_theta,
+            **({} if estimator._best_theta is None else {"best_theta": estimator._best_theta}),
             **state,
             "step": np.atleast_1d(state["step"]).astype(np.int64),
             **self._generator(),

@@ -230,7 +230,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         self.n_iter_ = self.t_ = 0
         self.__dict__.pop("is_stopped_", None)
         self.n_layers_ = len(sizes)
-        self._best_theta = network.theta.copy()
+        self._best_theta: np.ndarray | None = network.theta.copy()
         if self.solver in STOCHASTIC:
             stops_early, is_validated = self.early_stopping, self.early_stopping or is_validated
             self.loss_curve_: list[float] = []
@@ -304,11 +304,13 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
                 if is_incremental and self.early_stopping:
                     self.is_stopped_ = loop.has_converged
                 restores = self.early_stopping and (loop.has_converged or not is_incremental)
-                if restores:
+                if restores and self._best_theta is not None:
                     network.theta[:] = self._best_theta
                 else:
                     run.copy_theta_to(network.theta)
                 state.keep(run)
+        if restores:  # as in scikit-learn, a warm start changes the best parameters, too
+            self._best_theta = None
 
     def _run_of(
         self,

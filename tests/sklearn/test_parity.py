@@ -106,6 +106,10 @@ def test_sample_weights_have_the_same_effect(task, solver):
 
 SEQUENCES = {
     "warm start": ({"warm_start": True, "max_iter": 4}, ("fit", "fit", "fit")),
+    "warm start, early stopping": (
+        {"warm_start": True, "max_iter": 6, "early_stopping": True, "n_iter_no_change": 1, "tol": 0.02},
+        ("fit", "fit", "fit"),
+    ),
     "partial_fit": ({}, ("partial_fit",) * 5),
     "partial_fit after fit": ({"max_iter": 4}, ("fit", "partial_fit", "partial_fit")),
     "fit after partial_fit": ({"max_iter": 4}, ("partial_fit", "fit")),
