@@ -22,6 +22,7 @@ from tabulate import tabulate
 import fastbp
 from bench.fits import AGAIN, CONTENDERS, OURS, ROWS, Row
 from bench.processes import WorkerProcess, environment
+from bench.report import load
 from bench.session import announce, commit, versions
 from fastbp.benchmark.machine import core_numbers, describe_machine
 from fastbp.benchmark.protocol import LostError, time_pairs
@@ -34,7 +35,10 @@ from fastbp.interchange.standard_json import dumps
 
 BEGIN, END = "<!-- fits: begin -->", "<!-- fits: end -->"
 
-ROUNDS, QUICK_ROUNDS = 9, 3
+ROUNDS, LONG_ROUNDS, QUICK_ROUNDS = 9, 5, 3
+"""Pairs of a row, of one whose calls take over `LONG_SECONDS`, and of any row in a quick session."""
+
+LONG_SECONDS = 3.0
 SECONDS, QUICK_SECONDS = 0.2, 0.02
 """How long a contender is timed at once, if a call is shorter."""
 
@@ -65,6 +69,8 @@ def measure(
         if not document["gap"] <= row.tolerance:
             return document | {"status": "wrong", "reason": f"results differ by {document['gap']:.1e}"}
         calls = {name: workers[name].ask(calibrate=seconds)["calls"] for name in results}
+        if workers[row.rival].ask(time=1)["ns"] > LONG_SECONDS * 1e9:
+            rounds = min(rounds, LONG_ROUNDS)
         pairs = time_pairs(
             OURS,
             (row.rival, AGAIN),
@@ -87,8 +93,10 @@ def measure(
     }
 
 
-def run(names: list[str], rounds: int, seconds: float, say: Callable[[str], None]) -> dict:
-    """Time the rows of these names, and return the session's document."""
+def run(
+    names: list[str], rounds: int, seconds: float, say: Callable[[str], None], keep: Callable[[dict], None]
+) -> None:
+    """Time the rows of these names; `keep` gets the session's document after each."""
     started, cores = time.perf_counter(), core_numbers()
     document: dict = {
         "format": 1,
@@ -99,17 +107,17 @@ def run(names: list[str], rounds: int, seconds: float, say: Callable[[str], None
         "versions": versions(),
         "cores": cores,
         "pairs": rounds,
+        "rows": [],
     }
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workers = {
             name: stack.enter_context(WorkerProcess(name, environment(cores), "bench.fits"))
             for name in CONTENDERS
         }
-        document["rows"] = [
-            measure(ROWS[name], workers, Path(folder), rounds, seconds, say) for name in names
-        ]
-    document["seconds"] = round(time.perf_counter() - started, 1)
-    return document
+        for name in names:
+            document["rows"].append(measure(ROWS[name], workers, Path(folder), rounds, seconds, say))
+            document["seconds"] = round(time.perf_counter() - started, 1)
+            keep(document)
 
 
 def as_markdown(document: dict) -> str:
@@ -144,11 +152,13 @@ def shown(us: float) -> str:
 def footnote(document: dict) -> str:
     machine, versions = document["machine"], document["versions"]
     controls = [row["control"]["median"] for row in document["rows"] if row["status"] == "timed"]
+    numbers = sorted({len(row["pairs"]) for row in document["rows"] if row["status"] == "timed"})
+    pairs = " or ".join(map(str, numbers)) or document["pairs"]
     noise = f", fastbp against itself {min(controls):.2f} to {max(controls):.2f}" if controls else ""
     return (
         "The rival is scikit-learn, and in the last rows fastbp in float64. Both do the same on the same "
         "data and reach the same result: as many epochs, and the same parameters. Whole calls are timed. "
-        f"{document['pairs']} pairs a row{noise}. {machine['processor']}, "
+        f"{pairs} pairs a row{noise}. {machine['processor']}, "
         f"{len(document['cores'])} cores for both; Python {machine['Python']}, scikit-learn "
         f"{versions['scikit-learn']}, NumPy {versions['numpy']}; fastbp {document['commit']}, "
         f"{document['date'][:10]}."
@@ -162,6 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--readme", type=Path, nargs="+", default=[], metavar="FILE", help=f"write the table after {BEGIN}"
     )
     parser.add_argument("--quick", action="store_true", help="few pairs: rough numbers")
+    parser.add_argument("--again", action="store_true", help="time nothing: show what is in the JSON file")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the rows whose names hold this")
     options = parser.parse_args(arguments)
     names = [name for name in ROWS if options.only in name]
@@ -174,8 +185,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, FastbpError) as error:
         parser.error(str(error))
     rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if options.quick else (ROUNDS, SECONDS)
-    document = run(names, rounds, seconds, announce())
-    write_atomically(options.out, [dumps(document).encode(), b"\n"])
+    if not options.again:
+        run(
+            names,
+            rounds,
+            seconds,
+            announce(),
+            lambda document: write_atomically(options.out, [dumps(document).encode(), b"\n"]),
+        )
+    document = load(options.out)
     for page, before, after in pages:
         write_atomically(page, [f"{before}{as_markdown(document)}{after}".encode()])
     print(as_markdown(document))

@@ -65,6 +65,9 @@ def test_the_command_writes_the_file_and_the_table(tmp_path, capsys):
     assert "old" not in text
     assert "| predict a row, 4-10-3 |" in text
     assert capsys.readouterr().out.strip() in text
+    before = out.read_bytes()
+    assert fits_session.main([*options, "--again"]) == 0
+    assert (out.read_bytes(), page.read_text()) == (before, text)
 
 
 def test_a_page_without_markers_is_refused_before_any_work(tmp_path, capsys):
