@@ -81,6 +81,13 @@ def test_what_cannot_be_cached_is_said_and_nothing_is_left(tmp_path, name, conte
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_a_line_is_named_in_a_file_with_an_empty_column(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,y\n1,,0.5\n2,,\n")
+    with pytest.raises(DataError, match="the first in line 3"):
+        data.load(path, target="y", cache=True)
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
     shutil.copy(FOLDER / "000_decimal_comma_target.csv", tmp_path / "a.csv")
     with pytest.raises(OptionError, match=r"cache is .*none', and must be a folder"):

@@ -229,7 +229,7 @@ def _write(
         "counts": first.counts,
         "blocks": first.blocks,
         "decimals": decimals,
-        "form": [form.separator, form.quote, form.n_before],
+        "form": [form.separator, form.quote, list(form.names), form.n_before],
         "meanings": {name: _as_document(meaning) for name, meaning in meanings.items() if meaning},
     }
     (folder / "table.json").write_text(json.dumps(document), encoding="utf-8")
@@ -297,8 +297,8 @@ def _as_document(meaning: Meaning) -> dict[str, Any]:
 def _table(file: Source, reading: Reading, folder: Path) -> Table:
     document = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     files = tuple(sorted(folder.glob("*.arrow")))
-    separator, quote, n_before = document["form"]
-    form = Form(separator, quote, tuple(document["names"]), document["named"], n_before)
+    separator, quote, names, n_before = document["form"]
+    form = Form(separator, quote, tuple(names), document["named"], n_before)
     counts = np.cumsum(document["counts"])
     lines = BlockLines(file, reading, form, document["blocks"], np.arange(counts[-1]), counts)
     known: dict[str, Any] = {DECIMALS: set(document["decimals"])}

@@ -10,6 +10,7 @@ from fastbp.data.columns import FEW_CATEGORIES, own_text_per_row
 from fastbp.data.meanings import BOOLEANS, Meaning, meaning_of
 from fastbp.data.sources import polars
 from fastbp.data.table_file import Table
+from fastbp.data.text_file import USUAL_MARKS
 from fastbp.data.text_form import listed
 from fastbp.data.values import codes_of, moments, numbers, texts
 from fastbp.errors import DataError, as_option, shown
@@ -165,7 +166,7 @@ def complain_of_missing_targets(table: Table, column: "pl.Series") -> None:
         return
     name, row = column.name, int(np.argmax(absent))
     raw = table.raw(name)[row]
-    mark = raw if isinstance(raw, str) and raw else None
+    mark = raw if isinstance(raw, str) and raw and raw in USUAL_MARKS else None
     class_ = (
         f", {as_option('missing_values', [f'{name}=off'])} takes {shown(mark)} for a class" if mark else ""
     )
