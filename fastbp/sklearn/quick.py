@@ -10,8 +10,11 @@ from functools import cache, wraps
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+
+from fastbp.checks import SMALL
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -33,7 +36,7 @@ def is_matrix(X: Any) -> bool:
         and X.size > 0
         and X.flags.c_contiguous
         and X.flags.aligned
-        and math.isfinite(np.vdot(X, X))
+        and _is_finite(X)
     )
 
 
@@ -42,8 +45,20 @@ def is_column(y: Any, n: int) -> bool:
     return (
         type(y) is np.ndarray
         and y.shape == (n,)
-        and (y.dtype.kind in "iub" or (y.dtype in FLOATS and math.isfinite(np.vdot(y, y))))
+        and (y.dtype.kind in "iub" or (y.dtype in FLOATS and _is_finite(y)))
     )
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether a sum over all elements proves that they are finite.
+
+    A product of a large array with itself would be faster, but starts threads of the linear algebra library,
+    which go on waiting for work and take the cores from the fit.
+    """
+    if array.size <= SMALL:
+        return math.isfinite(np.vdot(array, array))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum())
 
 
 def take_features(estimator: Any, X: np.ndarray, reset: bool) -> bool:
@@ -72,6 +87,8 @@ def validate_parameters(estimator: Any) -> None:
             return
     except TypeError:  # a list or an array among them
         pass
+    if get_config()["skip_parameter_validation"]:
+        return
     estimator._validate_params()
     if all(map(_is_plain, values)) and len(_valid) < MOST_VALID:
         _valid.add(key)
