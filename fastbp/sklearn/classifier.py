@@ -15,6 +15,7 @@ from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_data import validated
 from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel, is_quick
 from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
+from fastbp.sklearn.quick import validate_parameters
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -278,6 +279,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         """
         known = vars(self).get("classes_")
         is_known = known is not None and (classes is None or np.array_equal(classes, known))
+        if not is_known:
+            validate_parameters(self)
         if not is_known and _check_partial_fit_first_call(self, classes):
             self._labels = Labels.of(y if is_multilabel(y) else np.asarray(classes))
         return self._fit_part(X, y, sample_weight, (X_val, y_val, sample_weight_val))

@@ -52,10 +52,23 @@ class Labels:
         """Return class numbers of several classes, else a matrix with a 0 or 1 for each output.
 
         All labels of y are among the classes.
+
+        Raises
+        ------
+        ValueError
+            If y has another number of labels a sample.
         """
+        if self.kind == MULTILABEL and y.ndim == 1:
+            return y[:, None] == self.classes
         if self.kind == MULTILABEL:
             matrix = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+            if matrix.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"y has {matrix.shape[1]} labels a sample, and there are {len(self.classes)}"
+                )
             return matrix != 0
+        if y.ndim == 2:
+            raise ValueError(f"y has {y.shape[1]} labels a sample, and the estimator was fitted with one")
         numbers = np.searchsorted(self.classes, y)
         return numbers if self.kind == MULTICLASS else (numbers == 1).reshape(-1, 1)
 

@@ -200,7 +200,7 @@ class MLPRegressor(Either, estimators.MLPRegressor, metaclass=_Derivable):
 
     original = ORIGINALS["MLPRegressor"]
     fit = fitting(estimators.MLPRegressor.fit)
-    partial_fit = available_if(has_partial_fit)(fitting(estimators.MLPRegressor.partial_fit))
+    partial_fit = fitting(estimators.MLPRegressor.partial_fit)
     predict = predicting(estimators.MLPRegressor.predict)
 
 

@@ -6,6 +6,7 @@ import warnings
 from abc import ABCMeta
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastbp.engine import evaluation
 from fastbp.engine.objective import Objective
-from fastbp.errors import DataError
+from fastbp.errors import DataError, NotSupportedError
 from fastbp.network import FEW_ROWS, Network
 from fastbp.sklearn.conversion import Convertible
 from fastbp.sklearn.fit_checkpoint import FitCheckpoint
@@ -156,9 +157,15 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         if sample_weight is not None:
             weights = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
             check_batches(weights, len(weights))
+            if self.solver in STOCHASTIC and weights.min() < 0:
+                raise NotSupportedError(
+                    "sample_weight has negative weights, which only the solver lbfgs takes"
+                )
         held = self._held_out(*validation)
         if is_first:
             self._begin(X, hidden, held is not None)
+        else:
+            self._check_goes_on(hidden)
         network = self._present_network()
         if self.solver == "lbfgs":
             weights = self._weigh_classes(y, weights, is_incremental)
@@ -238,6 +245,23 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             self.validation_scores_: list[float] | None = [] if is_validated else None
             self.best_validation_score_ = -np.inf if stops_early else None
             self.best_loss_ = None if stops_early else np.inf
+
+    def _check_goes_on(self, hidden: list[int]) -> None:
+        """Raise `ValueError` if a fit would need another network than the one before it had."""
+        (output, loss), n_outputs = self._form, self.coefs_[-1].shape[1]
+        if self.n_outputs_ != n_outputs:
+            raise ValueError(f"y has {self.n_outputs_} outputs, and that of the fit before had {n_outputs}")
+        if len(hidden) != len(self.coefs_) - 1:
+            raise ValueError(
+                f"hidden_layer_sizes has {len(hidden)} layers, and the fit before had {len(self.coefs_) - 1}"
+            )
+        if output != self.out_activation_:
+            raise ValueError(
+                f"loss is {self.loss!r}, whose output activation is {output}; that of the fit before was "
+                f"{self.out_activation_}"
+            )
+        if self._present_network().specification.loss_name != loss:
+            del self._shown  # a network of the present loss is made
 
     def _fit_lbfgs(self, network: Network, samples: Samples) -> None:
         weights = samples.weights
@@ -404,13 +428,14 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         """Show a network's parameters as `coefs_` and `intercepts_`: views, so that changes reach it."""
         self._network = network
         self.coefs_, self.intercepts_ = network.specification.views(network.theta)
-        self._shown = (*self.coefs_, *self.intercepts_)
+        self._shown = (*self.coefs_, *self.intercepts_, self.activation)
 
     def _present_network(self) -> Network:
-        """Return the network, made anew if somebody has put other arrays into `coefs_` or `intercepts_`."""
+        """Return the network, made anew if the activation, or an array of `coefs_`, is another one now."""
         present = (*self.coefs_, *self.intercepts_)
         shown = vars(self).get("_shown", ())
-        if len(present) != len(shown) or not all(map(operator.is_, present, shown)):
+        now = (*present, self.activation)
+        if len(now) != len(shown) or not all(map(operator.is_, now, shown)):
             sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
             names = hidden_activations(self.activation, len(sizes) - 2)
             dtype = np.result_type(*present, np.float32)
@@ -449,6 +474,10 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
                     for first in range(0, X.shape[0], DENSE_ROWS)
                 ]
             )
+        if np.result_type(X.dtype, network.dtype) != network.dtype:  # X has more digits than the parameters
+            narrow = network
+            network = Network.from_specification(replace(narrow.specification, dtype=np.dtype(np.float64)))
+            network.theta[:] = narrow.theta
         if X.dtype not in (np.float32, np.float64, np.uint8) or not X.flags.aligned:
             X = np.require(X, network.dtype, ["C", "A"])
         return evaluation.predict(network.specification, network.theta, X, threads=self._threads)

@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_data import validated
-from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
+from fastbp.sklearn.perceptron import Perceptron
 
 LOSSES = {
     "squared_error": ("identity", "half_squared_error"),
@@ -184,6 +183,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def _validated(self, X: Any, y: Any, is_incremental: bool, reset: bool) -> tuple[Any, Any]:
         X, y = validated(self, X, y, reset, y_numeric=True)
+        if y.dtype.kind not in "fiub":
+            raise TypeError(f"y has dtype {y.dtype}, and must hold real numbers")
         y = y.reshape(len(y), -1)
         self.n_outputs_ = y.shape[1]
         return X, y
@@ -220,7 +221,6 @@ class MLPRegressor(RegressorMixin, Perceptron):
         outputs = self._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    @available_if(has_partial_fit)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -231,7 +231,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on these samples, from where training is.
+        """Train for one epoch on these samples, from where training is; with "lbfgs", as `fit` does.
 
         Parameters
         ----------
