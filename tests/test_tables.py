@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fastbp import FastbpError, data
+from fastbp.data import text_file
 from fastbp.errors import shell_options
 from tests.data import make_tables
 
@@ -73,6 +74,18 @@ def test_what_was_understood_of_a_file_is_read_again_for_predictions(case):
     (X,) = data.batches(table, dataset.preprocessing)
     assert (X == dataset.X).all()
     assert (data.targets(table, dataset.preprocessing) == dataset.Y).all()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "inputs" in case], ids=named)
+def test_a_long_file_gives_the_same(case, monkeypatch):
+    """In a long text, columns that look like plain numbers are read as numbers at once."""
+    plain = loaded(case)
+    monkeypatch.setattr(text_file, "TYPED_BYTES", 0)
+    long = loaded(case)
+    assert long.preprocessing == plain.preprocessing
+    assert (long.X == plain.X).all()
+    assert (long.Y == plain.Y).all()
+    assert long.remarks == plain.remarks
 
 
 def test_the_files_are_those_that_the_script_writes(tmp_path, monkeypatch):
