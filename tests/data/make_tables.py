@@ -531,6 +531,14 @@ def forms() -> None:
         quote="none",
         text=["y"],
     )
+    ok(
+        "blanks_or_commas.txt",
+        lines("1,5 2,5 3,5", "3,5 4,5 5,5", "5,5 6,5 8,5"),
+        {"x0": [1.5, 3.5, 5.5], "x1": [2.5, 4.5, 6.5]},
+        [3.5, 5.5, 8.5],
+        by="-1",
+        header="no",
+    )
     bad(
         "long_line.csv",
         lines("a,b,y", "1.5,4.25,u", "2.5,5.25,v,w"),
