@@ -235,6 +235,9 @@ def test_numbers_stay_numbers_and_one_column_may_be_an_array_of_one():
         (pd.DataFrame(np.zeros((3, 2)), columns=["a", "a"]), "two columns of one name"),
         (pl.DataFrame({"a": [1, 2, 3]}).lazy(), r"is a LazyFrame; pass data.collect\(\)"),
         (7, "the data is 7, and must be a path, a frame"),
+        ({"a": [1, 2**64, 3]}, "column 'a' holds 18446744073709551616, and integers have 64 bits"),
+        ({"a": [-1, 2**63, 3]}, "column 'a' holds 9223372036854775808, and integers have 64 bits"),
+        ({"a": 3.5}, "column 'a' is 3.5, and must be an array, a Series or a list"),
         (np.zeros(3, [("a", float)]), "structured array; pass a dictionary"),
         (np.ma.masked_less(np.zeros((3, 2)), 1), "masked values"),
         (pd.DataFrame({"a": pd.period_range("2020", periods=3, freq="D")}), "may hold numbers, booleans"),
@@ -421,6 +424,11 @@ def test_a_model_is_gone_on_with(iris, model, tmp_path):
         ({"missing": "median"}, "the model knows no medians"),
         ({"start_from": 3}, "start_from is 3, and must be a Model"),
         ({"start_from": Network([4, 3])}, "has a network without a preprocessing"),
+        ({"start_from": None, "target": "species", "hidden": 8}, "hidden is 8, and must be a sequence"),
+        (
+            {"start_from": None, "target": "species", "hidden": [0]},
+            r"hidden\[0\] is 0, and must be an integer",
+        ),
     ):
         with pytest.raises(OptionError, match=message):
             fit(iris, **({"start_from": model} | options))
@@ -447,5 +455,27 @@ def test_sizes_of_hidden_layers_are_a_sequence(iris):
         fit(iris, target="species", hidden=3)
 
 
+def test_scores_and_validation_need_the_target(iris, model):
+    X = iris.drop(columns="species")
+    with pytest.raises(DataError, match="the data has no column 'species', which is the target"):
+        model.score(X)
+    with pytest.raises(DataError, match="the data has no column 'species', which is the target"):
+        fit(iris, target="species", validation=X)
+    with pytest.raises(DataError, match="target has 3 values, and the data has 150 rows"):
+        model.score(X, ["setosa"] * 3)
+    with pytest.raises(DataError, match="is 'rose' in row 1, and the model's classes are"):
+        model.score(X, ["rose"] * 150)
+
+
 def test_a_model_says_what_it_is(model):
     assert re.match(r"Model\(predicts 'species', Network\(\[4, 32, 3\]", repr(model))
+
+
+def test_arrow_types_of_pandas_mean_the_same():
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"n": [3, 1, 4, 1], "f": [True, False, True, True], "w": list("aabb")})
+    arrow, y = frame.convert_dtypes(dtype_backend="pyarrow"), ["x", "y", "x", "y"]
+    model = fit(arrow, target=pd.Series(y, dtype="string[pyarrow]"))
+    np.testing.assert_allclose(model.network.theta, fit(frame, target=y).network.theta, rtol=1e-12)
+    arrow.loc[2, ["n", "w"]] = None
+    assert fit(arrow, target=y, missing="mean").predict(arrow).shape == (4,)

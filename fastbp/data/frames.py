@@ -114,15 +114,15 @@ def _as_array(what: str, data: Any) -> np.ndarray:
     if hasattr(data, "__array__"):
         return np.asarray(data)
     if isinstance(data, str | bytes) or not isinstance(data, Sequence):
-        raise DataError(
-            f"{what} is {shown(data)}, and must be a path, a frame of pandas or polars, an array, or a "
-            "dictionary of columns"
-        )
+        may_be = "a path, a frame of pandas or polars, an array, or a dictionary of columns"
+        if what.startswith("column"):
+            may_be = "an array, a Series or a list"
+        raise DataError(f"{what} is {shown(data)}, and must be {may_be}")
     try:
-        array = np.asarray(data)
+        np.asarray(data)
     except ValueError:
         raise DataError(f"{what} is not rectangular") from None
-    return array if array.dtype.kind in "biufM" else np.array(data, object)
+    return np.array(data, object)  # each value as it is: NumPy makes floats of some large integers
 
 
 def _of_pandas(name: str, column: Any) -> "pl.Series":
@@ -143,8 +143,6 @@ def _of_pandas(name: str, column: Any) -> "pl.Series":
     if dtype.kind in "iufb" and not absent.any():
         kinds = {"i": np.int64, "u": np.uint64, "f": np.float64, "b": np.bool_}
         return as_series(name, column.to_numpy(kinds[dtype.kind]))
-    if dtype.kind not in "iufbO":
-        raise DataError(f"column {name!r} has dtype {dtype}; convert it, with .astype(str) for example")
     return _of_objects(
         name, [None if missing else value for missing, value in zip(absent, column, strict=True)]
     )
@@ -161,8 +159,13 @@ def _of_objects(name: str, values: list[Any]) -> "pl.Series":
     kinds = set(examples)
     if kinds <= {"whole numbers"} and kinds:
         whole = [None if value is None else int(value) for value in values]
-        fits = all(value is None or -(2**63) <= value < 2**63 for value in whole)
-        return pl.Series(name, whole, dtype=pl.Int64 if fits else pl.UInt64)
+        low, high = (_or_zero(extreme(whole, key=_or_zero)) for extreme in (min, max))
+        if not (low >= -(2**63) and high < 2 ** (63 if low < 0 else 64)):
+            raise DataError(
+                f"column {name!r} holds {low if low < -(2**63) else high}, and integers have 64 bits"
+                "; convert it, to float or to str"
+            )
+        return pl.Series(name, whole, dtype=pl.Int64 if high < 2**63 else pl.UInt64)
     if kinds and kinds <= {"whole numbers", "numbers"}:
         numbers = [None if value is None else float(value) for value in values]
         return pl.Series(name, numbers, dtype=pl.Float64)
@@ -180,6 +183,10 @@ def _of_objects(name: str, values: list[Any]) -> "pl.Series":
         ]
         return pl.Series(name, moments, dtype=pl.Datetime("us"))
     return pl.Series(name, values, dtype=pl.String if kinds else pl.Null)
+
+
+def _or_zero(value: int | None) -> int:
+    return 0 if value is None else value
 
 
 def _is_missing(value: Any) -> bool:

@@ -16,7 +16,7 @@ from fastbp.data.table_file import Table, read_table
 from fastbp.data.target_column import encode_target, fit_target, missing_in
 from fastbp.data.text_form import listed
 from fastbp.data.values import numbers
-from fastbp.errors import DataError, OptionError, as_option, check_number, check_seed, shown
+from fastbp.errors import DataError, OptionError, as_option, check_number, check_seed, nearest, shown
 from fastbp.preprocessing import ClassTarget, NumberTarget, Preprocessing, SeveralTargets, Target
 from fastbp.reading import Reading
 
@@ -82,8 +82,8 @@ def open_known(
         _check_same_target(table, names, target)
     else:
         frame, named = as_frame(source)
-        if target is not None and not (isinstance(target, str) or _names_one_of(frame, named, target)):
-            frame, given = _with_values(frame.drop(names, strict=False), named, "target", target)
+        if not (target is None or isinstance(target, str) or _names_one_of(frame, False, target)):
+            frame, given = _with_values(frame.drop(names, strict=False), False, "target", target)
             given = _as_list(given)
             if len(given) != len(names):
                 raise DataError(f"target has {len(given)} columns, and the model has {len(names)} targets")
@@ -252,7 +252,11 @@ def _with_scale(
 def known_values(table: Table, preprocessing: Preprocessing) -> Values:
     """Return the values of targets that a model knows."""
     for target in preprocessing.targets:
-        table.find("target", target.name)
+        if target.name not in table.names:
+            raise DataError(
+                f"{table.path} has no column {target.name!r}, which is the target; it has the columns "
+                f"{listed(table.names)}{nearest(target.name, table.names)}"
+            )
     return [encode_target(table, target) for target in preprocessing.targets]
 
 

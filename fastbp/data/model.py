@@ -13,7 +13,7 @@ from fastbp.data import learning
 from fastbp.data.scoring import scores
 from fastbp.data.table_file import Table
 from fastbp.data.text_form import listed
-from fastbp.errors import DataWarning, OptionError, as_option, check_sequence, nearest
+from fastbp.errors import DataWarning, OptionError, as_option, check_integer, check_sequence, nearest
 from fastbp.network import Network
 from fastbp.optimizers import Adam, Optimizer
 from fastbp.preprocessing import ClassTarget, Preprocessing, SeveralTargets
@@ -368,8 +368,6 @@ def make_network(
         network.theta[:] = start.theta
         network.preprocessing = dataset.preprocessing
         return network
-    if hidden is not None:
-        hidden = check_sequence("hidden", hidden, "(32,)")
     preprocessing = dataset.preprocessing
     classes = preprocessing.is_of_classes
     if classes and loss is not None:
@@ -381,8 +379,10 @@ def make_network(
     of_classes = ("sigmoid", "binary_cross_entropy") if several else ("softmax", "categorical_cross_entropy")
     output, of_output = of_classes if classes else ("identity", loss or "mean_squared_error")
     activation = activation or ACTIVATION
+    sizes = HIDDEN if hidden is None else check_sequence("hidden", hidden, "(32,)")
+    sizes = tuple(check_integer(f"hidden[{i}]", size, 1) for i, size in enumerate(sizes))
     network = Network(
-        [preprocessing.n_inputs, *(HIDDEN if hidden is None else hidden), preprocessing.n_outputs],
+        [preprocessing.n_inputs, *sizes, preprocessing.n_outputs],
         hidden_activation=activation,
         output_activation=output,
         loss=of_output,

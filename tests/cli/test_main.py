@@ -147,7 +147,10 @@ def test_a_second_value_of_an_option_is_remarked_on(fastbp):
             "predict iris.safetensors iris.csv --unsen",
             "--unsen is no option; .*; fastbp predict --help shows",
         ),
-        ("train iris.csv --target species --optimizer adm", "invalid choice: 'adm'.*fastbp train --help"),
+        (
+            "train iris.csv --target species --optimizer adm",
+            "'adm' is none of adam, .* did you mean 'adam'?.*fastbp train --help",
+        ),
     ],
 )
 def test_what_does_not_exist_gets_the_nearest_that_does_and_the_right_page(fastbp, line, complaint):

@@ -676,3 +676,94 @@ def test_warnings_are_one_line(fastbp, recwarn):
     assert process.returncode == 0
     assert err.startswith("fastbp train: warning: the newest checkpoint cannot be read")
     assert err.count("\n") == 1
+
+
+# --- what is learned, and from what --------------------------------------------------------------------
+
+
+def written(**columns) -> pl.DataFrame:
+    """Write a table of iris's petals with further columns."""
+    frame = pl.read_csv("iris.csv").with_columns(**columns)
+    frame.write_csv("more.csv")
+    return frame
+
+
+WIDE, LONG = pl.col("petal width (cm)"), pl.col("petal length (cm)")
+
+
+@pytest.mark.parametrize("how", ["--target wide,long", "--target wide --target long"])
+def test_several_targets_are_learned_together(fastbp, how):
+    written(wide=WIDE * 2, long=LONG * 3)
+    done = fastbp(f"train more.csv {how} --epochs 60 --json")
+    assert done.document["targets"] == ["wide", "long"]
+    scores = done.document["scores"]["training"]
+    assert scores.keys() == {"loss", "r2", "rmse wide", "rmse long"}
+    assert scores["r2"] > 0.9
+    done = fastbp("predict more.safetensors more.csv --out both.csv")
+    assert re.search("R2 0.9.*RMSE wide .*, against the columns 'wide, long' of more.csv", done.out)
+    both = pl.read_csv("both.csv")
+    assert both.columns == ["prediction_wide", "prediction_long"]
+    assert both["prediction_long"].mean() == pytest.approx(pl.read_csv("more.csv")["long"].mean(), rel=0.1)
+    assert "predicts the numbers 'wide', 'long'" in fastbp("info more.safetensors").out
+
+
+def test_several_labels_are_learned_together_with_their_probabilities(fastbp):
+    written(wide=WIDE > 1, long=LONG > 4)
+    done = fastbp("train more.csv --target wide,long --ignore species --epochs 60 --json")
+    assert done.document["scores"]["training"]["accuracy"] > 0.9
+    fastbp("predict more.safetensors more.csv --out both.csv --probabilities")
+    both = pl.read_csv("both.csv")
+    assert both.columns == [
+        "prediction_wide", "prediction_long", "probability_wide_True", "probability_long_True"
+    ]  # fmt: skip
+    assert ((both["probability_wide_True"] >= 0.5) == both["prediction_wide"]).all()
+
+
+def test_kept_columns_are_written_beside_the_predictions(fastbp):
+    written(id=pl.int_range(pl.len()).cast(pl.String) + "a", note=pl.lit("x"))
+    assert fastbp("train more.csv --target species --keep id --ignore note --epochs 5").status == 0
+    assert fastbp("predict more.safetensors more.csv --out a.csv --keep note").status == 0
+    frame = pl.read_csv("a.csv")
+    assert frame.columns == ["note", "id", "prediction"]
+    assert frame["id"].to_list() == [f"{i}a" for i in range(150)]
+    document = fastbp("predict more.safetensors more.csv --json").document
+    assert document["id"][-1] == "149a"
+    done = fastbp("predict more.safetensors iris.csv --out b.csv")
+    assert (done.status, pl.read_csv("b.csv").columns) == (0, ["prediction"])
+
+
+def test_weights_of_rows_and_classes_count(fastbp):
+    written(w=pl.when(pl.int_range(pl.len()) < 10).then(0.0).otherwise(2.0))
+    thetas = []
+    for options in ("--ignore w", "--sample-weight w", "--ignore w --class-weight balanced"):
+        assert fastbp(f"train more.csv --target species --epochs 5 {options}").status == 0
+        thetas.append(Network.load("more.safetensors").theta)
+    assert (thetas[0] != thetas[1]).any()
+    assert (thetas[0] == thetas[2]).all()  # the classes are balanced
+    pl.read_csv("more.csv").filter(pl.col("w") > 0).write_csv("less.csv")
+    full = "--batch-size all --ignore w --no-standardize"
+    fastbp(f"train less.csv --target species --epochs 5 {full}")
+    fastbp(f"train more.csv --target species --epochs 5 {full.replace('ignore', 'sample-weight')}")
+    expected = Network.load("less.safetensors").theta
+    np.testing.assert_allclose(Network.load("more.safetensors").theta, expected, rtol=1e-9)
+
+
+def test_a_model_is_gone_on_with(fastbp):
+    assert fastbp(f"{IRIS} --epochs 30 --hidden 5").status == 0
+    before = Network.load("iris.safetensors")
+    done = fastbp("train iris.csv --start-from iris.safetensors --epochs 30 --out more.safetensors --json")
+    more = Network.load("more.safetensors")
+    assert (done.document["layer_sizes"], more.preprocessing) == ([4, 5, 3], before.preprocessing)
+    assert done.document["scores"]["training"]["loss"] < before.notes["training loss"]
+    done = fastbp("train iris.csv --start-from iris.safetensors --hidden 3 --out more.safetensors")
+    assert (done.status, "--hidden is given, and the network to start from" in done.err) == (2, True)
+
+
+def test_a_class_that_no_training_row_has_is_remarked_on(fastbp):
+    frame = pl.read_csv("iris.csv")
+    pl.concat([frame, frame[:1].with_columns(species=pl.lit("rose"))]).write_csv("rare.csv")
+    errors = [
+        fastbp(f"train rare.csv --target species --validation 0.5 --seed {seed} --epochs 1 --restart").err
+        for seed in range(6)
+    ]
+    assert any("no training row has the class 'rose' of 'species'" in error for error in errors)
