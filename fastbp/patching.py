@@ -155,7 +155,8 @@ def _replace(old: type, new: type) -> list[str]:
 
 def _holders(cls: type) -> Iterator[tuple[ModuleType, str]]:
     """Yield each imported module that has a class among its names, with that name."""
-    for module in list(sys.modules.values()):
+    modules = {id(module): module for module in list(sys.modules.values())}  # one may have two names
+    for module in modules.values():
         names: Any = getattr(module, "__dict__", None)
         if isinstance(module, ModuleType) and isinstance(names, dict):
             for name, value in list(names.items()):

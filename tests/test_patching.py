@@ -76,12 +76,12 @@ def test_an_unknown_name_is_refused(function):
 def test_who_imported_a_class_before_is_named():
     module = types.ModuleType("early_bird")
     module.Perceptron = patched.ORIGINALS["MLPClassifier"]
-    sys.modules["early_bird"] = module
+    sys.modules["early_bird"] = sys.modules["early_bird, by another name"] = module
     try:
         with pytest.warns(PatchWarning) as caught:
             patch_sklearn()
     finally:
-        del sys.modules["early_bird"]
+        del sys.modules["early_bird"], sys.modules["early_bird, by another name"]
         unpatch_sklearn()
     found = [str(one.message) for one in caught if "early_bird" in str(one.message)]
     assert len(found) == 1
