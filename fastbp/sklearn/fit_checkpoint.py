@@ -40,10 +40,19 @@ class FitCheckpoint(Watch):
     data : tuple
         What identifies the samples: arrays, sparse matrices or None.
     shuffles : Shuffles or None
+    generator : RandomState
+        The one that the fit draws from.
     """
 
-    def __init__(self, estimator: Any, run: Any, data: tuple[Any, ...], shuffles: Any):
-        self._estimator, self._run, self._shuffles = estimator, run, shuffles
+    def __init__(
+        self,
+        estimator: Any,
+        run: Any,
+        data: tuple[Any, ...],
+        shuffles: Any,
+        generator: np.random.RandomState,
+    ):
+        self._estimator, self._run, self._shuffles, self._random = estimator, run, shuffles, generator
         self._path = os.fspath(estimator.checkpoint)
         parameters = {
             name: plain(value)
@@ -122,7 +131,7 @@ class FitCheckpoint(Watch):
 
     def _generator(self) -> dict[str, np.ndarray]:
         """Return the state of the estimator's generator, and the present order of the samples."""
-        state = self._estimator._random_state.get_state(legacy=False)
+        state = self._random.get_state(legacy=False)
         order = {} if self._shuffles is None else {"order": self._shuffles.order}
         return order | {
             "key": state["state"]["key"].astype(np.int64),
@@ -132,7 +141,7 @@ class FitCheckpoint(Watch):
 
     def _set_generator(self, tensors: dict[str, np.ndarray]) -> None:
         position, has_gauss = tensors["position"].tolist()
-        self._estimator._random_state.set_state(
+        self._random.set_state(
             {
                 "bit_generator": "MT19937",
                 "state": {"key": tensors["key"].astype(np.uint32), "pos": position},

@@ -1,4 +1,4 @@
-"""What a fit is given, checked: samples, validation samples, first parameters."""
+"""What a fit is given, checked: samples, validation samples, first parameters, those of the fit before."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +27,24 @@ def validated(estimator: Any, X: Any, y: Any, reset: bool, **more: Any) -> tuple
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return X.tocsr() if hasattr(X, "tocsr") else X, y
+
+
+def check_goes_on(estimator: Any, hidden: list[int]) -> None:
+    """Raise `ValueError` if a fit would need another network than the one before it had."""
+    (output, loss), n_outputs = estimator._form, estimator.coefs_[-1].shape[1]
+    if estimator.n_outputs_ != n_outputs:
+        raise ValueError(f"y has {estimator.n_outputs_} outputs, and that of the fit before had {n_outputs}")
+    if len(hidden) != len(estimator.coefs_) - 1:
+        raise ValueError(
+            f"hidden_layer_sizes has {len(hidden)} layers, and the fit before had {len(estimator.coefs_) - 1}"
+        )
+    if output != estimator.out_activation_:
+        raise ValueError(
+            f"loss is {estimator.loss!r}, whose output activation is {output}; that of the fit before was "
+            f"{estimator.out_activation_}"
+        )
+    if estimator._present_network().specification.loss_name != loss:
+        del estimator._shown  # a network of the present loss is made
 
 
 class Validation:

@@ -22,7 +22,7 @@ from fastbp.errors import DataError, NotSupportedError
 from fastbp.network import FEW_ROWS, Network
 from fastbp.sklearn.conversion import Convertible
 from fastbp.sklearn.fit_checkpoint import FitCheckpoint
-from fastbp.sklearn.fit_data import Validation, take_given
+from fastbp.sklearn.fit_data import Validation, check_goes_on, take_given
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
 from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
 from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, check_batches, orders_of
@@ -148,7 +148,13 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
 
     @with_generator
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], is_incremental: bool
+        self,
+        generator: np.random.RandomState,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        is_incremental: bool,
     ) -> Self:
         hidden = self._hidden_sizes()
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or is_incremental)
@@ -163,15 +169,15 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
                 )
         held = self._held_out(*validation)
         if is_first:
-            self._begin(X, hidden, held is not None)
+            self._begin(X, hidden, held is not None, generator)
         else:
-            self._check_goes_on(hidden)
+            check_goes_on(self, hidden)
         network = self._present_network()
         if self.solver == "lbfgs":
             weights = self._weigh_classes(y, weights, is_incremental)
             self._fit_lbfgs(network, Samples(X, self._targets(y, network.dtype), weights))
         else:
-            self._fit_epochs(network, X, y, weights, held, is_incremental)
+            self._fit_epochs(network, X, y, weights, held, is_incremental, generator)
         if not np.isfinite(self._network.theta).all():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -216,7 +222,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             weights = np.asarray(_check_sample_weight(weights, X), np.float64)
         return Validation(X, encoded, y, weights)
 
-    def _begin(self, X: Any, hidden: list[int], is_validated: bool) -> None:
+    def _begin(self, X: Any, hidden: list[int], is_validated: bool, generator: np.random.RandomState) -> None:
         """Make the network, with scikit-learn's first parameters."""
         names = hidden_activations(self.activation, len(hidden))
         self.out_activation_, loss = self._form
@@ -226,7 +232,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             specification_of(sizes, names, self.out_activation_, loss, dtype)
         )
         last = names[-1] if names else self.activation
-        draw_parameters(network, (*names, last), self._random_state)
+        draw_parameters(network, (*names, last), generator)
         if dtype != X.dtype:
             network.theta[:] = network.theta.astype(X.dtype)
         if self.coefs_init is not None:
@@ -245,23 +251,6 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             self.validation_scores_: list[float] | None = [] if is_validated else None
             self.best_validation_score_ = -np.inf if stops_early else None
             self.best_loss_ = None if stops_early else np.inf
-
-    def _check_goes_on(self, hidden: list[int]) -> None:
-        """Raise `ValueError` if a fit would need another network than the one before it had."""
-        (output, loss), n_outputs = self._form, self.coefs_[-1].shape[1]
-        if self.n_outputs_ != n_outputs:
-            raise ValueError(f"y has {self.n_outputs_} outputs, and that of the fit before had {n_outputs}")
-        if len(hidden) != len(self.coefs_) - 1:
-            raise ValueError(
-                f"hidden_layer_sizes has {len(hidden)} layers, and the fit before had {len(self.coefs_) - 1}"
-            )
-        if output != self.out_activation_:
-            raise ValueError(
-                f"loss is {self.loss!r}, whose output activation is {output}; that of the fit before was "
-                f"{self.out_activation_}"
-            )
-        if self._present_network().specification.loss_name != loss:
-            del self._shown  # a network of the present loss is made
 
     def _fit_lbfgs(self, network: Network, samples: Samples) -> None:
         weights = samples.weights
@@ -287,6 +276,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         weights: np.ndarray | None,
         held: Validation | None,
         is_incremental: bool,
+        generator: np.random.RandomState,
     ) -> None:
         if self.early_stopping and is_incremental and held is None:
             raise ValueError(  # scikit-learn's words, and then ours
@@ -299,14 +289,14 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         training = self._weigh_classes(y, weights, is_incremental)
         samples = Samples(X, self._targets(y, network.dtype), training)
         if self.early_stopping and held is None:
-            rows, others = self._split(samples)
+            rows, others = self._split(samples, generator)
             held_y = y[others]
             held_weights = None if weights is None else weights[others]
             held = Validation(X[others], held_y, self._labels_of(held_y), held_weights)
             samples = samples.take(rows)
         batch_size = self._batch_rows(len(samples))
-        orders = orders_of(samples, self._random_state if self.shuffle else None, batch_size)
-        run = self._run_of(network, samples, batch_size, orders, is_incremental)
+        orders = orders_of(samples, generator if self.shuffle else None, batch_size)
+        run = self._run_of(network, samples, batch_size, orders, is_incremental, generator)
         score = None if held is None else self._scorer(network, held, run)
         with Interrupts() as interrupts, ExitStack() as stack:
             if isinstance(run, WholeRun):
@@ -316,7 +306,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
                 stack.callback(watch.close)
             self.n_iter_ = 0
             if self.checkpoint is not None and not is_incremental:
-                kept = FitCheckpoint(self, run, (X, y, weights), orders)
+                kept = FitCheckpoint(self, run, (X, y, weights), orders, generator)
                 kept.resume()
                 stack.callback(kept.close)
                 watches.append(kept)
@@ -343,6 +333,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         batch_size: int,
         orders: Shuffles | None,
         is_incremental: bool,
+        generator: np.random.RandomState,
     ) -> Any:
         """Return a run that trains the network on samples."""
         options: dict[str, Any] = {
@@ -354,7 +345,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             "threads": self._threads,
         }
         if self.dropout > 0:
-            options["seed"] = int(self._random_state.randint(2**31 - 1))
+            options["seed"] = int(generator.randint(2**31 - 1))
         if not is_incremental and not hasattr(samples.X, "tocsr"):
             return WholeRun.of(network, samples, options, orders)
         return self._optimizer.run_on(network, samples, options, orders)
@@ -407,12 +398,12 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             )
         return int(min(self.batch_size, n_samples))
 
-    def _split(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, samples: Samples, generator: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         """Return which samples are trained on, and which are for early stopping."""
         stratify = samples.Y if is_classifier(self) and self.n_outputs_ == 1 else None
         rows, held_out = train_test_split(
             np.arange(len(samples)),
-            random_state=self._random_state,
+            random_state=generator,
             test_size=self.validation_fraction,
             stratify=stratify,
         )

@@ -103,21 +103,18 @@ _idle: list[np.random.RandomState] = []
 
 
 def with_generator(fit: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a method of an estimator, while it runs, the generator that its `random_state` says."""
+    """Give a method of an estimator, as its first argument, the generator that its `random_state` says."""
 
     @wraps(fit)
     def run(estimator: Any, *arguments: Any, **options: Any) -> Any:
         seed = estimator.random_state
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
-            estimator._random_state = check_random_state(seed)
-            return fit(estimator, *arguments, **options)
+            return fit(estimator, check_random_state(seed), *arguments, **options)
         generator = _idle.pop() if _idle else np.random.RandomState()
         try:
             generator.seed(seed)
-            estimator._random_state = generator
-            return fit(estimator, *arguments, **options)
+            return fit(estimator, generator, *arguments, **options)
         finally:
-            vars(estimator).pop("_random_state", None)
             _idle.append(generator)
 
     return run

@@ -128,3 +128,27 @@ def test_few_runs_are_kept():
         for size in range(1, 25):
             fastbp.MLPClassifier(size, max_iter=1).fit(X, y)
     assert len(fit_runs._idle) <= fit_runs.MOST_IDLE
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_threads_may_fit_one_estimator():
+    """Its attributes are those of one of the fits; no thread takes from another what it needs."""
+    model = fastbp.MLPClassifier(**OPTIONS, max_iter=20, n_iter_no_change=50)
+    expected = [W.copy() for W in model.fit(X, LABELS).coefs_]
+    errors = []
+
+    def fit():
+        try:
+            for _ in range(40):
+                model.fit(X, LABELS)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=fit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for mine, true in zip(model.fit(X, LABELS).coefs_, expected, strict=True):
+        assert (mine == true).all()

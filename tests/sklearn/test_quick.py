@@ -144,11 +144,11 @@ def test_every_fit_has_a_generator_of_its_own():
             self.random_state, self.inner = seed, inner
 
         @with_generator
-        def fit(self):
-            first = self._random_state.random_sample()
+        def fit(self, generator):
+            first = generator.random_sample()
             if self.inner:
                 self.inner.fit()
-            return first, self._random_state.random_sample()
+            return first, generator.random_sample()
 
     def expected(seed):
         generator = np.random.RandomState(seed)
