@@ -104,9 +104,9 @@ def take_apart(texts: "pl.Series") -> Numerals:
     fits = {}
     for decimal, thousands in READINGS:
         d, t = re.escape(decimal), re.escape(thousands)
-        whole = r"\d*" if not thousands else rf"(?:\d{{1,3}}(?:{t}\d{{3}})+|\d*)"
+        whole = r"\d*" if not thousands else rf"(?:[1-9]\d{{0,2}}(?:{t}\d{{3}})+|\d*)"
         if thousands == "," and decimal == ".":
-            whole = r"(?:\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d*)"  # the second as in India
+            whole = r"(?:[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d?(?:,\d{2})+,\d{3}|\d*)"  # the second as in India
         fits[decimal, thousands] = parts["core"].str.contains(rf"^{whole}(?:{d}\d*)?$")
     return Numerals(texts, parts, fits)
 

@@ -33,6 +33,9 @@ PLACES = 8
 
 ROWS_OF_A_PLACE = 200
 
+COLUMNS_AT_ONCE = 128
+"""So many columns are looked at together: a question takes 0.4 ms, for one column or for many."""
+
 EXACT_ROWS = 50_000
 """Rows that the exact reader turns into columns at a time."""
 
@@ -154,22 +157,27 @@ def _fast_typed(
     marks = marks_of("", reading)
     typed: dict[str, Any] = {}
     seen: set[str] = set()
+    filled: list[int] = []
     whole: list[str] = []
-    for column in sample:
-        values = column.str.strip_chars().fill_null("")
-        absent = values.is_in(list(marks))
-        there = values.filter(~absent)
-        if there.str.contains(r"^\d{1,3}(?:\.\d{3})*,\d+").any():
+    for at in range(0, sample.width, COLUMNS_AT_ONCE):
+        names = sample.columns[at : at + COLUMNS_AT_ONCE]
+        texts = pl.concat([sample[name] for name in names]).str.strip_chars().fill_null("")
+        shape = len(names), len(sample)
+        there = ~texts.is_in(list(marks)).to_numpy().reshape(shape)
+
+        def has(pattern: str, texts: Any = texts, shape: tuple[int, int] = shape) -> np.ndarray:
+            return texts.str.contains(pattern).to_numpy().reshape(shape)
+
+        if (has(r"^\d{1,3}(?:\.\d{3})*,\d+") & there).any():
             return None  # decimal commas, or marks of thousands: what a point means is to be seen
-        if len(there) and there.str.contains(PLAIN).all():
-            typed[column.name] = pl.Float64
-            if there.str.contains(WHOLE).all():
-                typed[column.name] = pl.Int64
-            if not there.str.contains(r"\.\d*[1-9]").any():
-                whole.append(column.name)
-            seen.update(values.filter(absent).unique())
-    # A position counts the columns that are not empty.
-    filled = [i for i, column in enumerate(sample) if (column.str.strip_chars().fill_null("") != "").any()]
+        plain = (has(PLAIN) | ~there).all(axis=1) & there.any(axis=1)
+        integral = (has(WHOLE) | ~there).all(axis=1)
+        fractional = (has(r"\.\d*[1-9]") & there).any(axis=1)
+        typed |= {names[i]: pl.Int64 if integral[i] else pl.Float64 for i in np.flatnonzero(plain)}
+        whole += [names[i] for i in np.flatnonzero(plain & ~fractional)]
+        seen.update(texts.filter((~there & plain[:, None]).ravel()).unique())
+        # A position counts the columns that are not empty.
+        filled += (at + np.flatnonzero((texts != "").to_numpy().reshape(shape).any(axis=1))).tolist()
     dates = (item.rpartition("=")[0] or item for item in reading.date)
     for name in (*as_text, *reading.text, *dates, *labels):
         with contextlib.suppress(ValueError, IndexError):

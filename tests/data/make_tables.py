@@ -984,6 +984,7 @@ def slips() -> None:
         missing_values=["0=-9"],
         missing="mean",
     )
+    ok("thousandths.csv", column("a", ['"0,126"', '"1,304"']), {"a": [0.126, 1.304]}, [0.5, 1.5])
 
 
 def main() -> None:
