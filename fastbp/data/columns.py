@@ -32,7 +32,7 @@ MOSTLY_DIFFERENT = 0.8
 
 BEGINS_WITH_A_NUMBER = re.compile(r"[^\w]*\d")
 
-ROWS_AT_A_TIME = 2**14
+ROWS_AT_A_TIME = 2**16
 """So many rows of a block go through each step together, so that they stay in a cache."""
 
 COUNTING_ROWS = 10
