@@ -24,7 +24,7 @@ LOSS_SUM = fields.place("totals", "loss_sum")
 TILE_NUMBERS = 2**20
 """The most numbers of a tile of a Jacobian: some megabytes."""
 
-QUICK_WORK = 1e6
+QUICK_WORK = 5e6
 """An evaluation of up to so many multiplications is one call of the kernel, in the caller's thread."""
 
 
@@ -76,6 +76,7 @@ class Objective:
     ):
         self.specification, self._X, self._Y, self._weights = specification, X, Y, sample_weight
         self._threads, self._as_scikit_learn = threads, as_scikit_learn
+        self._chunk_rows = 1.0
         self._make_team, self._limits = make_team, limits
         work = 3 * len(X) * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and threads in (None, 1)
@@ -181,12 +182,14 @@ class Objective:
     def _run_in_chunks(self, job: Job) -> None:
         """Run the job chunk by chunk, so that Ctrl-C is answered."""
         begin_gradient(job.address, self._theta)
-        counters, rows = job.arrays["counters"], 1.0
+        counters = job.arrays["counters"]
         while counters[0] < 1:
             started = time.perf_counter()
-            job.set_chunk(rows)
+            job.set_chunk(self._chunk_rows)
             self._team.run(job, 1)
-            rows = self._team.next_chunk_rows(rows, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
+            self._chunk_rows = min(rows, float(len(self._X)))
         unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)
 
     @cached_property
