@@ -130,3 +130,18 @@ print("BLAS:", arraymath._HAVE_BLAS)
     out, _ = run(code)
     assert out.startswith("20 (1, 2)\nfastbp ")
     assert out.endswith("BLAS: False\n")
+
+
+def test_an_estimator_without_scikit_learn_says_what_to_install():
+    code = """
+import sys
+sys.modules["sklearn"] = None
+import fastbp
+try:
+    fastbp.MLPClassifier
+except ImportError as error:
+    print(error)
+print("MLPClassifier" in dir(fastbp), hasattr(fastbp, "MLPClustering"))
+"""
+    expected = "the estimators need scikit-learn; install it: pip install 'fastbp[sklearn]'\nTrue False\n"
+    assert run(code)[0] == expected
