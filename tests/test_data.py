@@ -668,6 +668,30 @@ def test_what_numpy_does_about_its_errors_changes_nothing(size, standardize, dty
 
 # --- a new file in another spelling --------------------------------------------------------------------
 
+
+def test_a_file_in_utf_8_is_no_text_in_the_training_files_encoding():
+    content = "name;a;y\nsüß;1;u\nsauer;2;v\n"
+    dataset = data.load(write("a.csv", content.encode("cp1252")), target="y", encoding="cp1252")
+    for new in (content.encode(), content.encode("cp1252"), content.encode("utf-16")):
+        table = data.read_for(dataset.preprocessing, write("b.csv", new))
+        (X,) = data.batches(table, dataset.preprocessing)
+        assert (X == dataset.X).all()
+
+
+def test_a_unit_that_only_one_of_two_files_has_is_refused_or_remarked_on():
+    with_unit, without = write("a.csv", "a,y\n5%,u\n50%,v\n"), write("b.csv", "a,y\n5,u\n50,v\n")
+    dataset = data.load(with_unit, target="y")
+    table = data.read_for(dataset.preprocessing, without)
+    assert "'a' of b.csv has numbers alone, and the training file had '%'" in table.remarks[0]
+    (X,) = data.batches(table, dataset.preprocessing)
+    assert (X == dataset.X).all()
+    dataset = data.load(without, target="y")
+    with pytest.raises(DataError, match="has another unit than the training file had: '5%' in line 2"):
+        next(data.batches(data.read_for(dataset.preprocessing, with_unit), dataset.preprocessing))
+    table = data.read_for(dataset.preprocessing, with_unit, number=["a"])
+    assert (next(data.batches(table, dataset.preprocessing)) == dataset.X).all()
+
+
 GERMAN = "H;y\n40,1;u\n41,7;v\n44,0;u\n"
 
 

@@ -59,7 +59,10 @@ def open_table(
         frame, sample_weight = _with_values(frame, named, "sample_weight", sample_weight)
         table = replace(read_table(frame, form), named=named)
     names = [table.names[table.find("target", column)] for column in _as_list(target)]
-    if not names or len(set(names)) < len(names):
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise OptionError(f"{as_option('target')} names the column {twice[0]!r} twice")
+    if not names:
         raise OptionError(f"{as_option('target')} is {shown(target)}, and must name one column or several")
     weight = None if sample_weight is None else table.names[table.find("sample_weight", sample_weight)]
     return table, names, weight
@@ -199,7 +202,14 @@ def fit_targets(table: Table, names: Sequence[str], task: str | None) -> tuple[T
     """Return what the targets are, their values, and remarks about them."""
     found = [fit_target(table, name, task) for name in names]
     if len(found) > 1 and len({type(target) for target, _, _ in found}) > 1:
-        # A few whole numbers beside other numbers are numbers, too.
+        # A few whole numbers beside other numbers are numbers, too; text is not.
+        numbers_ = next(one for one, _, _ in found if isinstance(one, NumberTarget))
+        for one, _, _ in found:
+            if isinstance(one, ClassTarget) and any(isinstance(label, str) for label in one.labels):
+                raise DataError(
+                    f"the target {one.name!r} of {table.path} is classes, such as {one.labels[0]!r}, and "
+                    f"{numbers_.name!r} is numbers; targets that are learned together are of one kind"
+                )
         found = [fit_target(table, name, "regression") for name in names]
     targets = tuple(target for target, _, _ in found)
     values, remarks = [values for _, values, _ in found], [remark for _, _, more in found for remark in more]

@@ -1,5 +1,6 @@
 """Files for a network that was trained: read as the training file was, to fit what the network knows."""
 
+import codecs
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,13 @@ from fastbp.preprocessing import (
     Preprocessing,
     TextColumn,
 )
-from fastbp.reading import OPTIONS, Reading
+from fastbp.reading import OPTIONS, Reading, Spelling
 
 if TYPE_CHECKING:
     import polars as pl
+
+WIDE = ("utf-16", "utf-32")
+"""Encodings that are not told apart from text in UTF-8 by their bytes, if these have no mark."""
 
 FORM = ("separator", "encoding", "skip_rows", "comment", "quote", "header", "sheet")
 """What a file of another form has otherwise than the training file."""
@@ -46,7 +50,10 @@ def read_for(preprocessing: Preprocessing, source: "PathLike | pl.DataFrame", **
     said = Reading.of(**reading)
     typed = set(said.as_document()) | set(reading)
     remembered = preprocessing.reading
-    merged = replace(said, **{name: getattr(remembered, name) for name in OPTIONS if name not in typed})
+    untold = {name: getattr(remembered, name) for name in OPTIONS if name not in typed}
+    if remembered.encoding and not codecs.lookup(remembered.encoding).name.startswith(WIDE):
+        untold.pop("encoding", None)  # `read_table` takes what it remembers, unless the file is in UTF-8
+    merged = replace(said, **untold)
     merged = _of_inputs(merged, preprocessing, typed)
     wanted = [column.name for column in preprocessing.columns]
     as_text = [
@@ -94,12 +101,24 @@ def _with_remarks(table: Table, preprocessing: Preprocessing) -> Table:
         if not (table.spelled and isinstance(column, NumberColumn) and column.name in table.names):
             continue
         text = table.column(column.name)
+        _remark_on_lacking_unit(table, text, column.spelling)
         if text.dtype != polars().String or parsed(text, column.spelling).null_count() == text.null_count():
             continue
         with suppress(DataError):  # raised again where the column is used
             meaning = meaning_of(table, column.name, column.spelling.decimal if column.spelling else None)
             table.remarks.extend([meaning.remark] if meaning.remark else [])
     return table
+
+
+def _remark_on_lacking_unit(table: Table, text: "pl.Series", spelling: Spelling | None) -> None:
+    unit = spelling and (spelling.prefix or spelling.suffix)
+    if not unit or text.dtype != polars().String or len(text) == text.null_count():
+        return
+    if not text.str.contains(unit, literal=True).any():
+        table.remarks.append(
+            f"column {text.name!r} of {table.path} has numbers alone, and the training file had {unit!r} "
+            "with them: they are taken for the same unit"
+        )
 
 
 def _of_inputs(reading: Reading, preprocessing: Preprocessing, typed: set[str]) -> Reading:

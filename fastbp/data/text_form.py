@@ -75,7 +75,10 @@ def find_form(name: str, content: bytes, reading: Reading, wanted: Collection[st
     lines = list(StringIO(sample, newline="\n"))
     n_before = reading.skip_rows
     if n_before and n_before >= len(lines):
-        raise DataError(f"{name} has {len(lines)} lines, and {as_option('skip_rows', n_before)} leaves none")
+        raise DataError(
+            f"{name} has {len(lines)} line{'' if len(lines) == 1 else 's'}, and "
+            f"{as_option('skip_rows', n_before)} leaves none"
+        )
     said = reading.separator
     while n_before < len(lines) and not lines[n_before].strip():
         n_before += 1

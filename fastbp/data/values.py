@@ -66,12 +66,9 @@ def _from_text(table: Table, start: int, column: "pl.Series", spelling: Spelling
 
 def _units_differ(trained: Spelling | None, found: Spelling | None) -> bool:
     """Return whether numbers have another unit than the training file's."""
-    if trained is None or found is None:
-        return False
-    return bool(found.prefix or found.suffix) and (found.prefix, found.suffix) != (
-        trained.prefix,
-        trained.suffix,
-    )
+    had = (trained.prefix, trained.suffix) if trained else ("", "")
+    has = (found.prefix, found.suffix) if found else ("", "")
+    return any(has) and has != had
 
 
 def _complain_of_text(
