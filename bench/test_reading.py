@@ -1,4 +1,4 @@
-"""A million rows of 20 columns: read, checked and standardised, beside polars' reading alone."""
+"""A million rows of 20 columns: read, checked and standardised, beside polars alone."""
 
 import numpy as np
 import polars as pl
