@@ -395,6 +395,9 @@ def test_rows_are_held_out_evenly_by_a_column(iris):
                                    ignore=["species"])  # fmt: skip
         site = dataset.preprocessing.input_names.index("site=a")
         assert dataset.X_validation[:, site].sum() == 3
+        by_number = fastbp.data.load(frame, target="petal width", stratify="sepal length", validation=0.2,
+                                     seed=seed, ignore=["species", "site"])  # fmt: skip
+        assert abs(np.median(by_number.X_validation[:, 0]) - np.median(by_number.X[:, 0])) < 0.2
     with pytest.raises(OptionError, match="stratify is for a fraction that validation holds out"):
         fit(frame, target="species", stratify="site")
 

@@ -15,7 +15,7 @@ from fastbp.data.reopening import read_for, with_missing
 from fastbp.data.table_file import Table, read_table
 from fastbp.data.target_column import encode_target, fit_target, missing_in
 from fastbp.data.text_form import listed
-from fastbp.data.values import numbers
+from fastbp.data.values import codes_of, numbers
 from fastbp.errors import DataError, OptionError, as_option, check_number, check_seed, nearest, shown
 from fastbp.preprocessing import ClassTarget, NumberTarget, Preprocessing, SeveralTargets, Target
 from fastbp.reading import Reading
@@ -295,7 +295,7 @@ def groups(
                 f"{as_option('stratify')} is for a fraction that {as_option('validation')} holds out"
             )
         column = table.column(table.names[table.find("stratify", stratify)])
-        return column.rank("dense").fill_null(0).to_numpy().astype(np.float64)
+        return codes_of(sorted(column.drop_nulls().unique()), column)
     if isinstance(target, ClassTarget):
         return values[0]
     if isinstance(target, SeveralTargets) and isinstance(target.targets[0], ClassTarget):
