@@ -334,7 +334,7 @@ def test_several_labels_are_learned_together(iris, tmp_path):
         DataError, match="'species' has 3 classes, and targets that are learned together have two"
     ):
         fit(frame, target=["wide", "species"])
-    with pytest.raises(DataError, match="is classes, such as .no., and .petal width. is numbers"):
+    with pytest.raises(DataError, match=r"is classes, such as .no., and .petal width. is numbers"):
         fit(frame, target=["petal width", "long"])
 
 
