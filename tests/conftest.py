@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 import fastbp
 from fastbp.benchmark.cases import WORKED_EXAMPLE, Case
@@ -15,6 +16,9 @@ os.environ[OVERSUBSCRIBE] = "1"  # tests of three threads, on machines of two co
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells let what they run in the background ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # no test fails because a machine is slow
 
 
 def described(value: object) -> str:

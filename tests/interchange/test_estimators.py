@@ -89,7 +89,7 @@ def test_float32_stays_float32():
     network = Network.from_sklearn(estimator)
     assert network.dtype == np.float32
     found = network.predict(X.astype(np.float32))[:, 0]
-    assert_allclose(found, estimator.predict(X.astype(np.float32)), rtol=1e-5)
+    assert_allclose(found, estimator.predict(X.astype(np.float32)), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
