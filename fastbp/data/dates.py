@@ -57,8 +57,8 @@ def date_formats(texts: "pl.Series") -> list[str]:
     >>> import polars as pl
     >>> date_formats(pl.Series(["31.12.2020", "1.1.2021"])), date_formats(pl.Series(["1/2/2020", "3/4/2021"]))
     (['%d.%m.%Y'], ['%d/%m/%Y', '%m/%d/%Y'])
-    >>> date_formats(pl.Series(["2020-01-31T12:00:00Z"])), date_formats(pl.Series(["07:30", "18:05"]))
-    (['%Y-%m-%dT%H:%M:%SZ'], ['%H:%M'])
+    >>> date_formats(pl.Series(["2020-01-31T12:00Z"])), date_formats(pl.Series(["07:30", "18:05"]))
+    (['%Y-%m-%dT%H:%MZ'], ['%H:%M'])
     """
     first = texts.head(50).to_list()
     if not first or not all(
