@@ -1,7 +1,6 @@
 """The loop over epochs: scikit-learn's rules of when to stop, and what is told to whom after an epoch."""
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_parameters import rate_after
 from fastbp.sklearn.fit_runs import OptimizerState
+from fastbp.sklearn.user_warnings import warn_user
 from fastbp.training.interrupts import Interrupts
 
 SMALLEST_RATE = 1e-6
@@ -82,7 +82,7 @@ class EpochLoop:
         try:
             self._train(is_incremental)
         except KeyboardInterrupt:  # in a callback: those between kernels are in `interrupts`
-            warnings.warn("Training interrupted by user.", stacklevel=5)
+            warn_user("Training interrupted by user.")
 
     def _train(self, is_incremental: bool) -> None:
         estimator = self._estimator
@@ -92,11 +92,10 @@ class EpochLoop:
             if self._epochs(1 if is_incremental else self._epochs_ahead()) or is_incremental:
                 return
             if estimator.n_iter_ == estimator.max_iter:
-                warnings.warn(
+                warn_user(
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
                     "optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=5,
                 )
 
     def _epochs_ahead(self) -> int:
@@ -140,13 +139,12 @@ class EpochLoop:
 
     def _tell_why(self) -> None:
         if self._interrupts.pressed:
-            warnings.warn("Training interrupted by user.", stacklevel=6)
+            warn_user("Training interrupted by user.")
         else:
-            warnings.warn(
+            warn_user(
                 f"Stochastic Optimizer: max_seconds={self._estimator.max_seconds} are over and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
 
 

@@ -1,6 +1,5 @@
 """The solver "lbfgs": SciPy's L-BFGS-B on the loss and gradient of the kernels."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from scipy.optimize import OptimizeResult, minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.engine.objective import Objective
+from fastbp.sklearn.user_warnings import warn_user
 from fastbp.specification import Specification
 
 PRINTS = tuple(int(part) for part in scipy.__version__.split(".")[:2]) < (1, 15)
@@ -101,7 +101,7 @@ def minimise(
             value_and_gradient, theta, method="L-BFGS-B", jac=True, options=options, callback=keep
         )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+        warn_user("Training interrupted by user.")
         return best
 
 
@@ -115,5 +115,5 @@ def count_iterations(result: OptimizeResult, max_iter: int) -> int:
         )
         if n_iter == max_iter:
             message += f"\nMore iterations may help (max_iter={max_iter})."
-        warnings.warn(message + "\nIt may also help to scale the data.", ConvergenceWarning, stacklevel=2)
+        warn_user(message + "\nIt may also help to scale the data.", ConvergenceWarning)
     return int(n_iter)

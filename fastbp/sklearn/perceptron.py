@@ -2,7 +2,6 @@
 
 import copy
 import operator
-import warnings
 from abc import ABCMeta
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun,
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
 from fastbp.sklearn.quick import parameter_names, validate_parameters, with_generator
+from fastbp.sklearn.user_warnings import warn_user
 from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
 from fastbp.sklearn.workers import threads_in_worker
 from fastbp.training.interrupts import Interrupts
@@ -392,10 +392,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         if self.batch_size == "auto":
             return n_samples if self.solver == "rprop" else min(200, n_samples)
         if self.batch_size > n_samples:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=6,
-            )
+            warn_user("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         return int(min(self.batch_size, n_samples))
 
     def _split(self, samples: Samples, generator: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         "rprop": "cosine" (down to 0 at `max_iter`), "step" (divided by 10 after each third of `max_iter`), or
         a schedule of `fastbp.schedules`, by steps.
     learning_rate_init : float, default 0.001
+        That of the first step; with "constant", of all.
     power_t : float, default 0.5
         The exponent of "invscaling".
     max_iter : int, default 200
@@ -62,7 +63,9 @@ class MLPRegressor(RegressorMixin, Perceptron):
     random_state : int, RandomState or None, default None
         The first parameters, splits and orders come from it: the same as in scikit-learn.
     tol : float, default 1e-4
+        By how much loss or score must improve; for "lbfgs", the largest element of the gradient at the end.
     verbose : bool or int, default False
+        Whether to print the loss of every epoch.
     warm_start : bool, default False
         Whether `fit` begins at the parameters of the fit before.
     momentum : float, default 0.9
@@ -73,9 +76,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
         parameters are kept. Ours: `partial_fit` stops early, too, if it gets X_val and y_val; then
         `is_stopped_` is True, and further calls change nothing.
     validation_fraction : float, default 0.1
+        The part of the samples that early stopping holds out.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
         Of "adam" and "adamw".
     n_iter_no_change : int, default 10
+        After more epochs than these without improvement, training stops, or an adaptive rate becomes smaller.
     max_fun : int, default 15000
         The most evaluations of "lbfgs".
     quantile : float, default 0.5
@@ -100,6 +105,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         A file for the state of a fit. It is written every `checkpoint_every` epochs and at the end, and the
         same fit goes on from it. A file of another fit is a `fastbp.CheckpointError`.
     checkpoint_every : int, default 10
+        Epochs between two writes.
     n_threads : int, optional
         The default is as many as pay. The bits of the result do not depend on it.
 
