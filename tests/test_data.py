@@ -808,3 +808,8 @@ def test_without_fastexcel_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastexcel", None)
     with pytest.raises(DataError, match=r"pip install 'fastbp\[excel\]'"):
         data.load("book.xlsx", target="y")
+
+
+def test_whole_numbers_of_a_sheet_are_whole():
+    dataset = data.load(write_book(first=[["a", "y"], [1.5, 0], [2.5, 1], [3, 2]]), target="y")
+    assert [str(label) for label in dataset.preprocessing.target.labels] == ["0", "1", "2"]

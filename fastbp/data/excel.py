@@ -6,13 +6,16 @@ They have the habits of text files: lines before the names, empty columns, numbe
 from collections.abc import Collection
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastbp.data.sources import Source, polars
 from fastbp.data.text_file import Text, read_text
 from fastbp.data.text_form import listed
 from fastbp.errors import DataError, OptionError, as_option
 from fastbp.reading import Reading
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def read_excel(file: Source, reading: Reading, wanted: Collection[str]) -> Text:
@@ -44,10 +47,18 @@ def read_excel(file: Source, reading: Reading, wanted: Collection[str]) -> Text:
     if typed.shape != text.frame.shape:
         return text
     columns = [
-        numbers.alias(column.name) if numbers.dtype.is_numeric() or numbers.dtype == pl.Boolean else column
-        for column, numbers in zip(text.frame, typed, strict=True)
+        _whole(cells).alias(column.name) if cells.dtype.is_numeric() or cells.dtype == pl.Boolean else column
+        for column, cells in zip(text.frame, typed, strict=True)
     ]
     return replace(text, frame=pl.DataFrame(columns))
+
+
+def _whole(cells: "pl.Series") -> "pl.Series":
+    """Return numbers as integers if all are whole: Excel has floating-point numbers alone."""
+    pl = polars()
+    if cells.dtype.is_float() and ((cells == cells.floor()) & (cells.abs() <= 2**53)).all():
+        return cells.cast(pl.Int64)
+    return cells
 
 
 def _sheet(file: Source, names: list[str], said: str | None) -> Any:
