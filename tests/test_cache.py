@@ -1,6 +1,8 @@
 """A text file of any size is read by way of a folder of Arrow files, to the same arrays."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +88,22 @@ def test_a_line_is_named_in_a_file_with_an_empty_column(tmp_path):
     path.write_text("a,b,y\n1,,0.5\n2,,\n")
     with pytest.raises(DataError, match="the first in line 3"):
         data.load(path, target="y", cache=True)
+
+
+def test_a_cache_that_several_make_at_once_is_whole_and_what_a_killed_one_left_is_removed(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,y\n" + "".join(f"{i % 9},{i / 7}\n" for i in range(2000)))
+    folder = tmp_path / "a.csv.fastbp-cache"
+    (folder / "0123456789abcdef.999999999.1").mkdir(parents=True)
+    together = threading.Barrier(4)
+
+    def read(_):
+        together.wait()
+        return data.load(path, target="y", cache=True).X.tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(read, range(4))) == {data.load(path, target="y").X.tobytes()}
+    assert [part.name.count(".") for part in folder.iterdir()] == [0]
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):

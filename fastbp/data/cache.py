@@ -4,10 +4,12 @@ The first pass divides the text into columns of text; the second makes numbers o
 numbers. What a column means is found from all of its values, so one column at a time must fit into memory.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,12 +72,15 @@ def cached_table(
             raise DataError(f"{file.name} is no plain text file, and {as_option('cache')} is for these")
         folder = _folder(file, reading, cache)
         if not (folder / "table.json").exists():
-            _remove_older(folder)
+            part = _new_part(folder)
             try:
-                _write(file, reading, folder, wanted, labels)
-            except BaseException:
-                shutil.rmtree(folder.parent, ignore_errors=True)
-                raise
+                _write(file, reading, part, wanted, labels)
+                with contextlib.suppress(OSError):  # another process was first
+                    part.rename(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+                with contextlib.suppress(OSError):  # it is not empty, except after an error
+                    folder.parent.rmdir()
         return _table(file, reading, folder)
 
 
@@ -91,12 +96,31 @@ def _folder(file: Source, reading: Reading, cache: bool | PathLike) -> Path:
     return parent / f"{file.path.name}.fastbp-cache" / key
 
 
-def _remove_older(folder: Path) -> None:
-    """Remove what an earlier state of the file left."""
-    if folder.parent.exists():
-        for older in folder.parent.iterdir():
-            shutil.rmtree(older)
-    folder.mkdir(parents=True)
+def _new_part(folder: Path) -> Path:
+    """Return a new folder to write in; remove what an earlier state of the file or a killed process left."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for older in folder.parent.iterdir():
+        if older != folder and not _is_at_work(older):
+            shutil.rmtree(older, ignore_errors=True)
+    part = folder.parent / f"{folder.name}.{os.getpid()}.{threading.get_ident()}"
+    part.mkdir()
+    return part
+
+
+def _is_at_work(part: Path) -> bool:
+    """Return whether the process that writes this folder, if one does, is alive."""
+    _, dot, rest = part.name.partition(".")
+    if not dot:
+        return False
+    if os.name != "posix":
+        return True  # there, to ask may end it
+    try:
+        os.kill(int(rest.partition(".")[0]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        return True
+    return True
 
 
 # --- writing -----------------------------------------------------------------------------------------
