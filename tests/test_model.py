@@ -453,6 +453,23 @@ def test_missing_values_and_unseen_texts_are_told_anew_when_a_model_is_gone_on_w
     ).all()
 
 
+def test_a_number_that_is_a_name_and_another_position_is_refused():
+    frame = pd.DataFrame({5: [1.0, 2.0], 0: ["a", "b"]})
+    with pytest.raises(OptionError, match="target is 0, the name of one column of the data and the"):
+        fit(frame, target=0)
+    assert fit(frame, target="0").labels == ("a", "b")
+    assert fit(frame, target=-1).labels == ("a", "b")
+    assert fit(pd.DataFrame({0: [1.0, 2.0], 1: ["a", "b"]}), target=1).labels == ("a", "b")
+
+
+def test_weights_of_another_length_are_refused():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": ["u", "v", "u"]})
+    with pytest.raises(OptionError, match=r"must name a column or hold a weight for each of the 3 rows"):
+        fit(frame, target="y", sample_weight=[1, 1])
+    with pytest.raises(DataError, match=r"as a column it is data.to_frame\(\)"):
+        fit(frame["a"], target=frame["y"])
+
+
 def test_sizes_of_hidden_layers_are_a_sequence(iris):
     with pytest.raises(OptionError, match=r"hidden is 3, and must be a sequence, such as \(32,\)"):
         fit(iris, target="species", hidden=3)

@@ -58,6 +58,7 @@ def as_frame(data: Any) -> tuple["pl.DataFrame", bool]:
     array = _as_array("the data", data)
     if array.ndim != 2:
         hint = "; one row is data.reshape(1, -1), one column data.reshape(-1, 1)" if array.ndim == 1 else ""
+        hint = "; as a column it is data.to_frame()" if hasattr(data, "to_frame") else hint
         raise DataError(f"the data has shape {array.shape}, and must have rows and columns{hint}")
     return _together({f"x{i}": as_series(f"x{i}", column) for i, column in enumerate(array.T)}), False
 

@@ -57,6 +57,7 @@ def open_table(
         frame, named = as_frame(source)
         frame, target = _with_values(frame, named, "target", target)
         frame, sample_weight = _with_values(frame, named, "sample_weight", sample_weight)
+        _check_one_weight(sample_weight, len(frame))
         table = replace(read_table(frame, form), named=named)
     names = [table.names[table.find("target", column)] for column in _as_list(target)]
     twice = [name for i, name in enumerate(names) if name in names[:i]]
@@ -92,6 +93,7 @@ def open_known(
                 raise DataError(f"target has {len(given)} columns, and the model has {len(names)} targets")
             frame, target = frame.rename(dict(zip(given, names, strict=True))), None
         frame, sample_weight = _with_values(frame, named, "sample_weight", sample_weight)
+        _check_one_weight(sample_weight, len(frame))
         table = replace(read_for(preprocessing, frame, **reading), named=named)
         _check_same_target(table, names, target)
     return table, None if sample_weight is None else table.names[table.find("sample_weight", sample_weight)]
@@ -112,6 +114,14 @@ def gone_on_with(preprocessing: Preprocessing, missing: str, **given: Any) -> Pr
                 "own; leave it out"
             )
     return with_missing(preprocessing, None if missing == "error" else missing)
+
+
+def _check_one_weight(sample_weight: Any, n_rows: int) -> None:
+    if isinstance(sample_weight, list | tuple):
+        raise OptionError(
+            f"sample_weight is {shown(sample_weight)}, and must name a column or hold a weight for each of "
+            f"the {n_rows:,} rows"
+        )
 
 
 def _check_same_target(table: Table, names: list[str], target: Any) -> None:

@@ -84,10 +84,17 @@ class Table:
             return self.names.index(column)
         if column in self.dropped:
             raise DataError(f"column {column!r} of {self.path} is empty")
+        position = None
         with contextlib.suppress(ValueError):
             position = int(column)
-            if -len(self.names) <= position < len(self.names):
-                return position % len(self.names)
+        if position is not None and -len(self.names) <= position < len(self.names):
+            found = self.names[position]
+            if str(column) in self.names and found != str(column):
+                raise OptionError(
+                    f"{as_option(argument)} is {column}, the name of one column of {self.path} and the "
+                    f"position of another, {found!r}; as text, {str(column)!r}, it is the name"
+                )
+            return position % len(self.names)
         near = nearest(column, self.names)
         raise OptionError(
             f"{as_option(argument)} is {column!r}, and {self.path} has the columns {listed(self.names)}{near}"
