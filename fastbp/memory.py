@@ -21,8 +21,21 @@ def aligned_zeros(n: int, dtype: DTypeLike) -> np.ndarray:
     """
     itemsize = np.dtype(dtype).itemsize
     room = np.zeros(n + 2 * LINE // itemsize, dtype)
-    start = -room.ctypes.data % LINE // itemsize
+    start = -address_of(room) % LINE // itemsize
     return room[start : start + n]
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where the elements of an array begin. `array.ctypes.data` is the same, and takes 5 us longer.
+
+    Examples
+    --------
+    >>> array = np.zeros(3)
+    >>> address_of(array) == array.ctypes.data
+    True
+    """
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def room_after(array: np.ndarray) -> int:
@@ -36,4 +49,4 @@ def room_after(array: np.ndarray) -> int:
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    return owner.ctypes.data + owner.nbytes - array.ctypes.data - array.nbytes
+    return address_of(owner) + owner.nbytes - address_of(array) - array.nbytes

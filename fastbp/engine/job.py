@@ -13,7 +13,7 @@ from fastbp.engine.layout import Layout, is_read_in_place
 from fastbp.engine.packed_vectors import up
 from fastbp.kernels import fields
 from fastbp.kernels.batches import take_labels, take_targets
-from fastbp.memory import LINE, aligned_zeros, room_after
+from fastbp.memory import LINE, address_of, aligned_zeros, room_after
 
 X_KINDS = {"float32": fields.X_FLOAT32, "float64": fields.X_FLOAT64, "uint8": fields.X_UINT8}
 """Types of X that kernels convert row by row. X of another type is converted as a whole before."""
@@ -57,11 +57,11 @@ class Job:
         integers, common = layout.start
         self.integers = aligned_zeros(integers.size, np.int64)
         self.integers[:] = integers
-        self.address: int = self.integers.ctypes.data
+        self.address: int = address_of(self.integers)
         self.empty = np.empty((0, 1), layout.dtype)
         size, slices, places, offsets = layout.buffers
         self._block = block = aligned_zeros(size, np.uint8)
-        self.integers[places] = block.ctypes.data + offsets
+        self.integers[places] = address_of(block) + offsets
         self.arrays = common | {name: block[place].view(dtype) for name, place, dtype in slices}
         for name, array in arrays.items():
             if array is not None:
@@ -105,7 +105,7 @@ class Job:
                 self._describe_X(array)
             elif name == "rates":
                 self._write("n_rates", array.size)
-        address = array.__array_interface__["data"][0]
+        address = address_of(array)
         self._write(name, address)
         for place, element in self.layout.pointers.get(name, ()):
             self.integers[place] = address + element * array.itemsize

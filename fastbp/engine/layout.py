@@ -21,7 +21,7 @@ from fastbp.kernels.layered import ROWS_TOGETHER
 from fastbp.kernels.output import BLOCK_VECTORS
 from fastbp.kernels.product import padded
 from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
-from fastbp.memory import LINE, aligned_zeros
+from fastbp.memory import LINE, address_of, aligned_zeros
 from fastbp.simd import lanes
 from fastbp.specification import Specification
 
@@ -344,9 +344,9 @@ class Layout:
             ]
         for name, array in common.items():
             array.flags.writeable = False
-            integers[fields.place_in_job(name)] = array.ctypes.data
+            integers[fields.place_in_job(name)] = address_of(array)
             for place, element in self.pointers.get(name, ()):
-                integers[place] = array.ctypes.data + element * array.itemsize
+                integers[place] = address_of(array) + element * array.itemsize
         return np.array(integers, np.int64), common
 
 

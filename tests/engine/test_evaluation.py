@@ -36,7 +36,7 @@ EVALUATIONS = {"predict": predict, "loss": loss, "gradient": gradient}
 @pytest.fixture
 def samples():
     generator = np.random.default_rng(0)
-    return generator.normal(size=(5000, 7)), generator.normal(size=(5000, 3))
+    return generator.normal(size=(6000, 7)), generator.normal(size=(6000, 3))
 
 
 @pytest.fixture
