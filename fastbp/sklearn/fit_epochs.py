@@ -66,10 +66,11 @@ class EpochLoop:
         limit = estimator.max_seconds
         self._deadline = None if limit is None else time.perf_counter() + limit
         self.has_converged = False
-        rates = estimator.learning_rate
+        settings = self._state.settings
+        rates = settings.learning_rate
         changes_rates = isinstance(rates, str) and rates in ("invscaling", "cosine", "step")
         self._looks = bool(score or watches or estimator.verbose or changes_rates)
-        self._is_scheduled = isinstance(estimator.learning_rate, Schedule) or estimator.solver == "rprop"
+        self._is_scheduled = isinstance(rates, Schedule) or settings.solver == "rprop"
 
     def _is_over(self) -> bool:
         return self._deadline is not None and time.perf_counter() >= self._deadline
@@ -128,7 +129,7 @@ class EpochLoop:
             print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         score = None if self._score is None else self._score()
         take_note(estimator, loss, score, lambda: self._run.theta)
-        state.learning_rate = rate_after(estimator, state.learning_rate)
+        state.learning_rate = rate_after(state.settings, estimator, state.learning_rate)
         ends = False
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             ends = self.has_converged = is_at_end(estimator, state)
@@ -175,7 +176,7 @@ def is_at_end(estimator: Any, state: OptimizerState) -> bool:
         f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change:d} "
         "consecutive epochs."
     )
-    adapts = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+    adapts = state.settings.solver == "sgd" and state.settings.learning_rate == "adaptive"
     if not adapts or state.learning_rate <= SMALLEST_RATE:
         if estimator.verbose:
             print(message, "Learning rate too small. Stopping." if adapts else "Stopping.")

@@ -3,6 +3,7 @@
 import os
 from functools import lru_cache
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,18 +66,31 @@ CONSTRAINTS: dict[str, Any] = {
 """Of both estimators."""
 
 
-def optimizer_of(estimator: Any) -> Optimizer:
-    """Return the optimizer that the estimator's parameters say."""
-    rate = estimator.learning_rate_init
-    if isinstance(estimator.learning_rate, Schedule) and estimator.solver != "rprop":
-        rate = estimator.learning_rate
+OF_OPTIMIZER = (
+    "solver", "learning_rate", "learning_rate_init", "power_t", "momentum", "nesterovs_momentum", "beta_1",
+    "beta_2", "epsilon", "weight_decay",
+)  # fmt: skip
+"""Parameters that `partial_fit` keeps as they were when training began, as in scikit-learn."""
+
+
+def settings_of(estimator: Any) -> SimpleNamespace:
+    """Return the present parameters of an estimator's optimizer."""
+    known = vars(estimator)
+    return SimpleNamespace(**{name: known[name] for name in OF_OPTIMIZER})
+
+
+def optimizer_of(settings: SimpleNamespace) -> Optimizer:
+    """Return the optimizer that these parameters say."""
+    rate = settings.learning_rate_init
+    if isinstance(settings.learning_rate, Schedule) and settings.solver != "rprop":
+        rate = settings.learning_rate
     return _optimizer(
-        estimator.solver,
+        settings.solver,
         rate,
-        (estimator.beta_1, estimator.beta_2, estimator.epsilon),
-        estimator.weight_decay,
-        estimator.momentum,
-        bool(estimator.nesterovs_momentum),
+        (settings.beta_1, settings.beta_2, settings.epsilon),
+        settings.weight_decay,
+        settings.momentum,
+        bool(settings.nesterovs_momentum),
     )
 
 
@@ -96,11 +110,11 @@ def _optimizer(
     return VelocitySGD(rate, momentum, nesterov)
 
 
-def rate_after(estimator: Any, present: float) -> float:
+def rate_after(settings: SimpleNamespace, estimator: Any, present: float) -> float:
     """Return the learning rate of the epoch that comes next."""
-    kind, rate = estimator.learning_rate, float(estimator.learning_rate_init)
-    if kind == "invscaling" and estimator.solver == "sgd":
-        return rate / (estimator.t_ + 1) ** estimator.power_t
+    kind, rate = settings.learning_rate, float(settings.learning_rate_init)
+    if kind == "invscaling" and settings.solver == "sgd":
+        return rate / (estimator.t_ + 1) ** settings.power_t
     if kind == "cosine":
         return 0.5 * rate * (1 + np.cos(np.pi * min(1.0, estimator.n_iter_ / estimator.max_iter)))
     if kind == "step":

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -61,12 +62,14 @@ class OptimizerState:
 
     Attributes
     ----------
+    settings : SimpleNamespace
+        The estimator's parameters of it, as they were when training began.
     learning_rate : float
         That of the next step.
     """
 
-    def __init__(self, learning_rate: float):
-        self.learning_rate = learning_rate
+    def __init__(self, settings: SimpleNamespace):
+        self.settings, self.learning_rate = settings, float(settings.learning_rate_init)
         self._vectors: Vectors | Callable[[], Vectors] | None = None
         self._run: BatchedRun | None = None
 
@@ -104,7 +107,7 @@ class OptimizerState:
             self._run, self._vectors = None, run.frozen()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"learning_rate": self.learning_rate, "_vectors": self.vectors}
+        return {"settings": self.settings, "learning_rate": self.learning_rate, "_vectors": self.vectors}
 
 
 def _vectors_of(run: Any) -> Vectors:

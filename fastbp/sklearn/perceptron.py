@@ -23,7 +23,13 @@ from fastbp.sklearn.conversion import Convertible
 from fastbp.sklearn.fit_checkpoint import FitCheckpoint
 from fastbp.sklearn.fit_data import Validation, check_goes_on, take_given
 from fastbp.sklearn.fit_epochs import EpochLoop, Watch
-from fastbp.sklearn.fit_parameters import CONSTRAINTS, STOCHASTIC, hidden_activations, optimizer_of
+from fastbp.sklearn.fit_parameters import (
+    CONSTRAINTS,
+    STOCHASTIC,
+    hidden_activations,
+    optimizer_of,
+    settings_of,
+)
 from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, check_batches, orders_of
 from fastbp.sklearn.form import draw_parameters, specification_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
@@ -285,7 +291,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             )
         state = getattr(self, "_optimizer", None)
         if state is None or not is_incremental:
-            state = self._optimizer = OptimizerState(float(self.learning_rate_init))
+            state = self._optimizer = OptimizerState(settings_of(self))
         training = self._weigh_classes(y, weights, is_incremental)
         samples = Samples(X, self._targets(y, network.dtype), training)
         if self.early_stopping and held is None:
@@ -338,7 +344,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         """Return a run that trains the network on samples."""
         options: dict[str, Any] = {
             "batch_size": batch_size,
-            "optimizer": optimizer_of(self),
+            "optimizer": optimizer_of(self._optimizer.settings),
             "l2": float(self.alpha),
             "dropout": float(self.dropout),
             "gradient_clip_norm": self.gradient_clip_norm,

@@ -62,6 +62,27 @@ def test_a_changed_estimator_does_what_scikit_learns_does(name):
     assert_same(CHANGES[name], rtol=1e-6 if "solver" in name or "lbfgs" in name else 1e-9)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"solver": "sgd"}, {"beta_1": 0.5}, {"learning_rate_init": 0.1}], ids=str
+)
+@pytest.mark.parametrize("begin", ["fit", "partial_fit"])
+def test_partial_fit_goes_on_with_the_optimizer_that_began(begin, changes):
+    """Its parameters are those of the first call: in scikit-learn, a new one begins with `fit` alone."""
+
+    def work(C, R):
+        model = getattr(R(**OPTIONS), begin)(X, Y).set_params(**changes)
+        return model.partial_fit(X, Y).partial_fit(X, Y).coefs_
+
+    def rates(C, R):
+        model = R(**OPTIONS, solver="sgd", learning_rate="invscaling").partial_fit(X, Y)
+        return (
+            model.set_params(learning_rate="constant", power_t=0.1).partial_fit(X, Y).partial_fit(X, Y).coefs_
+        )
+
+    assert_same(work)
+    assert_same(rates)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_warm_start_that_finds_no_better_score_keeps_what_scikit_learn_keeps(seed):
     options = OPTIONS | {
