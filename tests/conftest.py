@@ -14,8 +14,11 @@ from fastbp.engine.team import OVERSUBSCRIBE
 
 os.environ[OVERSUBSCRIBE] = "1"  # tests of three threads, on machines of two cores
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells let what they run in the background ignore it
+# Shells let what they run in the background ignore SIGINT, and nohup ignores SIGHUP; children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # no test fails because a machine is slow

@@ -361,7 +361,7 @@ def test_a_run_that_is_over_goes_on_with_more_epochs_and_starts_anew_without_res
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_stops_a_run_with_its_model_and_its_checkpoint(fastbp, name):
-    with start(f"{IRIS} --epochs 100000000 --log run.jsonl") as process:
+    with start(f"{IRIS} --epochs 100000000 --max-seconds 60 --log run.jsonl") as process:
         wait_for_lines(process, Path("run.jsonl"))
         process.send_signal(getattr(signal, name))
         out, err = process.communicate()
