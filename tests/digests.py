@@ -263,7 +263,7 @@ def data_and_threads() -> Iterator[Configuration]:
         for threads in (1, 2, 3):
             name, some = f"{dtype['dtype']}, threads {threads}", plain | {"threads": threads}
             full, batches = some | {"steps": 6}, some | {"steps": 12, "batch_size": 32}
-            yield C(f"groups, {name}", (3, 9, 2), full, dtype, n_samples=5000)
+            yield C(f"groups, {name}", (3, 40, 2), full, dtype, n_samples=5000)
             yield C(f"tiles, {name}", (64, 256, 10), full | {"steps": 2}, dtype | CLASSES, 2500, labels=True)
             yield C(f"wide, {name}", (784, 128, 10), batches, dtype | CLASSES, 100, labels=True)
         yield C(f"X of bytes, {dtype['dtype']}", (30, 9, 2), plain | BATCHES, dtype, form=as_bytes)
@@ -277,7 +277,7 @@ def data_and_threads() -> Iterator[Configuration]:
         ("sequential", {"update": "sequential"}),
         ("mini-batches", {"batch_size": 1111}),
     ):
-        yield C(f"groups, {name}", (3, 9, 2), large | more, n_samples=5000)
+        yield C(f"groups, {name}", (3, 40, 2), large | more, n_samples=5000)
     yield C("tiles, clipped", (64, 256, 10), large | {"gradient_clip_norm": 0.01}, n_samples=1500)
     yield C("tiles, sequential", (64, 256, 10), large | {"update": "sequential"}, n_samples=700)
     yield C("every second row of X", (7, 9, 3), plain | BATCHES, form=every_second_row)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fastbp.calls import Call
+from fastbp.engine.division import WORTH_A_THREAD
 from fastbp.engine.job import Job
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.barrier import ABORT
@@ -16,10 +17,6 @@ from fastbp.numba_internals import prepare
 
 OVERSUBSCRIBE = "FASTBP_OVERSUBSCRIBE"
 """The environment variable that allows more threads than cores if it is 1."""
-
-WORTH_A_TEAM = 1e6
-"""Multiplications between two barriers from which on a second thread pays."""
-
 
 CHUNK_SECONDS = 0.03
 """The time of one call of the kernel, if a step takes longer. A run can be stopped between two calls."""
@@ -91,7 +88,7 @@ def threads_for(work: float, threads: int | None, cores: int | None = None) -> i
     """
     cores = available_cores() if cores is None else cores
     if threads is None:
-        return max(1, min(cores, int(work / WORTH_A_TEAM)))
+        return max(1, min(cores, int(work / WORTH_A_THREAD)))
     return threads if os.environ.get(OVERSUBSCRIBE) == "1" else min(threads, cores)
 
 
@@ -105,8 +102,12 @@ class Pace:
     SLOW = 1.5
     """If a chunk takes this many times as long as the team's fastest, the next one tries a single thread."""
 
-    ALONE = 16
-    """If the single thread was faster, it takes this many chunks before the team is tried again."""
+    LONGEST_ALONE = 16
+    """The most chunks that the single thread takes, if it was faster, before the team is tried again.
+
+    It takes one chunk at first, and twice as many each time that the team is still slower: other work is
+    often over after some milliseconds.
+    """
 
     SHORTEST = 0.005
     """Chunks of fewer seconds say little about the speed, and are left out."""
@@ -114,7 +115,7 @@ class Pace:
     def __init__(self, n_threads: int, *, fixed: bool):
         self._team, self._fixed = n_threads, fixed
         self._fastest = self._last = math.inf
-        self._alone = 0
+        self._alone, self._wait = 0, 1
 
     def threads(self) -> int:
         """Return how many threads take the next chunk."""
@@ -125,12 +126,18 @@ class Pace:
         if self._fixed or self._team == 1 or seconds < self.SHORTEST:
             return
         pace = seconds / steps
-        if self._alone:
-            self._alone = self.ALONE if self._alone < 0 and pace < self._last else max(0, self._alone - 1)
-            return
-        self._last, self._fastest = pace, min(pace, self._fastest)
-        if pace > self.SLOW * self._fastest:
-            self._alone = -1  # one chunk, to see
+        if self._alone > 0:
+            self._alone -= 1
+        elif self._alone < 0:  # the chunk to see
+            self._alone = 0
+            if pace < self._last:
+                self._alone, self._wait = self._wait, min(2 * self._wait, self.LONGEST_ALONE)
+        else:
+            self._last, self._fastest = pace, min(pace, self._fastest)
+            if pace > self.SLOW * self._fastest:
+                self._alone = -1
+            else:
+                self._wait = 1
 
 
 class Team:

@@ -89,7 +89,7 @@ def test_items_are_all_parameters_once(specification, mode, options, biases):
 @given(SPECIFICATIONS, MODES, OPTIONS)
 def test_there_is_a_partial_sum_for_every_binary_digit_of_the_number_of_tiles(specification, mode, options):
     layout = make_layout(specification, JobOptions(mode, **options))
-    assert layout.n_groups in (0, LIMITS.n_groups)
+    assert 0 <= layout.n_groups <= LIMITS.n_groups
     assert not (layout.n_groups and layout.options.sequential)
     rows = -(-layout.options.batch_size // max(1, layout.n_groups))
     tiles = -(-rows // (1024 if layout.options.sequential else layout.tile_rows))

@@ -173,17 +173,36 @@ def test_team_that_is_interrupted_before_it_starts_does_not_hang():
 
 def test_pace_leaves_a_team_that_is_held_up_and_comes_back_to_it():
     pace = team.Pace(2, fixed=False)
+    for seconds, threads in (
+        (0.05, 2),
+        (0.09, 1),  # somebody else wants a core
+        (0.08, 1),  # alone is faster
+        (0.08, 2),
+        (0.09, 1),  # the team is slow, still
+        (0.08, 1),
+        (0.08, 1),
+        (0.08, 2),
+        (0.05, 2),  # nobody else wants it any more
+        (0.09, 1),
+        (0.08, 1),
+        (0.08, 2),
+    ):
+        pace.record(100, seconds)
+        assert pace.threads() == threads
+
+
+def test_pace_waits_longer_each_time_for_a_team_that_stays_slow():
+    pace = team.Pace(2, fixed=False)
     pace.record(100, 0.05)
-    assert pace.threads() == 2
-    pace.record(100, 0.09)  # somebody else wants a core
-    assert pace.threads() == 1
-    pace.record(100, 0.08)  # alone is faster
-    for _ in range(team.Pace.ALONE):
-        assert pace.threads() == 1
-        pace.record(100, 0.08)
-    assert pace.threads() == 2
-    pace.record(100, 0.05)
-    assert pace.threads() == 2
+    alone = []
+    for _ in range(7):
+        pace.record(100, 0.09)
+        n = 0
+        while pace.threads() == 1:
+            pace.record(100, 0.08)
+            n += 1
+        alone.append(n - 1)  # without the chunk to see
+    assert alone == [1, 2, 4, 8, 16, 16, 16]
 
 
 def test_pace_stays_with_a_team_that_is_faster_than_one_thread():

@@ -184,7 +184,8 @@ def test_chunks_do_not_change_the_bits(cuts, dropout):
 DIVISIONS = {
     "one tile": {"tile_bytes": 2**30, "group_bytes": 0, "large_tile": 2**20},
     "tiles that a team shares": {"tile_bytes": 0, "group_bytes": 0, "large_tile": 40},
-    "groups of tiles": {"tile_bytes": 0, "group_bytes": 2**30},
+    "groups of tiles": {"tile_bytes": 0, "group_bytes": 2**30, "group_work": 1.0},
+    "one group": {"tile_bytes": 0, "group_bytes": 2**30, "group_work": 1e9},
     "items of few rows": {"tile_bytes": 2**30, "group_bytes": 0, "item_rows": 16, "item_bytes": 0},
 }
 """How rows may be divided."""

@@ -67,7 +67,11 @@ def test_errors_grow_with_the_logarithm_of_the_rows(sizes, kind):
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 @pytest.mark.parametrize(
     "sizes",
-    [{}, {"tile_bytes": 0, "group_bytes": 0, "large_tile": 40}, {"tile_bytes": 0, "group_bytes": 2**30}],
+    [
+        {},
+        {"tile_bytes": 0, "group_bytes": 0, "large_tile": 40},
+        {"tile_bytes": 0, "group_bytes": 2**30, "group_work": 1.0},
+    ],
     ids=["as chosen", "shared tiles", "groups"],
 )
 def test_full_batches_in_float32_train_as_in_float64(sizes, update):
@@ -91,8 +95,8 @@ def test_any_number_of_tiles_adds_up(n_tiles):
     X, Y = generator.normal(size=(n, 3)), generator.normal(size=(n, 2))
     network = fastbp.Network([3, 4, 2], output_activation="identity", seed=0)
     expected = sum(network.gradient(X[i : i + 1], Y[i : i + 1]) for i in range(n)) / n
-    for group_bytes in (0, 2**30):
-        limits = Limits(tile_bytes=0, large_tile=32, group_bytes=group_bytes)
+    for groups in ({"group_bytes": 0}, {"group_work": 1.0}, {"group_work": 1e9}):
+        limits = Limits(tile_bytes=0, large_tile=32, **groups)
         objective = Objective(network.specification, X, Y, limits=limits)
         found = objective.value_and_gradient(network.theta)[1]
         assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
