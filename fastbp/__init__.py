@@ -23,6 +23,7 @@ from fastbp.errors import (
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
 from fastbp.patching import patch_sklearn, sklearn_is_patched, unpatch_sklearn
+from fastbp.populations import Population
 from fastbp.training import (
     Checkpoint,
     EarlyStopping,
@@ -72,6 +73,7 @@ __all__ = [
     "NotSupportedError",
     "OptionError",
     "PatchWarning",
+    "Population",
     "RMSprop",
     "ShapeError",
     "StopReason",

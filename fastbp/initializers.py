@@ -54,12 +54,27 @@ def initial_weights(name: str, n_in: int, n_out: int, generator: np.random.Gener
     -------
     float64[n_in, n_out]
     """
-    if check_initializer(name) == "zeros":
+    width, is_normal = weight_width(name, n_in, n_out)
+    if width == 0:
         return np.zeros((n_in, n_out))
+    if is_normal:
+        return generator.normal(0.0, width, (n_in, n_out))
+    return generator.uniform(-width, width, (n_in, n_out))
+
+
+def weight_width(name: str, n_in: int, n_out: int) -> tuple[float, bool]:
+    """Return the standard deviation of normal weights, or the largest of uniform ones, and which they are.
+
+    Examples
+    --------
+    >>> weight_width("lecun_normal", 4, 3), weight_width("zeros", 3, 4)
+    ((0.5, True), (0.0, False))
+    """
+    if check_initializer(name) == "zeros":
+        return 0.0, False
     method, _, distribution = name.partition("_")
     fan = (n_in + n_out) / 2 if method == "glorot" else n_in
     deviation = math.sqrt((2 if method == "he" else 1) / fan)
     if distribution == "normal":
-        return generator.normal(0.0, deviation, (n_in, n_out))
-    limit = math.sqrt(3) * deviation
-    return generator.uniform(-limit, limit, (n_in, n_out))
+        return deviation, True
+    return math.sqrt(3) * deviation, False
