@@ -6,6 +6,7 @@ checked each time. The warning about targets out of reach comes with the first c
 """
 
 import math
+import threading
 import time
 from collections.abc import Hashable
 from dataclasses import replace
@@ -35,7 +36,7 @@ class IdleRuns:
 
     def __init__(self, most: int = 16):
         self._most = most
-        self._runs: dict[Hashable, Run] = {}
+        self._runs: dict[Hashable, tuple[threading.Lock, Run]] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -60,29 +61,32 @@ class IdleRuns:
             None if there is no such run, if kernels cannot read the samples in place, or if a value stopped
             being finite. Then nothing is changed, and `fastbp.train` proceeds as usual.
         """
-        if not type(X) is type(Y) is np.ndarray:
+        if not self._runs or not type(X) is type(Y) is np.ndarray:
             return None
+        if seed is not None:
+            seed = check_seed(seed)
         key = _key(call, network, X, Y)
-        run = self._runs.pop(key, None) if key is not None else None
-        if run is None:
+        kept = self._runs.get(key) if key is not None else None
+        if kept is None or not kept[0].acquire(blocking=False):
             return None
-        result = _train_at_once(run, network, X, Y, None if seed is None else check_seed(seed))
-        if result is not None:
-            self._put(key, run)
+        lock, run = kept
+        result = _train_at_once(run, network, X, Y, seed)
+        if result is None:
+            self._runs.pop(key, None)
+            return None
+        run.let_go()
+        lock.release()
         return result
 
     def keep(self, call: tuple[Any, ...], network: Network, X: Any, Y: Any, run: Run) -> None:
         """Keep a run that was completed for the next such call; drop the oldest if there are too many."""
         key = _key(call, network, X, Y)
-        if key is not None:
-            self._put(key, run)
-        if len(self._runs) > self._most:
-            for oldest in list(self._runs)[: -self._most]:
-                self._runs.pop(oldest, None)
-
-    def _put(self, key: Hashable, run: Run) -> None:
+        if key is None:
+            return
         run.let_go()
-        self._runs[key] = run
+        self._runs[key] = threading.Lock(), run
+        for oldest in list(self._runs)[: -self._most]:
+            self._runs.pop(oldest, None)
 
 
 def _key(call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray) -> Hashable | None:

@@ -37,7 +37,7 @@ class Interrupts:
         self._installed: list[int] = []
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == threading.main_thread().ident:
             for number in SIGNALS:
                 if _signal.getsignal(number) is signal.default_int_handler:
                     _signal.signal(number, self._handle)

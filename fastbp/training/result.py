@@ -9,7 +9,7 @@ import numpy as np
 from fastbp.training.stopping import StopReason
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class TrainingResult:
     """The outcome of `fastbp.train`.
 
