@@ -1,6 +1,7 @@
 """Runs of stochastic solvers: an epoch after the other, in scikit-learn's order of samples."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -165,13 +166,49 @@ def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_s
     return None if generator is None else Shuffles(len(samples), generator)
 
 
+class EpochRun(ABC):
+    """Trains epoch by epoch.
+
+    Attributes
+    ----------
+    run : LayeredRun or BatchRun
+        What takes the steps.
+    """
+
+    run: Any
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The present parameters."""
+        return self.run.theta
+
+    def copy_theta_to(self, theta: np.ndarray) -> None:
+        """Copy the present parameters into the network's."""
+        self.run.copy_theta_to(theta)
+
+    @property
+    @abstractmethod
+    def n_steps(self) -> int:
+        """Steps taken."""
+
+    @property
+    @abstractmethod
+    def schedule(self) -> Schedule:
+        """The learning rates by step."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step."""
+        return self.schedule.rate(max(0, self.n_steps - 1))
+
+
 _idle: dict[Hashable, "WholeRun"] = {}
 """Runs that have ended, by what they were made for. To make one takes 100 us or more."""
 
 MOST_IDLE = 16
 
 
-class WholeRun:
+class WholeRun(EpochRun):
     """Epochs over dense samples, on one prepared run."""
 
     _key: Hashable = None
@@ -258,15 +295,6 @@ class WholeRun:
         return run.take_losses()
 
     @property
-    def theta(self) -> np.ndarray:
-        """The present parameters."""
-        return self.run.theta
-
-    def copy_theta_to(self, theta: np.ndarray) -> None:
-        """Copy the present parameters into the network's."""
-        self.run.copy_theta_to(theta)
-
-    @property
     def n_steps(self) -> int:
         """Steps taken."""
         return self.run.step
@@ -282,9 +310,9 @@ class WholeRun:
         return self.run.step % self.run.steps_per_epoch == 0
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the last step."""
-        return self.run.schedule.rate(max(0, self.run.step - 1))
+    def schedule(self) -> Schedule:
+        """The learning rates by step."""
+        return self.run.schedule
 
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
@@ -312,7 +340,7 @@ class WholeRun:
         }
 
 
-class BatchedRun:
+class BatchedRun(EpochRun):
     """Epochs batch by batch: for sparse samples, of which one batch is dense at a time, and `partial_fit`."""
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
@@ -329,7 +357,7 @@ class BatchedRun:
             **options,
         )
         self.run = BatchRun(network.specification, network.theta, settled)
-        self._schedule: Schedule = settled.schedule
+        self._schedule = settled.schedule
         self._dtype = network.dtype
         self._take(samples, orders)
 
@@ -387,15 +415,6 @@ class BatchedRun:
         return [total / len(samples)]
 
     @property
-    def theta(self) -> np.ndarray:
-        """The present parameters."""
-        return self.run.theta
-
-    def copy_theta_to(self, theta: np.ndarray) -> None:
-        """Copy the present parameters into the network's."""
-        self.run.copy_theta_to(theta)
-
-    @property
     def n_steps(self) -> int:
         """Steps taken."""
         return self.run.n_steps
@@ -406,9 +425,9 @@ class BatchedRun:
         return -(-len(self._samples) // self._batch_size)
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the last step."""
-        return self._schedule.rate(max(0, self.run.n_steps - 1))
+    def schedule(self) -> Schedule:
+        """The learning rates by step."""
+        return self._schedule
 
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
