@@ -2,8 +2,9 @@
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,18 +21,29 @@ from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.stopping import StopReason
 
 
-class CheckpointKeeper:
-    """Writes a run's checkpoints when they are due, and resumes it.
+class Steps(Protocol):
+    """What takes steps: a run of a network, or those of a population."""
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch."""
+
+
+class Keeper(ABC):
+    """Writes a run's checkpoints when they are due, and resumes it. A subclass says what they hold.
 
     Parameters
     ----------
-    run : Run
-    epochs : Epochs
+    run : Steps
     checkpoint : Checkpoint
         When checkpoints are due.
     folder : CheckpointFolder
     description : dict
-        What must be the same to resume the run, from `describe`.
+        What must be the same to resume the run, such as from `describe`.
     clock : function
         Returns seconds.
 
@@ -45,14 +57,13 @@ class CheckpointKeeper:
 
     def __init__(
         self,
-        run: Run,
-        epochs: Epochs,
+        run: Steps,
         checkpoint: Checkpoint,
         folder: CheckpointFolder,
         description: dict[str, Any],
         clock: Callable[[], float],
     ):
-        self._run, self._epochs, self._folder, self._clock = run, epochs, folder, clock
+        self._steps, self._folder, self._clock = run, folder, clock
         self._description, self._path = description, checkpoint.path
         self.seconds = 0.0
         self.stop_reason: StopReason | None = None
@@ -61,56 +72,110 @@ class CheckpointKeeper:
         self._started, self._due = clock(), math.inf
         self._written_step = -1
 
-    # --- writing -----------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Start the clock, and write the first checkpoint of a new run; raise OSError if that fails."""
         self._started = self._clock()
         if self._written_step < 0:
-            self._folder.write(self._description, *self._content(None))
-            self._written_step = self._run.step
+            self._write_now(None)
         self._set_due()
 
     def is_due(self, now: float) -> bool:
         """Whether it is time for a checkpoint."""
-        at_epoch = self._every_steps and self._run.step % self._every_steps == 0
-        return now >= self._due or bool(at_epoch and self._run.step > self._written_step)
+        step = self._steps.step
+        at_epoch = self._every_steps and step % self._every_steps == 0
+        return now >= self._due or bool(at_epoch and step > self._written_step)
 
     @property
     def next_step(self) -> float:
         """The step of the next checkpoint if they are written by epochs; infinite if by time."""
         if not self._every_steps:
             return math.inf
-        return (self._run.step // self._every_steps + 1) * self._every_steps
+        return (self._steps.step // self._every_steps + 1) * self._every_steps
 
     def write(self, stop_reason: StopReason | None = None) -> None:
         """Write a checkpoint; if that fails, warn, go on, and try again when the next one is due."""
         final = stop_reason if stop_reason is not None and stop_reason.is_final else None
-        if self._written_step == self._run.step and self.stop_reason == final:
+        step = self._steps.step
+        if self._written_step == step and self.stop_reason == final:
             return
         try:
-            self._folder.write(self._description, *self._content(final))
-            self._written_step = self._run.step
+            self._write_now(final)
         except OSError as error:
             warnings.warn(
-                f"the checkpoint of step {self._run.step} could not be written, and the run goes on: {error}",
+                f"the checkpoint of step {step} could not be written, and the run goes on: {error}",
                 CheckpointWarning,
                 stacklevel=2,
             )
         finally:
             self._set_due()  # counted from the end: writing may take longer than the time between two
 
+    def _write_now(self, stop_reason: StopReason | None) -> None:
+        document, tensors = self._content()
+        document |= {"seconds": self.seconds + self._clock() - self._started, "stop_reason": stop_reason}
+        self._folder.write(self._description, document, tensors)
+        self._written_step = self._steps.step
+
     def _set_due(self) -> None:
         self._due = self._clock() + self._every_seconds
 
-    def _content(self, stop_reason: StopReason | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def resume(self, resume: bool | str) -> None:
+        """Bring the run to the state of its newest checkpoint, if there is one and `resume` allows it."""
+        if resume is False:
+            return
+        found = self._folder.read(self._description)
+        if found is not None:
+            try:
+                self._resume_from(*found)
+            except (LookupError, TypeError, ValueError, OverflowError) as error:
+                if isinstance(error, CheckpointError | ModelFileError):
+                    raise
+                raise ModelFileError(f"the checkpoint is damaged, or not of this kernel: {error!r}") from None
+            self._written_step = self._steps.step
+        elif resume is True:
+            raise CheckpointError(f"resume is True, and there is no checkpoint in {self._path}")
+
+    def _resume_from(self, document: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        goes_on = is_longer(self._description, document["run"])
+        self._restore(document, tensors, goes_on)
+        self.seconds, self.stop_reason = float(document["seconds"]), _final(document["stop_reason"])
+        if goes_on and self.stop_reason == StopReason.COMPLETED:
+            self.stop_reason = None
+
+    @abstractmethod
+    def _content(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the document and the arrays of a checkpoint of the present state."""
+
+    @abstractmethod
+    def _restore(self, document: dict[str, Any], tensors: dict[str, np.ndarray], goes_on: bool) -> None:
+        """Bring the run to the state of a checkpoint. `goes_on` says that it was of a run of fewer steps."""
+
+
+class CheckpointKeeper(Keeper):
+    """Keeps the run of a single network.
+
+    Parameters
+    ----------
+    run : Run
+    epochs : Epochs
+    checkpoint, folder, description, clock
+        As for `Keeper`.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        epochs: Epochs,
+        checkpoint: Checkpoint,
+        folder: CheckpointFolder,
+        description: dict[str, Any],
+        clock: Callable[[], float],
+    ):
+        super().__init__(run, checkpoint, folder, description, clock)
+        self._run, self._epochs = run, epochs
+
+    def _content(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         record = self._epochs.record
-        document = {
-            "step": self._run.step,
-            "n_epochs": record.n_epochs,
-            "seconds": self.seconds + self._clock() - self._started,
-            "stop_reason": stop_reason,
-        }
+        document = {"step": self._run.step, "n_epochs": record.n_epochs}
         tensors = {f"state.{name}": array for name, array in self._run.state().items()}
         stopping, adaptive = record.early_stopping, record.adaptive
         tensors["history"] = self._epochs.rows[: record.n_epochs]
@@ -123,28 +188,9 @@ class CheckpointKeeper:
             )
         return document, tensors
 
-    # --- resuming ----------------------------------------------------------------------------------------
-
-    def resume(self, resume: bool | str) -> None:
-        """Bring the run to the state of its newest checkpoint, if there is one and `resume` allows it."""
-        if resume is False:
-            return
-        found = self._folder.read(self._description)
-        if found is not None:
-            try:
-                self._restore(*found)
-            except (LookupError, TypeError, ValueError, OverflowError) as error:
-                if isinstance(error, CheckpointError | ModelFileError):
-                    raise
-                raise ModelFileError(f"the checkpoint is damaged, or not of this kernel: {error!r}") from None
-            self._written_step = self._run.step
-        elif resume is True:
-            raise CheckpointError(f"resume is True, and there is no checkpoint in {self._path}")
-
-    def _restore(self, document: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    def _restore(self, document: dict[str, Any], tensors: dict[str, np.ndarray], goes_on: bool) -> None:
         run, epochs, state = self._run, self._epochs, self._run.state()
         n_epochs, step = int(document["n_epochs"]), int(document["step"])
-        goes_on = is_longer(self._description, document["run"])
         if goes_on:
             tensors["state.losses"], tensors["state.counters"] = run.longer(
                 tensors["state.losses"], tensors["state.counters"], document["run"]["steps"]
@@ -171,9 +217,6 @@ class CheckpointKeeper:
             adaptive,
         )
         epochs.catch_up()
-        self.seconds, self.stop_reason = float(document["seconds"]), _final(document["stop_reason"])
-        if goes_on and self.stop_reason == StopReason.COMPLETED:
-            self.stop_reason = None
 
     def _expected_arrays(
         self, n_epochs: int, state: dict[str, np.ndarray]

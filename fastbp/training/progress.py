@@ -30,9 +30,16 @@ def in_notebook(loaded: Mapping[str, Any] = sys.modules) -> bool:
 
 
 class ProgressBar:
-    """Steps, steps a second, the loss and the time left."""
+    """Steps, steps a second, the loss and the time left.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    what : str
+        The word before the loss.
+    """
+
+    def __init__(self, what: str = "loss") -> None:
+        self._what = what
         self._bar: Any = None
 
     def start(self, step: int, n_steps: int) -> None:
@@ -46,7 +53,7 @@ class ProgressBar:
             return
         try:
             if loss is not None:
-                self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+                self._bar.set_postfix_str(f"{self._what} {loss:.4g}", refresh=False)
             self._bar.update(step - self._bar.n)
         except GONE:
             self._bar = None

@@ -23,6 +23,8 @@ class StopReason(StrEnum):
     """A callback called ``state.stop()``."""
     LEARNING_RATE_EXHAUSTED = "learning_rate_exhausted"
     """`schedules.Adaptive` could not lower the learning rate any further."""
+    DIVERGED = "diverged"
+    """A network of a population had a value that is not finite. `fastbp.train` raises DivergenceError."""
 
     @property
     def is_final(self) -> bool:
