@@ -741,3 +741,32 @@ def same(typing, a, b):
         return builder.icmp_unsigned("==", *arguments)
 
     return types.boolean(a, a), generate
+
+
+@intrinsic
+def converted(typing, vec, like):
+    """Return a vector of floats with its numbers in the type of another vector, or of numbers at an address.
+
+    Rounded once if that type is shorter.
+    """
+    element = like.element if isinstance(like, Vec) else like.dtype
+    target = Vec(element, vec.lanes)
+
+    def generate(context, builder, signature, arguments):
+        if element == vec.element:
+            return arguments[0]
+        change = builder.fpext if element == types.float64 else builder.fptrunc
+        return change(arguments[0], context.get_value_type(target))
+
+    return target(vec, like), generate
+
+
+@intrinsic
+def long_load(typing, address, offset, like):
+    """Return a vector with as many lanes as `like` from address[offset] on, in the type at the address."""
+    vec = Vec(address.dtype, like.lanes)
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(vector_pointer(context, builder, vec, *arguments[:2]), align=element_bytes(vec))
+
+    return vec(address, types.intp, like), generate

@@ -27,6 +27,9 @@ TRAIN, GRADIENT_ONLY, LOSS_ONLY, PREDICT = MODES = range(4)
 X_OWN, X_FLOAT32, X_FLOAT64, X_UINT8 = range(4)
 """The type of the elements of X: the network's own, or another one that is converted as rows are gathered."""
 
+SHARED, OWN_DRAWN, OWN_GIVEN = range(3)
+"""The order of samples in a population: the same for all, or each network's own, drawn or given."""
+
 IN_ORDER, DRAWN, GIVEN = range(3)
 """The order of samples: as they are, drawn by the kernel, or as Python writes it to `order` each epoch."""
 
@@ -37,9 +40,9 @@ class Field(NamedTuple):
     Attributes
     ----------
     type : str
-        ``int64`` or ``float64``, the number itself; or the address of numbers (``int64*``, ``float64*``,
-        ``uint64*``, `OWN`), or of a record (its name). If several types are listed, it is one of them: see
-        `typed`.
+        ``int64`` or ``float64``, the number itself; or the address of numbers (``int64*``, ``int32*``,
+        ``float64*``, ``uint64*``, `OWN`), or of a record (its name). If several types are listed, it is one of
+        them: see `typed`.
     shape : tuple of str
         The dimensions of the array at the address. Each is the name of an attribute of
         `engine.layout.Layout`. An array may be longer.
@@ -193,6 +196,89 @@ ITEM = {
 }
 """An item: rows of a layer's W, or its b."""
 
+POPULATION = {
+    "mode": _integer("TRAIN, LOSS_ONLY or PREDICT"),
+    "n_layers": _integer("layers of the networks"),
+    "layers": Field("population_layer", ("n_layers",), (), "the layers"),
+    "n_parameters": _integer("parameters of a network"),
+    "n_lanes": _integer("networks, with those that fill the last block"),
+    "loss": _integer("code of the loss"),
+    "loss_parameters": Field("float64*", ("n_loss_parameters",), (), "the level of quantile"),
+    # --- data
+    "n_samples": _integer("samples"),
+    "X": Field(OWN, ("n_samples", "n_inputs"), (DATA,), "inputs"),
+    "Y": Field(OWN, ("n_samples", "n_outputs"), (DATA,), "targets; labels as rows of probabilities"),
+    "weights": Field(OWN, ("n_weights",), (DATA,), "weights of samples; 0 if they are all 1"),
+    "weighs_each": _integer("whether each network has its own weights: block, sample, lane"),
+    # --- the order of the samples
+    "ordering": _integer("SHARED, OWN_DRAWN or OWN_GIVEN"),
+    "sequence": Field("int32*", ("n_sequence",), (RUN,), "the samples of these steps, if shared"),
+    "sequence_step": _integer("the step at which the sequence begins", RUN),
+    "orders": Field("int32*", ("n_lanes", "n_samples"), (KERNEL,), "the samples in each network's own order"),
+    "generators": Field("uint64*", ("n_lanes", "2"), (KERNEL,), "states: of the shuffle, and of the dropout"),
+    # --- what training changes: blocks of networks, a lane each
+    "theta": Field(OWN, ("n_blocks", "n_parameters", "lanes"), (TRAIN,), "parameters"),
+    "state": Field(OWN, ("n_blocks", "n_states", "n_parameters", "lanes"), (KERNEL,), "optimizer's state"),
+    "n_states": _integer("state vectors of the optimizer"),
+    "active": Field(OWN, ("n_lanes",), (RUN, KERNEL), "1 for a network that is trained, 0 if frozen"),
+    "steps": Field("int64*", ("n_blocks",), (KERNEL,), "steps that each block has taken"),
+    "frozen_at": Field("int64*", ("n_lanes",), (RUN, KERNEL), "steps of a frozen network; -1 if active"),
+    "diverged_at": Field("int64*", ("n_lanes",), (KERNEL,), "the bad step, counted from 1; -1 if none"),
+    "loss_sums": Field("float64*", ("n_lanes",), (KERNEL,), "sums of this epoch's losses, with weights"),
+    "epoch_losses": Field("float64*", ("n_lanes",), (KERNEL,), "mean losses of the last epoch that ended"),
+    # --- options
+    "batch_size": _integer("rows of a step"),
+    "steps_per_epoch": _integer("steps of an epoch"),
+    "tile_rows": _integer("rows that go through the networks together"),
+    "burst_steps": _integer("steps between two checks for numbers that are not finite"),
+    "rule": _integer("code of the update rule"),
+    "hyper": Field("float64*", ("n_hyperparameters",), (OPTIONS,), "the optimizer's hyper-parameters"),
+    "update": _integer("code of the update function"),
+    "kinds": Field("int64*", ("n_step_constants",), (), "what each constant of a step depends on"),
+    "rates": Field("float64*", ("n_lanes",), (RUN,), "learning rates"),
+    "relative_rates": Field("float64*", ("n_rates",), (RUN,), "factors of the rates from first_step on"),
+    "n_rates": _integer("how many factors there are; the last one stays", RUN),
+    "first_step": _integer("the step of the first factor", RUN),
+    "momenta": Field("float64*", ("n_lanes",), (OPTIONS,), "momenta"),
+    "l2": Field("float64*", ("n_lanes",), (OPTIONS,), "factors of the L2 penalties"),
+    "keep": Field("float64*", ("n_lanes",), (OPTIONS,), "probabilities that dropout keeps an activation"),
+    "drops": _integer("whether there is dropout"),
+    "has_biases": _integer("whether layers have b"),
+    "trains_biases": _integer("whether b is trained"),
+    "clips": _integer("whether the gradient is clipped"),
+    "clip_norm": Field("float64*", ("1",), (OPTIONS,), "largest norm of a network's gradient"),
+    # --- evaluation
+    "losses": Field("float64*", ("n_lanes",), (LOSS_ONLY,), "sums of losses, each times its weight"),
+    "outputs": Field(OWN, ("n_lanes", "n_samples", "n_outputs"), (PREDICT,), "outputs"),
+    # --- threads
+    "work": Field(OWN, ("n_threads", "work_size"), (KERNEL,), "a work area a thread"),
+    "work_size": _integer("numbers of a work area"),
+    "scratch": Field("float64*", ("n_threads", "scratch_size"), (KERNEL,), "numbers of a thread"),
+    "scratch_size": _integer("numbers of a thread's scratch"),
+    "drawn": Field("int32*", ("n_threads", "drawn_size"), (KERNEL,), "own samples of the steps of a burst"),
+    "drawn_size": _integer("numbers of a thread's part of drawn"),
+    "targets_at": _integer("where the targets of a tile are in the work area"),
+    "scales_at": _integer("where the weights of a tile's samples are"),
+    "gradient_at": _integer("where the gradient is"),
+    "constants_at": _integer("where the constants of a step are, a vector each"),
+    "saved_at": _integer("where the parameters and the state from before are"),
+}
+"""Many networks of one shape, a network a SIMD lane; see `fastbp.kernels.population`."""
+
+POPULATION_LAYER = {
+    "n_in": _integer("inputs of the layer"),
+    "n_out": _integer("neurons"),
+    "activation": _integer("code of the activation"),
+    "W_at": _integer("where W is in the parameters; b follows it"),
+    "x_at": _integer("where the inputs are in a work area, in numbers of a tile"),
+    "a_at": _integer("where the activations are"),
+    "z_at": _integer("where z is; a_at if z need not be kept"),
+    "delta_at": _integer("where dL/dz is"),
+    "mask_at": _integer("where the factors of dropout are; -1 if this layer has none"),
+    "dropped_at": _integer("where the activations are after dropout"),
+}
+"""A layer of the networks of a population."""
+
 RECORDS = {
     "job": JOB,
     "boundary": BOUNDARY,
@@ -200,6 +286,8 @@ RECORDS = {
     "totals": TOTALS,
     "numbers": NUMBERS,
     "item": ITEM,
+    "population": POPULATION,
+    "population_layer": POPULATION_LAYER,
 }
 
 

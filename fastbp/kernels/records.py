@@ -74,15 +74,22 @@ def _word_of_boundary(builder, record, boundary, name):
     return builder.gep(record, [builder.add(number, _INT64(place_in_job(name, 0)))])
 
 
-@intrinsic
-def job_at(typing, number, array):
-    """Return the job at an address. The array has the type of its network."""
-    record = Record("job", array.dtype)
+def _record_at(kind: str):
+    @intrinsic
+    def at(typing, number, array):
+        """Return the record at an address. The array has the type of the networks."""
+        record = Record(kind, array.dtype)
 
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(record))
+        def generate(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(record))
 
-    return record(types.intp, array), generate
+        return record(types.intp, array), generate
+
+    return at
+
+
+job_at, population_at = _record_at("job"), _record_at("population")
+"""The job, or the population, at an address; the array has the type of its networks."""
 
 
 @intrinsic(prefer_literal=True)

@@ -20,7 +20,9 @@ def test_the_page_says_what_the_tables_say():
 @pytest.mark.parametrize("record", fields.RECORDS)
 def test_every_field_has_a_type_that_there_is_and_a_meaning(record):
     numbers = "int64", "float64"
-    addresses = (*(f"{kind}*" for kind in ("own", "int64", "float64", "uint64", "float32", "uint8")),)
+    addresses = (
+        *(f"{kind}*" for kind in ("own", "int64", "int32", "float64", "uint64", "float32", "uint8")),
+    )
     for name, field in fields.RECORDS[record].items():
         assert re.fullmatch(r"[a-zA-Z_]\w*", name)
         if field.is_address:

@@ -1,0 +1,148 @@
+"""Arithmetic with a network a lane: each number of a network is a lane of a vector.
+
+No operation crosses lanes, so a network's numbers depend on no other network, and not on the lanes of a
+vector. A matrix of a layer's numbers is a matrix of vectors. All distances count numbers; the next vector is
+`wide` numbers further.
+"""
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbp._jit import helper, routine
+from fastbp.kernels.product import TILE_ROWS, TILE_VECTORS
+from fastbp.simd import Vec, emit_fma, lanes, shifted, store, wide, wide_load
+
+
+@intrinsic(prefer_literal=True)
+def _lane_panel(
+    typing, m, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column, columns
+):
+    """Compute `columns` columns (a literal) of C, one register tile after the other."""
+    number = c.dtype
+    vec = Vec(number, lanes(number.bitwidth // 8))
+
+    def generate(context, builder, signature, arguments):
+        (m, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column, _) = (
+            arguments
+        )
+        vector, intp = context.get_value_type(vec), m.type
+        n_columns, align = columns.literal_value, number.bitwidth // 8
+
+        def place(pointer, *terms):
+            for index, distance in terms:
+                pointer = builder.gep(pointer, [builder.mul(index, distance)])
+            return builder.bitcast(pointer, vector.as_pointer())
+
+        def tile(first, rows):
+            numbers = [builder.add(first, intp(r)) for r in range(rows)]
+            columns = [intp(j) for j in range(n_columns)]
+            sums = [[cgutils.alloca_once(builder, vector) for _ in columns] for _ in numbers]
+            for row, of_row in zip(numbers, sums, strict=True):
+                for column, total in zip(columns, of_row, strict=True):
+                    start = place(init, (row, init_row), (column, init_column))
+                    builder.store(builder.load(start, align=align), total)
+            left_starts = [builder.mul(row, a_row) for row in numbers]
+            right_starts = [builder.mul(column, b_column) for column in columns]
+            with cgutils.for_range(builder, k) as loop:
+                left = builder.gep(a, [builder.mul(loop.index, a_k)])
+                right = builder.gep(b, [builder.mul(loop.index, b_k)])
+
+                def load(pointer, start):
+                    at = builder.bitcast(builder.gep(pointer, [start]), vector.as_pointer())
+                    return builder.load(at, align=align)
+
+                factors = [load(right, start) for start in right_starts]
+                for start, of_row in zip(left_starts, sums, strict=True):
+                    factor = load(left, start)
+                    for other, total in zip(factors, of_row, strict=True):
+                        builder.store(emit_fma(builder, vec, factor, other, builder.load(total)), total)
+            for row, of_row in zip(numbers, sums, strict=True):
+                for column, total in zip(columns, of_row, strict=True):
+                    builder.store(
+                        builder.load(total), place(c, (row, c_row), (column, c_column)), align=align
+                    )
+
+        row = cgutils.alloca_once_value(builder, intp(0))
+        for rows in TILE_ROWS[n_columns]:
+            check = builder.append_basic_block(f"rows{rows}")
+            body = builder.append_basic_block(f"rows{rows}.body")
+            after = builder.append_basic_block(f"rows{rows}.end")
+            builder.branch(check)
+            builder.position_at_end(check)
+            first = builder.load(row)
+            builder.cbranch(builder.icmp_signed("<=", builder.add(first, intp(rows)), m), body, after)
+            builder.position_at_end(body)
+            tile(first, rows)
+            builder.store(builder.add(first, intp(rows)), row)
+            builder.branch(check)
+            builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    size = types.intp
+    left, right, start = (a, size, size), (b, size, size), (init, size, size)
+    return types.void(size, size, *left, *right, *start, c, size, size, columns), generate
+
+
+@routine
+def _lane_product(m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column):
+    j = 0
+    while j < n:
+        left = n - j
+        columns = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
+        b_at = shifted(b, j * b_column)
+        init_at, c_at = shifted(init, j * init_column), shifted(c, j * c_column)
+        if columns == 3:
+            _lane_panel(
+                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
+                c_column, 3,
+            )  # fmt: skip
+        elif columns == 2:
+            _lane_panel(
+                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
+                c_column, 2,
+            )  # fmt: skip
+        else:
+            _lane_panel(
+                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
+                c_column, 1,
+            )  # fmt: skip
+        j += columns
+
+
+@helper
+def lane_product(m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column):
+    """Set C = init + A B in every lane. Sums run from the first term to the last.
+
+    C is (m, n), A is (m, k) and B is (k, n). All may have any strides, so that a transpose costs nothing. The
+    register tiles have more rows than columns; so if C has few rows, its transpose is computed.
+    """
+    if m < n and m < TILE_VECTORS + 1:
+        _lane_product(
+            n, m, k, b, b_column, b_k, a, a_row, a_k, init, init_column, init_row, c, c_column, c_row
+        )
+    else:
+        _lane_product(
+            m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column
+        )
+
+
+@helper
+def fill(value, target, n):
+    """Write a vector to n numbers."""
+    for i in range(0, n, wide(target)):
+        store(target, i, value)
+
+
+@helper
+def copy_vectors(source, target, n):
+    """Copy n numbers, a multiple of `wide`."""
+    for i in range(0, n, wide(target)):
+        store(target, i, wide_load(source, i))
+
+
+@helper
+def multiply(factors, target, n):
+    """Multiply n numbers by others."""
+    for i in range(0, n, wide(target)):
+        store(target, i, wide_load(target, i) * wide_load(factors, i))

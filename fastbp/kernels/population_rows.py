@@ -1,0 +1,298 @@
+"""Rows of a tile on their way through the networks of a block, a network a lane.
+
+Legend: ``a[j, r]`` is the activation of neuron j for row r of the tile: a vector, with a lane for each
+network. Rows are the fast dimension. Behind the inputs of a layer there is a row of ones, so that the
+gradient of b is another row of that of W.
+"""
+
+import numpy as np
+
+from fastbp._jit import helper, routine
+from fastbp.activations import SOFTMAX
+from fastbp.kernels.elementwise import activate, apply_slope, exp, log, minus
+from fastbp.kernels.fields import OWN_DRAWN, SHARED, TRAIN
+from fastbp.kernels.lanes import fill, lane_product, multiply
+from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
+from fastbp.kernels.records import get, has, nth, own
+from fastbp.kernels.shuffle import hashed
+from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR, POISSON
+from fastbp.simd import (
+    converted,
+    element,
+    fma,
+    long_load,
+    put,
+    shifted,
+    splat,
+    store,
+    where_less,
+    wide,
+    wide_load,
+    wide_splat,
+)
+
+
+@helper
+def sample_of(job, network, drawn, place, position, r, lane):
+    """Return the sample of a network in row r of a tile.
+
+    In training, the tile begins at `place` of the shared sequence, or of the burst's part of the networks'
+    own orders, and at `position` of the epoch. Otherwise samples are taken in order.
+    """
+    if get(job, "mode") != TRAIN:
+        return np.int64(position + r)
+    if get(job, "ordering") == SHARED:
+        return np.int64(element(get(job, "sequence"), place + r))
+    if get(job, "ordering") == OWN_DRAWN:
+        return np.int64(element(drawn, (place + r) * wide(get(job, "theta")) + lane))
+    return np.int64(element(get(job, "orders"), network * get(job, "n_samples") + position + r))
+
+
+@helper
+def gather_rows(source, columns, sample, target, rows, r):
+    """Write a row of a matrix to row r of the tile, the same in all lanes."""
+    step = wide(target)
+    for j in range(columns):
+        store(target, (j * rows + r) * step, wide_splat(element(source, sample * columns + j), target))
+
+
+@helper
+def gather_lane(source, columns, sample, target, rows, r, lane):
+    """Write a row of a matrix to row r of the tile, in one lane."""
+    step = wide(target)
+    for j in range(columns):
+        put(target, (j * rows + r) * step + lane, element(source, sample * columns + j))
+
+
+@routine
+def gather_tile(job, block, area, drawn, place, position, rows):
+    """Write inputs, targets and weights of a tile's samples to the work area."""
+    layers = get(job, "layers")
+    X, Y, weights = get(job, "X"), get(job, "Y"), get(job, "weights")
+    n_in, n_out = get(layers, "n_in"), get(nth(layers, get(job, "n_layers") - 1), "n_out")
+    x = shifted(area, get(layers, "x_at"))
+    t, scales = shifted(area, get(job, "targets_at")), shifted(area, get(job, "scales_at"))
+    step = wide(x)
+    shared = get(job, "mode") != TRAIN or get(job, "ordering") == SHARED
+    has_targets = has(job, "Y")
+    n_samples, network = get(job, "n_samples"), block * step
+    for r in range(rows):
+        if shared:
+            sample = sample_of(job, network, drawn, place, position, r, 0)
+            gather_rows(X, n_in, sample, x, rows, r)
+            if has_targets:
+                gather_rows(Y, n_out, sample, t, rows, r)
+        else:
+            for lane in range(step):
+                sample = sample_of(job, network + lane, drawn, place, position, r, lane)
+                gather_lane(X, n_in, sample, x, rows, r, lane)
+                gather_lane(Y, n_out, sample, t, rows, r, lane)
+        if not has(job, "weights"):
+            store(scales, r * step, wide_splat(1.0, scales))
+        elif shared and get(job, "weighs_each") == 0:
+            sample = sample_of(job, network, drawn, place, position, r, 0)
+            store(scales, r * step, wide_splat(element(weights, sample), scales))
+        elif shared:
+            sample = sample_of(job, network, drawn, place, position, r, 0)
+            store(scales, r * step, wide_load(weights, (block * n_samples + sample) * step))
+        else:
+            for lane in range(step):
+                sample = sample_of(job, network + lane, drawn, place, position, r, lane)
+                at = sample
+                if get(job, "weighs_each") != 0:
+                    at = (block * n_samples + sample) * step + lane
+                put(scales, r * step + lane, element(weights, at))
+
+
+@routine
+def lane_softmax(z, rows, columns, a):
+    """Write the softmax of every row's z to a."""
+    step = wide(z)
+    distance = rows * step
+    for r in range(0, distance, step):
+        top, total = top_of(z, r, distance, columns), wide_splat(0.0, z)
+        for j in range(r, r + columns * distance, distance):
+            power = exp(wide_load(z, j) - top)
+            store(a, j, power)
+            total = total + power
+        scale = splat(1.0, total) / total
+        for j in range(r, r + columns * distance, distance):
+            store(a, j, wide_load(a, j) * scale)
+
+
+@helper
+def top_of(z, r, distance, columns):
+    """Return the largest of a row; NaN stays."""
+    top = wide_load(z, r)
+    for j in range(r + distance, r + columns * distance, distance):
+        v = wide_load(z, j)
+        top = where_less(v, top, top, v)
+    return top
+
+
+@routine
+def drop_rows(job, block, area, layer, number, step, position, rows):
+    """Set activations to 0 at random as `fastbp.kernels.rows.drop` does, by each network's own generator."""
+    lanes, n_out, n_layers = wide(area), get(layer, "n_out"), get(job, "n_layers")
+    a, masks = shifted(area, get(layer, "a_at")), shifted(area, get(layer, "mask_at"))
+    out = shifted(area, get(layer, "dropped_at"))
+    for lane in range(lanes):
+        network = block * lanes + lane
+        keep = element(get(job, "keep"), network)
+        threshold = np.uint64(keep * 2.0**53)
+        kept, dropped = own(job, 1.0 / keep), own(job, 0.0)
+        step_key = hashed(element(get(job, "generators"), 2 * network + 1), step)
+        for r in range(rows):
+            key = hashed(step_key, (position + r) * n_layers + number + 1)
+            for j in range(n_out):
+                factor = kept if (hashed(key, j) >> np.uint64(11)) < threshold else dropped
+                put(masks, (j * rows + r) * lanes + lane, factor)
+    for i in range(0, n_out * rows * lanes, lanes):
+        store(out, i, wide_load(a, i) * wide_load(masks, i))
+
+
+@routine
+def lane_forward(job, block, area, step, position, rows):
+    """Compute the activations of a tile's rows. The tile begins at `position` of the batch of a step."""
+    lanes = wide(area)
+    theta = shifted(get(job, "theta"), block * get(job, "n_parameters") * lanes)
+    zero = shifted(area, 0)
+    training = get(job, "mode") == TRAIN
+    for number in range(get(job, "n_layers")):
+        layer = nth(get(job, "layers"), number)
+        n_in, n_out, code = get(layer, "n_in"), get(layer, "n_out"), get(layer, "activation")
+        x, W = shifted(area, get(layer, "x_at")), shifted(theta, get(layer, "W_at") * lanes)
+        z, a = shifted(area, get(layer, "z_at")), shifted(area, get(layer, "a_at"))
+        init, init_column = zero, 0
+        if get(job, "has_biases") != 0:
+            init, init_column = shifted(W, n_in * n_out * lanes), lanes
+        lane_product(
+            rows, n_out, n_in,
+            x, lanes, rows * lanes,
+            W, lanes, n_out * lanes,
+            init, 0, init_column,
+            z, lanes, rows * lanes,
+        )  # fmt: skip
+        if code == SOFTMAX:
+            lane_softmax(z, rows, n_out, a)
+        else:
+            activate(code, z, a, n_out * rows * lanes)
+        if training and get(layer, "mask_at") >= 0:
+            drop_rows(job, block, area, layer, number, step, position, rows)
+
+
+@routine
+def lane_backward(job, block, area, rows, begins):
+    """Compute the gradient of a tile's rows; add it to that of the tiles before, unless this one begins."""
+    lanes = wide(area)
+    theta = shifted(get(job, "theta"), block * get(job, "n_parameters") * lanes)
+    zero, gradient = shifted(area, 0), shifted(area, get(job, "gradient_at"))
+    for number in range(get(job, "n_layers") - 1, -1, -1):
+        layer = nth(get(job, "layers"), number)
+        n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
+        x, delta = shifted(area, get(layer, "x_at")), shifted(area, get(layer, "delta_at"))
+        n_rows = n_in
+        if get(job, "trains_biases") != 0:
+            fill(wide_splat(1.0, x), shifted(x, n_in * rows * lanes), rows * lanes)
+            n_rows += 1
+        dW = shifted(gradient, at)
+        init, init_row, init_column = dW, n_out * lanes, lanes
+        if begins:
+            init, init_row, init_column = zero, 0, 0
+        lane_product(
+            n_rows, n_out, rows,
+            x, rows * lanes, lanes,
+            delta, rows * lanes, lanes,
+            init, init_row, init_column,
+            dW, n_out * lanes, lanes,
+        )  # fmt: skip
+        if number > 0:
+            lane_propagate(job, area, theta, layer, number, rows)
+
+
+@helper
+def lane_propagate(job, area, theta, layer, number, rows):
+    """Compute dL/dz of the layer below."""
+    lanes = wide(area)
+    n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
+    below = nth(get(job, "layers"), number - 1)
+    target = shifted(area, get(below, "delta_at"))
+    lane_product(
+        rows, n_in, n_out,
+        shifted(area, get(layer, "delta_at")), lanes, rows * lanes,
+        shifted(theta, at), n_out * lanes, lanes,
+        shifted(area, 0), 0, 0,
+        target, lanes, rows * lanes,
+    )  # fmt: skip
+    n = n_in * rows * lanes
+    if get(below, "mask_at") >= 0:
+        multiply(shifted(area, get(below, "mask_at")), target, n)
+    a, z = shifted(area, get(below, "a_at")), shifted(area, get(below, "z_at"))
+    apply_slope(get(below, "activation"), a, z, target, n)
+
+
+# --- losses ----------------------------------------------------------------------------------------------
+
+
+@helper
+def add_losses(sums, cost, weight, mean):
+    """Add losses, times weight and mean, to float64 sums."""
+    before = long_load(sums, 0, cost)
+    factor = converted(weight, sums) * splat(mean, before)
+    store(sums, 0, fma(factor, converted(cost, sums), before))
+
+
+@helper
+def softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns):
+    """Write dL/dz of categorical cross-entropy or Poisson's loss after softmax; return the loss."""
+    top, zero = top_of(z, r, distance, columns), wide_splat(0.0, z)
+    total, all_targets, cost = zero, zero, zero
+    for j in range(r, r + columns * distance, distance):
+        total = total + exp(wide_load(z, j) - top)
+        all_targets = all_targets + wide_load(t, j)
+    log_total = log(total)
+    for j in range(r, r + columns * distance, distance):
+        target, y = wide_load(t, j), wide_load(a, j)
+        log_y = (wide_load(z, j) - top) - log_total
+        if loss == POISSON:
+            cost = cost + poisson_cost(y, target, log_y)
+            store(delta, j, scale * fma(y, all_targets, minus(target)))
+        else:
+            cost = fma(minus(target), log_y, cost)
+            store(delta, j, scale * (y - target))
+    return cost
+
+
+@routine
+def lane_losses(job, area, rows, factor, sums):
+    """Write dL/dz times weight times factor of a tile's rows, and add their losses to `sums`."""
+    layer = nth(get(job, "layers"), get(job, "n_layers") - 1)
+    loss, columns, code = get(job, "loss"), get(layer, "n_out"), get(layer, "activation")
+    level = element(get(job, "loss_parameters"), 0)
+    z, a = shifted(area, get(layer, "z_at")), shifted(area, get(layer, "a_at"))
+    delta, t = shifted(area, get(layer, "delta_at")), shifted(area, get(job, "targets_at"))
+    scales, lanes = shifted(area, get(job, "scales_at")), wide(area)
+    mean = 1.0 if loss in (HALF_SQUARED_ERROR, CATEGORICAL_CROSS_ENTROPY) else 1.0 / columns
+    distance = rows * lanes
+    softmaxed = code == SOFTMAX
+    zero = wide_splat(0.0, a)
+    for r in range(0, distance, lanes):
+        weight = wide_load(scales, r)
+        scale = weight * wide_splat(factor * mean, a)
+        if loss == CATEGORICAL_CROSS_ENTROPY or (softmaxed and loss == POISSON):
+            cost = softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns)
+            add_losses(sums, cost, weight, mean)
+            continue
+        total, inner = zero, zero
+        for j in range(r, r + columns * distance, distance):
+            y = wide_load(a, j)
+            cost, d = gradient_of(loss, level, code, y, wide_load(t, j), wide_load(z, j))
+            d = scale * d
+            total, inner = total + cost, fma(d, y, inner)
+            store(delta, j, d)
+        if softmaxed:
+            for j in range(r, r + columns * distance, distance):
+                store(delta, j, wide_load(a, j) * (wide_load(delta, j) - inner))
+        add_losses(sums, total, weight, mean)
+    if not softmaxed and not gives_delta(loss):
+        apply_slope(code, a, z, delta, columns * distance)
