@@ -27,6 +27,11 @@ every step has the same place, whatever range was asked for. So its rate always 
 class Schedule:
     """Base of the schedules that are functions of the step."""
 
+    @property
+    def base(self) -> float:
+        """The rate that all others scale with: `initial`, or with a warm-up that to which it leads."""
+        return self.initial  # type: ignore[attr-defined]
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step; the first is step 0."""
         return float(self.rates(step, 1)[0])
@@ -272,6 +277,11 @@ class LinearWarmup(Schedule):
         if not isinstance(self.schedule, Schedule):
             settle(self, check_number, "schedule", alternative=", or a schedule by step such as CosineDecay")
         settle(self, check_integer, "steps", least=1)
+
+    @property
+    def base(self) -> float:
+        """The rate that all others scale with."""
+        return self.schedule.base if isinstance(self.schedule, Schedule) else self.schedule
 
     def _formula(self, step: np.ndarray) -> np.ndarray:
         schedule = self.schedule if isinstance(self.schedule, Schedule) else Constant(self.schedule)

@@ -80,14 +80,17 @@ class PopulationEvaluation:
     def _job(
         self, mode: int, X: np.ndarray, arrays: dict[str, np.ndarray | None], weighs_each: bool
     ) -> PopulationJob:
-        dtype = self._specification.dtype
+        own: dict[str, np.ndarray | None] = {
+            "theta": self._theta,
+            "X": np.ascontiguousarray(X, self._specification.dtype),
+        }
         work = self._n * len(X) * self._specification.n_multiplications
         return PopulationJob(
             self._specification,
             mode,
             self._n,
             len(X),
-            {"theta": self._theta, "X": np.ascontiguousarray(X, dtype)} | arrays,
+            own | arrays,
             {"n_samples": len(X), "weighs_each": weighs_each},
             n_threads=threads_for(work, self._threads),
         )

@@ -39,7 +39,7 @@ def up_to_lanes(n_networks: int, dtype: np.dtype) -> int:
 
 
 def as_lanes(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return numbers of networks, shape (n, ...), as a flat array [block, ..., lane], with zeros after them."""
+    """Return numbers of networks, shape (n, ...), as an array [block, ..., lane], flat, zeros at the end."""
     width, n = lanes(dtype.itemsize), len(values)
     padded = up_to_lanes(n, dtype)
     out = aligned_zeros(padded * math.prod(values.shape[1:]), dtype)
@@ -55,8 +55,9 @@ def as_lanes(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def from_lanes(flat: np.ndarray, n: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return numbers of n networks, shape (n, *shape), from a flat array [block, *shape, lane]."""
     width = lanes(flat.dtype.itemsize)
-    blocks = flat.reshape(-1, *shape, width)
-    return np.moveaxis(blocks, -1, 1).reshape(-1, *shape)[:n]
+    n_blocks = -(-n // width)
+    blocks = flat.reshape(n_blocks, *shape, width)
+    return np.moveaxis(blocks, -1, 1).reshape(n_blocks * width, *shape)[:n]
 
 
 def needs_z(specification: Specification, number: int) -> bool:

@@ -28,7 +28,7 @@ class PopulationOptions:
     batch_size : int, optional
         The default is the full batch.
     learning_rate : float or ndarray, optional
-        The default is the optimizer's. The optimizer's schedule is scaled, so that it starts from this rate.
+        The default is the optimizer's. The optimizer's schedule is scaled, so that its base is this rate.
     momentum : float or ndarray, optional
         The default is the optimizer's.
     l2, dropout : float or ndarray
@@ -88,7 +88,7 @@ class PopulationOptions:
             )
         schedule = self.optimizer.schedule
         settled["schedule"] = Constant(schedule.initial) if isinstance(schedule, Adaptive) else schedule
-        rate = self.schedule.initial if self.learning_rate is None else self.learning_rate
+        rate = self.schedule.base if self.learning_rate is None else self.learning_rate
         settled["learning_rate"] = per_network("learning_rate", rate, n)
         self._settle_momentum(settled)
         settled["l2"] = per_network("l2", self.l2, n)
@@ -121,7 +121,7 @@ class PopulationOptions:
         settled["momentum"] = momenta
         largest = float(momenta.max(initial=0.0))
         if own == 0 and largest > 0:
-            settled["optimizer"] = replace(self.optimizer, momentum=largest)  # type: ignore[call-arg]
+            settled["optimizer"] = replace(self.optimizer, momentum=largest)  # type: ignore[type-var]
 
     @property
     def steps_per_epoch(self) -> int:

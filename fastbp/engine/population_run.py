@@ -281,8 +281,8 @@ class PopulationRun:
             self._draw(step, end)
         job.set("sequence_step", step)
         schedule = options.schedule
-        if not isinstance(schedule, Constant) and schedule.initial > 0:
-            job.replace("relative_rates", schedule.rates(step, end - step) / schedule.initial)
+        if not isinstance(schedule, Constant) and schedule.base > 0:
+            job.replace("relative_rates", schedule.rates(step, end - step) / schedule.base)
             job.set("n_rates", end - step)
             job.set("first_step", step)
         self._sequence_step, self._sequence_end = step, end
@@ -297,7 +297,7 @@ class PopulationRun:
 
     def _take_order(self, step: int, end: int) -> int:
         """Take the given orders of the coming epochs, as far as `end`; return where they end."""
-        options, parts = self.options, []
+        options, parts = self.options, list[np.ndarray]()
         epoch, first = divmod(step, self.steps_per_epoch)
         while epoch * self.steps_per_epoch < end:
             order = self._given(epoch)

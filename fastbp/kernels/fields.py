@@ -41,8 +41,8 @@ class Field(NamedTuple):
     ----------
     type : str
         ``int64`` or ``float64``, the number itself; or the address of numbers (``int64*``, ``int32*``,
-        ``float64*``, ``uint64*``, `OWN`), or of a record (its name). If several types are listed, it is one of
-        them: see `typed`.
+        ``float64*``, ``uint64*``, `OWN`), or of a record (its name). If several types are listed, it is
+        one of them: see `typed`.
     shape : tuple of str
         The dimensions of the array at the address. Each is the name of an attribute of
         `engine.layout.Layout`. An array may be longer.
