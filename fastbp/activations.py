@@ -16,7 +16,20 @@ from dataclasses import dataclass
 
 from fastbp.errors import check_choice
 
-IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, SOFTMAX, EXPONENTIAL = range(11)
+(
+    IDENTITY,
+    SIGMOID,
+    TANH,
+    RELU,
+    LEAKY_RELU,
+    ELU,
+    GELU,
+    SILU,
+    SOFTPLUS,
+    SOFTMAX,
+    EXPONENTIAL,
+    SOFTSIGN,
+) = range(12)
 """The codes of the activations. Kernels compare with these names, never with a number."""
 
 LEAKY_RELU_SLOPE = 0.01
@@ -114,6 +127,15 @@ TABLE = (
         output_only=True,
     ),
     Activation("exp", EXPONENTIAL, "e^z", "a", lowest=0.0, output_only=True),
+    Activation(
+        "softsign",
+        SOFTSIGN,
+        "z / (1 + |z|)",
+        "(1 - |a|)^2",
+        source="Elliott 1993, A better activation function for artificial neural networks, Univ. of Maryland",
+        lowest=-1.0,
+        highest=1.0,
+    ),
 )
 
 CODES = {activation.name: activation.code for activation in TABLE}

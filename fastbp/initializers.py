@@ -14,13 +14,16 @@ lecun_uniform       1     n_in                   LeCun, Bottou, Orr & Müller 19
 lecun_normal        1     n_in                   LeCun, Bottou, Orr & Müller 1998, eq. 16
 zeros               0     any
 ==================  ====  =====================  ==========================================
+
+``("uniform", r)`` draws all weights from -r to r, and ``("normal", s)`` with the standard deviation s. The
+size of the layer does not count. Older recipes do this.
 """
 
 import math
 
 import numpy as np
 
-from fastbp.errors import check_choice
+from fastbp.errors import OptionError, check_choice, check_number, nearest, shown
 
 NAMES = (
     "glorot_uniform",
@@ -32,29 +35,56 @@ NAMES = (
     "zeros",
 )
 
+DISTRIBUTIONS = ("uniform", "normal")
+"""What an initializer with a scale of its own may be."""
 
-def check_initializer(name: object) -> str:
-    """Return `name` if it is an initializer that fastbp has."""
-    return check_choice("initializer", name, NAMES)
+LARGEST_SCALE = 1e30
+"""Weights of this size are finite in float32, too."""
+
+Initializer = str | tuple[str, float]
 
 
-def initial_weights(name: str, n_in: int, n_out: int, generator: np.random.Generator) -> np.ndarray:
+def check_initializer(initializer: object) -> Initializer:
+    """Return an initializer in the form that is stored, or say what it may be.
+
+    Examples
+    --------
+    >>> check_initializer("he_normal"), check_initializer(["uniform", 1])
+    ('he_normal', ('uniform', 1.0))
+    """
+    if not isinstance(initializer, tuple | list):
+        if isinstance(initializer, str) and initializer in DISTRIBUTIONS:
+            raise OptionError(
+                f"initializer is {initializer!r}, and needs a scale, as in ({initializer!r}, 0.5)"
+            )
+        return check_choice("initializer", initializer, NAMES)
+    if len(initializer) != 2 or initializer[0] not in DISTRIBUTIONS:
+        near = nearest(initializer[0], DISTRIBUTIONS) if initializer else ""
+        raise OptionError(
+            f"initializer is {shown(initializer)}, and a pair must be ('uniform', r) or ('normal', s){near}"
+        )
+    return initializer[0], check_number("initializer[1]", initializer[1], high=LARGEST_SCALE, above=True)
+
+
+def initial_weights(
+    initializer: Initializer, n_in: int, n_out: int, generator: np.random.Generator
+) -> np.ndarray:
     """Draw the weights of one layer.
 
     Parameters
     ----------
-    name : str
-        One of the names in the module's table.
+    initializer : str or tuple
+        As `check_initializer` returns it.
     n_in, n_out : int
         The number of the layer's inputs and outputs.
     generator : numpy.random.Generator
-        Draws the numbers, and is advanced.
+        Draws the numbers, and is advanced, except for zeros.
 
     Returns
     -------
     float64[n_in, n_out]
     """
-    width, is_normal = weight_width(name, n_in, n_out)
+    width, is_normal = weight_width(initializer, n_in, n_out)
     if width == 0:
         return np.zeros((n_in, n_out))
     if is_normal:
@@ -62,17 +92,20 @@ def initial_weights(name: str, n_in: int, n_out: int, generator: np.random.Gener
     return generator.uniform(-width, width, (n_in, n_out))
 
 
-def weight_width(name: str, n_in: int, n_out: int) -> tuple[float, bool]:
+def weight_width(initializer: Initializer, n_in: int, n_out: int) -> tuple[float, bool]:
     """Return the standard deviation of normal weights, or the largest of uniform ones, and which they are.
 
     Examples
     --------
-    >>> weight_width("lecun_normal", 4, 3), weight_width("zeros", 3, 4)
-    ((0.5, True), (0.0, False))
+    >>> weight_width("lecun_normal", 4, 3), weight_width("zeros", 3, 4), weight_width(("uniform", 0.5), 3, 4)
+    ((0.5, True), (0.0, False), (0.5, False))
     """
-    if check_initializer(name) == "zeros":
+    if not isinstance(initializer, str):
+        distribution, width = initializer
+        return width, distribution == "normal"
+    if initializer == "zeros":
         return 0.0, False
-    method, _, distribution = name.partition("_")
+    method, _, distribution = initializer.partition("_")
     fan = (n_in + n_out) / 2 if method == "glorot" else n_in
     deviation = math.sqrt((2 if method == "he" else 1) / fan)
     if distribution == "normal":

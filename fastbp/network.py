@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.checks import check_data, check_threads, check_weights, check_X
 from fastbp.errors import OptionError, check_seed
-from fastbp.initializers import initial_weights
+from fastbp.initializers import Initializer, initial_weights
 from fastbp.interchange import estimators, model_file
 from fastbp.interchange.model_file import StoredModel
 from fastbp.memory import aligned_zeros
@@ -32,7 +32,7 @@ class Network:
         The width of every layer, inputs first, outputs last; two or more, each at least 1.
     hidden_activation : str or sequence of str, default "sigmoid"
         One name for all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu",
-        "elu", "gelu", "silu", "softplus"; formulas and sources in `fastbp.activations`.
+        "elu", "gelu", "silu", "softplus", "softsign"; formulas and sources in `fastbp.activations`.
     output_activation : str, default "sigmoid"
         One of these, or "softmax", or "exp".
     loss : str, default "half_squared_error"
@@ -41,8 +41,9 @@ class Network:
         "categorical_cross_entropy", "poisson"; definitions and allowed output activations in `fastbp.losses`.
     bias : {"trainable", "fixed", "none"}, default "trainable"
         Whether layers have biases, and whether training changes them.
-    initializer : str, default "glorot_uniform"
-        How the weights are drawn: see `fastbp.initializers`. Biases start at zero.
+    initializer : str or tuple, default "glorot_uniform"
+        How the weights are drawn: see `fastbp.initializers`. ``("uniform", 0.5)`` draws them from -0.5 to
+        0.5, and ``("normal", 0.1)`` with that standard deviation. Biases start at zero.
     dtype : {"float64", "float32"}, default "float64"
         The type of the parameters and of all arithmetic.
     seed : int, optional
@@ -88,7 +89,7 @@ class Network:
         output_activation: str = "sigmoid",
         loss: str = "half_squared_error",
         bias: str = "trainable",
-        initializer: str = "glorot_uniform",
+        initializer: Initializer = "glorot_uniform",
         dtype: str = "float64",
         seed: int | None = None,
     ):
@@ -181,8 +182,8 @@ class Network:
         return self.specification.bias
 
     @property
-    def initializer(self) -> str:
-        """The name of the initializer of the weights."""
+    def initializer(self) -> Initializer:
+        """How the weights were drawn: a name, or a distribution with its scale."""
         return self.specification.initializer
 
     @property
@@ -317,7 +318,40 @@ class Network:
         -------
         ndarray, shape (n_parameters,)
         """
-        return self._objective(X, Y, sample_weight, threads).value_and_gradient(self._theta)[1]
+        return self.loss_and_gradient(X, Y, sample_weight=sample_weight, threads=threads)[1]
+
+    @np.errstate(all="ignore")
+    def loss_and_gradient(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and its gradient, in the time of the gradient.
+
+        Parameters
+        ----------
+        X, Y, sample_weight, threads
+            As for `gradient`.
+
+        Returns
+        -------
+        loss : float
+            As `loss` returns it, bit for bit.
+        gradient : ndarray, shape (n_parameters,)
+
+        Examples
+        --------
+        >>> net, X, Y = Network([2, 3, 1], seed=0), [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> for step in range(200):
+        ...     loss, gradient = net.loss_and_gradient(X, Y)
+        ...     net.theta[:] -= 0.5 * gradient
+        >>> loss == net.loss_and_gradient(X, Y)[0], net.loss(X, Y) < loss
+        (False, True)
+        """
+        return self._objective(X, Y, sample_weight, threads).value_and_gradient(self._theta)
 
     def _objective(
         self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None, threads: int | None

@@ -16,12 +16,16 @@ hyper-parameters alone, such as 1 - beta2, is computed in float64 for float32 ne
 
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastbp.errors import OptionError, check_flag, check_number, settle
+from fastbp.errors import OptionError, check_choice, check_flag, check_number, settle, shown
 from fastbp.schedules import Adaptive, Constant, Schedule
+
+UNIFORM = "uniform"
+"""The distribution of the first step sizes of RPROP, where they are drawn."""
 
 
 class Optimizer:
@@ -54,8 +58,13 @@ class Optimizer:
         """How many numbers the optimizer keeps for each parameter."""
         return len(self.state)
 
+    @property
+    def draws(self) -> bool:
+        """Whether the seed of a run decides its initial state."""
+        return False
+
     def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
-        """Return the state before the first step.
+        """Return the state before the first step, the same for all parameters.
 
         Returns
         -------
@@ -350,7 +359,8 @@ class RPROP(Optimizer):
         g_previous <- g
 
     Every parameter has a step size `d`. It starts at the learning rate, which cannot be a schedule. Every
-    step clips it to both bounds, so it may start outside them.
+    step clips it to both bounds, so it may start outside them. Recipes that draw it, as Prechelt's Proben1
+    does, give ``("uniform", 0.05, 0.2)``.
 
     Riedmiller & Braun (1993), "A direct adaptive method for faster backpropagation learning: the RPROP
     algorithm", https://doi.org/10.1109/ICNN.1993.298623. This is PyTorch's variant, iRprop-, which has no
@@ -358,14 +368,16 @@ class RPROP(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
-        The initial step size: finite and at least 0.
+    learning_rate : float, array_like or tuple, default 0.01
+        The initial step size: finite and at least 0. Or one for each parameter, laid out as `Network.theta`;
+        it is kept as a tuple. Or ``("uniform", low, high)``: the seed of the run draws them.
     eta_minus : float, default 0.5
         Above 0 and below 1.
     eta_plus : float, default 1.2
         Above 1.
     smallest_step, largest_step : float, default 1e-6 and 50.0
-        The bounds of a step size: the first is above 0, and at most the second.
+        The bounds of a step size: the first is at least 0, and at most the second. If the first is below
+        the smallest normal number of the network's type, that number is used.
 
     Raises
     ------
@@ -376,21 +388,78 @@ class RPROP(Optimizer):
     rule = "rprop"
     state = ("g_previous", "d")
 
-    learning_rate: float = 0.01
+    learning_rate: float | tuple[Any, ...] = 0.01  # type: ignore[assignment]
     eta_minus: float = 0.5
     eta_plus: float = 1.2
     smallest_step: float = 1e-6
     largest_step: float = 50.0
 
     def __post_init__(self) -> None:
-        settle(self, check_number, "learning_rate", alternative="; RPROP takes no schedule")
+        settle(self, _check_sizes, "learning_rate")
         settle(self, check_number, "eta_minus", high=1.0, above=True, below=True)
         settle(self, check_number, "eta_plus", low=1.0, above=True)
-        settle(self, check_number, "smallest_step", above=True)
+        settle(self, check_number, "smallest_step")
         settle(self, check_number, "largest_step", low=self.smallest_step)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The initial step size; of several, the mean."""
+        if isinstance(self.learning_rate, tuple):
+            low_and_high = self.learning_rate[1:] if self.draws else self.learning_rate
+            return Constant(float(np.mean(low_and_high)))
+        return Constant(self.learning_rate)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the seed of a run draws the step sizes."""
+        return isinstance(self.learning_rate, tuple) and self.learning_rate[0] == UNIFORM
 
     def initial_state(self, n_parameters: int, dtype: DTypeLike) -> np.ndarray:
         """Return the state before the first step: no gradient yet, and the learning rate for a step size."""
         state = super().initial_state(n_parameters, dtype)
-        state[1] = self.learning_rate
+        state[1] = self.schedule.rate(0)
         return state
+
+    def step_sizes(self, n_parameters: int, seed: int | None = None) -> np.ndarray | None:
+        """Return the initial step size of each parameter, or None if all have the same.
+
+        Returns
+        -------
+        float64[n_parameters], laid out as `Network.theta`
+
+        Raises
+        ------
+        OptionError
+            If there are as many sizes as another network has parameters.
+
+        Examples
+        --------
+        >>> RPROP(("uniform", 0.05, 0.2)).step_sizes(2, seed=0).round(3)
+        array([0.1..., 0.09...])
+        """
+        if not isinstance(self.learning_rate, tuple):
+            return None
+        if self.draws:
+            _, low, high = self.learning_rate
+            return np.random.default_rng(seed).uniform(low, high, n_parameters)
+        if len(self.learning_rate) != n_parameters:
+            raise OptionError(
+                f"learning_rate has {len(self.learning_rate)} step sizes, and the network has {n_parameters} "
+                "parameters"
+            )
+        return np.array(self.learning_rate)
+
+
+def _check_sizes(argument: str, value: object) -> float | tuple[Any, ...]:
+    """Return the initial step size of RPROP, or that of each parameter, or the rule that draws them."""
+    if isinstance(value, Schedule | Adaptive) or not (
+        isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    ):
+        return check_number(argument, value, alternative="; RPROP takes no schedule")
+    if len(value) == 3 and isinstance(value[0], str):
+        check_choice(f"{argument}[0]", value[0], (UNIFORM,))
+        low = check_number(f"{argument}[1]", value[1])
+        return UNIFORM, low, check_number(f"{argument}[2]", value[2], low=low)
+    if len(value) < 2:
+        raise OptionError(f"{argument} is {shown(value)}, and must be a number, or one for each parameter")
+    return tuple(check_number(f"{argument}[{i}]", size) for i, size in enumerate(value))

@@ -84,6 +84,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Number, Any], Number], Callable[[Number, 
     "silu": (lambda z, f: z * sigmoid(z, f), silu_derivative),
     "softplus": (softplus, lambda z, a, f: -f.expm1(-a)),
     "exp": (lambda z, f: f.exp(z), lambda z, a, f: a),
+    "softsign": (lambda z, f: z / (1.0 + abs(z)), lambda z, a, f: (1.0 - abs(a)) * (1.0 - abs(a))),
 }
 """The formulas of `fastbp.activations`, neuron by neuron. NaN gives NaN in each."""
 
@@ -541,6 +542,15 @@ class Updater:
         self.steps = 0
         self.memory: dict[int, Layer] = {}
 
+    def begin(self, network: Network) -> None:
+        """Give RPROP the first step size of each parameter, if it has them, laid out as theta."""
+        if not isinstance(self.learning_rate, tuple) or self.memory:
+            return
+        sizes = iter(self.learning_rate)
+        for i, layer in enumerate(network):
+            W = [[[0.0, next(sizes)] for _ in row] for row in layer.W]
+            self.memory[i] = Layer(W, [[0.0, next(sizes)] for _ in layer.b])
+
     def update(self, i: int, layer: Layer, gradient: Layer, train_biases: bool) -> Layer:
         """Return layer i after the current step; `steps` counts the steps before it."""
         if i not in self.memory:
@@ -584,6 +594,7 @@ def batch_step(
     """
     if update not in ("simultaneous", "sequential"):
         raise OptionError(f"update is {update!r}, and may be 'simultaneous', 'sequential'")
+    updater.begin(network)
     gradients: Any = backward(network, X, Y, loss, sample_weight, l2, updater.functions)
     if update == "simultaneous":
         gradients = list(gradients)

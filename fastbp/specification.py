@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.activations import check_activation
 from fastbp.errors import LARGEST_INTEGER, OptionError, check_choice, check_integer, shown
-from fastbp.initializers import check_initializer
+from fastbp.initializers import Initializer, check_initializer
 from fastbp.losses import check_loss, check_output
 
 BIASES = ("trainable", "fixed", "none")
@@ -39,8 +39,10 @@ class Specification:
         The width of every layer, inputs first, outputs last.
     hidden_activations : str or sequence of str, default "sigmoid"
         One name for all hidden layers, or one for each. It is stored as one for each.
-    output_activation, loss_name, bias, initializer : str
+    output_activation, loss_name, bias : str
         As `Network` takes them; `loss_name` is its `loss`.
+    initializer : str or tuple, default "glorot_uniform"
+        As `Network` takes it; a list becomes a tuple.
     dtype : str or dtype, default "float64"
         It is stored as a dtype.
 
@@ -63,7 +65,7 @@ class Specification:
     output_activation: str = "sigmoid"
     loss_name: str = "half_squared_error"
     bias: str = "trainable"
-    initializer: str = "glorot_uniform"
+    initializer: Initializer = "glorot_uniform"
     dtype: np.dtype = "float64"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -151,7 +153,7 @@ class Specification:
             "output_activation": self.output_activation,
             "loss": self.loss_name,
             "bias": self.bias,
-            "initializer": self.initializer,
+            "initializer": self.initializer if isinstance(self.initializer, str) else [*self.initializer],
             "dtype": self.dtype.name,
         }
 

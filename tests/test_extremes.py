@@ -92,6 +92,7 @@ def activation(name: str, z: float) -> tuple[mpf, mpf]:
             "silu": lambda: (z * sigmoid, sigmoid * (1 + z * (1 - sigmoid))),
             "softplus": lambda: (mpmath.log(1 + mpmath.exp(z)), sigmoid),
             "exp": lambda: (mpmath.exp(z), mpmath.exp(z)),
+            "softsign": lambda: (z / (1 + abs(z)), 1 / (1 + abs(z)) ** 2),
         }[name]()
 
 

@@ -39,6 +39,36 @@ def test_the_same_generator_gives_the_same_weights(name):
         assert not np.array_equal(draw(name), draw(name, seed=1))
 
 
+@pytest.mark.parametrize(("pair", "deviation"), [(("uniform", 0.5), 0.5 / np.sqrt(3)), (["normal", 2], 2)])
+def test_a_pair_has_its_own_scale(pair, deviation):
+    checked = check_initializer(pair)
+    assert checked == tuple(pair)
+    W = initial_weights(checked, N_IN, N_OUT, np.random.default_rng(0))
+    assert abs(W.mean()) < 0.015 * deviation
+    assert W.std() == pytest.approx(deviation, rel=0.01)
+    assert (np.abs(W).max() <= 0.5) == (pair[0] == "uniform")
+
+
+@pytest.mark.parametrize(
+    ("initializer", "complaint"),
+    [
+        ("uniform", r"needs a scale, as in \('uniform', 0.5\)"),
+        (("unifrom", 1), "did you mean 'uniform'"),
+        (("uniform", 0), r"initializer\[1\] is 0, and must be a finite number above 0"),
+        (("normal", np.inf), r"initializer\[1\] is inf"),
+        (("normal", 1e31), r"at most 1e\+30"),
+        (("normal", "wide"), r"initializer\[1\] is 'wide'"),
+        (("normal",), r"a pair must be \('uniform', r\) or \('normal', s\)"),
+        ((), r"a pair must be"),
+        ((["normal"], 1), "a pair must be"),
+        ({"normal": 1}, "initializer is {'normal': 1}, and must be a string"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_named(initializer, complaint):
+    with pytest.raises(OptionError, match=complaint):
+        check_initializer(initializer)
+
+
 def test_zeros_are_zero_and_draw_nothing():
     generator = np.random.default_rng(0)
     assert not initial_weights("zeros", 2, 3, generator).any()

@@ -182,6 +182,9 @@ def test_gradient_matches_high_precision_differentiation(sizes, bias):
         expected += [slope(layer.b, j) for j in range(len(layer.b))] if bias != "none" else []
     gradient = network.gradient(X, Y)
     assert gradient.shape == network.theta.shape
+    loss, same = network.loss_and_gradient(X, Y)
+    assert loss == network.loss(X, Y)
+    assert same.tobytes() == gradient.tobytes()
     np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-17)
 
 

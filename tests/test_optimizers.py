@@ -162,7 +162,13 @@ def test_a_wrong_learning_rate_is_named(optimizer, rate):
         (lambda: AdamW(weight_decay=math.inf), "weight_decay is inf"),
         (lambda: RPROP(eta_minus=1), "eta_minus is 1, .* above 0 and below 1"),
         (lambda: RPROP(eta_plus=1), "eta_plus is 1, .* above 1"),
-        (lambda: RPROP(smallest_step=0), "smallest_step is 0"),
+        (lambda: RPROP(smallest_step=-1), "smallest_step is -1"),
+        (lambda: RPROP([]), r"learning_rate is \[\], and must be a number, or one"),
+        (lambda: RPROP([0.1, -1]), r"learning_rate\[1\] is -1"),
+        (lambda: RPROP([0.1, None]), r"learning_rate\[1\] is None"),
+        (lambda: RPROP(("unifrm", 0.1, 0.2)), "learning_rate.0. is 'unifrm'.*did you mean 'uniform'"),
+        (lambda: RPROP(("uniform", 0.2, 0.1)), r"learning_rate\[2\] is 0.1, .* at least 0.2"),
+        (lambda: RPROP(np.ones((1, 2))), "learning_rate is array.*RPROP takes no schedule"),
         (lambda: RPROP(smallest_step=2, largest_step=1), "largest_step is 1, .* at least 2"),
         (lambda: RPROP(CosineDecay(0.1, steps=5)), "RPROP takes no schedule"),
     ],
@@ -170,3 +176,25 @@ def test_a_wrong_learning_rate_is_named(optimizer, rate):
 def test_a_wrong_argument_is_named(make, message):
     with pytest.raises(OptionError, match=message):
         make()
+
+
+def test_rprop_may_have_a_first_step_size_for_each_parameter():
+    sizes = [0.1, 0.2, 0.4]
+    for given in (sizes, tuple(sizes), np.array(sizes)):
+        optimizer = RPROP(given)
+        assert optimizer == RPROP(sizes)
+        assert hash(optimizer) == hash(RPROP(sizes))
+        assert optimizer.step_sizes(3).tolist() == sizes
+        assert not optimizer.draws
+    with pytest.raises(OptionError, match="learning_rate has 3 step sizes, and the network has 4 parameters"):
+        RPROP(sizes).step_sizes(4)
+    assert RPROP(0.1).step_sizes(3) is None
+
+
+def test_rprop_may_draw_its_first_step_sizes():
+    optimizer = RPROP(("uniform", 0.05, 0.2), smallest_step=0)
+    sizes = optimizer.step_sizes(1000, seed=3)
+    assert optimizer.draws
+    assert 0.05 <= sizes.min() < 0.051 < 0.199 < sizes.max() <= 0.2
+    np.testing.assert_array_equal(sizes, optimizer.step_sizes(1000, seed=3))
+    assert (sizes != optimizer.step_sizes(1000, seed=4)).all()

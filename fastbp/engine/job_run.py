@@ -18,6 +18,7 @@ from fastbp.kernels import fields
 from fastbp.kernels.packing import pack, unpack
 from fastbp.kernels.update_rules import CODES
 from fastbp.memory import aligned_zeros
+from fastbp.optimizers import RPROP
 from fastbp.schedules import Constant
 from fastbp.specification import Specification
 
@@ -103,11 +104,16 @@ class JobRun(Run):
         self.optimizer_state = arrays["state"].reshape(-1, self._packing.size)
         if len(self.optimizer_state):
             self.optimizer_state[:] = options.optimizer.initial_state(self._packing.size, dtype)
+        if isinstance(options.optimizer, RPROP):
+            sizes = options.optimizer.step_sizes(specification.n_parameters, options.seed)
+            if sizes is not None:
+                self._packing.pack(sizes, self.optimizer_state[1])
         if self._ordering:
             self.order[:] = np.arange(n_samples)
         self.counters[POSITION] = -1
         self.may_start_over = (
             options.is_over_at_once(specification)
+            and not options.optimizer.draws
             and job.n_bytes <= STARTS_OVER_BYTES
             and X.dtype == dtype
             and X.flags.carray

@@ -14,6 +14,7 @@ from fastbp.kernels import fields
 from fastbp.kernels.population import draw_sequence
 from fastbp.kernels.population_update import UPDATE_CODES, constant_kinds
 from fastbp.kernels.update_rules import CODES, N_CONSTANTS
+from fastbp.optimizers import RPROP
 from fastbp.schedules import Constant
 from fastbp.simd import lanes as width_of
 from fastbp.specification import Specification
@@ -68,7 +69,7 @@ class PopulationRun:
         state = options.optimizer.initial_state(specification.n_parameters, dtype)
         states = np.repeat(state[np.newaxis], n, axis=0)
         if options.optimizer.rule == "rprop":
-            states[:, 1] = options.learning_rate[:, np.newaxis]
+            states[:, 1] = _first_step_sizes(options, specification.n_parameters)
         self.learning_rates = options.learning_rate.copy()
         self._arrays: dict[str, Any] = {
             "theta": as_lanes(np.asarray(theta, dtype), dtype),
@@ -438,3 +439,13 @@ def _in_lanes(values: np.ndarray, lanes: int) -> np.ndarray:
     out = np.zeros(lanes, np.asarray(values).dtype)
     out[: len(values)] = values
     return out
+
+
+def _first_step_sizes(options: PopulationOptions, n_parameters: int) -> np.ndarray:
+    """Return where RPROP begins: each rate, or that times the sizes that are given or drawn."""
+    rates, optimizer = options.learning_rate[:, np.newaxis], options.optimizer
+    if not isinstance(optimizer, RPROP) or isinstance(optimizer.learning_rate, float):
+        return rates
+    sizes = [optimizer.step_sizes(n_parameters, int(seed)) for seed in options.seeds]
+    mean = optimizer.schedule.rate(0)
+    return np.array(sizes) * (rates / mean if mean > 0 else 1.0)

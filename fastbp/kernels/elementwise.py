@@ -28,6 +28,7 @@ from fastbp.activations import (
     SIGMOID,
     SILU,
     SOFTPLUS,
+    SOFTSIGN,
     TANH,
 )
 from fastbp.kernels.tanh_table import has_table, tanh_by_table
@@ -50,7 +51,7 @@ from fastbp.simd import (
     with_sign,
 )
 
-LOG_CODE, ERF_CODE, LOG1P_EXP_MINUS_ABS_CODE = range(EXPONENTIAL + 1, EXPONENTIAL + 4)
+LOG_CODE, ERF_CODE, LOG1P_EXP_MINUS_ABS_CODE = range(SOFTSIGN + 1, SOFTSIGN + 4)
 """The codes of the other functions that `elementwise_apply` takes."""
 
 # --- constants and polynomials: coefficients by mpmath.chebyfit, as the test of their accuracy shows ------
@@ -78,6 +79,7 @@ HIGHEST_EXP = constant(89.0, 710.0)
 LOWEST_SIGMOID = constant(-109.0, -753.0)  # for silu: z s(z) is 0 later than s(z)
 LOWEST_TANH = constant(-10.0, -20.0)
 HIGHEST_GELU = constant(14.6, 38.7)
+HIGHEST_SOFTSIGN = constant(2.0**60, 2.0**60)
 
 # (e^x - 1 - x) / x^2 for |x| <= ln 2 / 2
 EXP = {
@@ -348,6 +350,13 @@ def silu(z):
 
 
 @helper
+def softsign(z):
+    """Return z / (1 + |z|)."""
+    x = at_most(magnitude(z), HIGHEST_SOFTSIGN(z))
+    return with_sign(x / (splat(1.0, z) + x), z)
+
+
+@helper
 def gelu(z):
     """Return z Phi(z) = max(z, 0) - |z| Phi(-|z|)."""
     x, shift = at_most(magnitude(z), HIGHEST_GELU(z)), splat(SHIFT, z)
@@ -411,6 +420,13 @@ def elu_slope(a, z):
 def softplus_slope(a, z):
     """Return 1 - e^-a."""
     return minus(expm1(minus(a)))
+
+
+@helper
+def softsign_slope(a, z):
+    """Return (1 - |a|)^2."""
+    rest = splat(1.0, a) - magnitude(a)
+    return rest * rest
 
 
 @helper
@@ -496,6 +512,8 @@ def activate(code, z, a, n):
         each(silu, z, a, n)
     elif code == SOFTPLUS:
         each(softplus, z, a, n)
+    elif code == SOFTSIGN:
+        each(softsign, z, a, n)
     elif code == EXPONENTIAL:
         each(exp, z, a, n)
     elif not same(z, a):
@@ -532,6 +550,8 @@ def apply_slope(code, a, z, delta, n):
         each_slope(silu_slope, a, z, delta, n)
     elif code == SOFTPLUS:
         each_slope(softplus_slope, a, z, delta, n)
+    elif code == SOFTSIGN:
+        each_slope(softsign_slope, a, z, delta, n)
     elif code == EXPONENTIAL:
         each_slope(exp_slope, a, z, delta, n)
 

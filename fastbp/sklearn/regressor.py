@@ -40,7 +40,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         The width of each hidden layer. There may be none: ``()``.
     activation : str or list of str, default "relu"
         Of the hidden layers: "identity", "logistic", "tanh", "relu". Ours: "sigmoid" (which is "logistic"),
-        "leaky_relu", "elu", "gelu", "silu", "softplus"; a list has a name for each layer.
+        "leaky_relu", "elu", "gelu", "silu", "softplus", "softsign"; a list has a name for each layer.
     solver : str, default "adam"
         "lbfgs", "sgd" or "adam". Ours: "adamw", "rmsprop" (`beta_2` is how much of the mean square a step
         keeps), "rprop" (on the full batch unless `batch_size` says otherwise).

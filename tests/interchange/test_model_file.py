@@ -34,6 +34,9 @@ NETWORKS = {
         dtype="float32",
         seed=1,
     ),
+    "softsign, weights of one scale": lambda: Network(
+        [2, 3, 1], hidden_activation="softsign", initializer=("uniform", 0.5), seed=2
+    ),
     "no hidden layer, no bias": lambda: Network([1, 1], output_activation="identity", bias="none", seed=2),
 }
 
@@ -485,6 +488,8 @@ def test_tensors_that_share_bytes_are_refused(path):
         ({"output_activation": {}}, "output_activation is {}"),
         ({"loss": "mean_squared_eror"}, "did you mean 'mean_squared_error'?"),
         ({"initializer": None}, "initializer is None"),
+        ({"initializer": ["uniform", -1]}, "initializer[1] is -1"),
+        ({"initializer": [[], 1]}, "initializer is [[], 1], and a pair must be"),
         ({"more": 1}, "the network must be described by"),
     ],
 )

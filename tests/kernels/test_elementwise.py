@@ -19,7 +19,7 @@ from numba import njit
 from numpy.testing import assert_array_equal
 
 from fastbp import reference
-from fastbp.activations import CODES, ELU, EXPONENTIAL, IDENTITY, SIGMOID, SOFTPLUS, TANH
+from fastbp.activations import CODES, ELU, EXPONENTIAL, IDENTITY, SIGMOID, SOFTPLUS, SOFTSIGN, TANH
 from fastbp.kernels import elementwise
 from fastbp.kernels.elementwise import (
     ERF_CODE,
@@ -189,12 +189,14 @@ FUNCTIONS = (
     Function("log1p_exp_minus_abs", LOG1P_EXP_MINUS_ABS_CODE, log1p_exp_minus_abs, (-746, 746), 1.0),
     Function("softplus", SOFTPLUS, lambda z: np.maximum(z, 0) + log1p_exp_minus_abs(z), (-746, 40), 1.3),
     Function("elu", ELU, lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), (-40, 2), 1.0),
+    Function("softsign", SOFTSIGN, lambda z: z / (1 + np.abs(z)), (-1e6, 1e6)),
     Function("silu", CODES["silu"], lambda z: z * sigmoid(z), (-753, 40), 1.1),
     Function("gelu", CODES["gelu"], gelu, (-38.7, 10), 2.5),
     Function("erf", ERF_CODE, erf, (-6, 6), 3.0),
 )
 SLOPES = (
     Slope("softplus'", SOFTPLUS, lambda a: -np.expm1(-a), (0, 40), 1.0),
+    Slope("softsign'", SOFTSIGN, lambda a: (1 - np.abs(a)) ** 2, (-1, 1), 2.0),
     Slope(
         "silu'",
         CODES["silu"],
@@ -333,6 +335,8 @@ SPECIAL = {
     "sigmoid": ([-INF, -BIG, -0.0, 0.0, BIG, INF, NAN], [0, 0, 0.5, 0.5, 1, 1, NAN]),
     "tanh": ([-INF, -BIG, -0.0, 0.0, BIG, INF, NAN], [-1, -1, -0.0, 0.0, 1, 1, NAN]),
     "softplus": ([-INF, -BIG, BIG, INF, NAN], [0, 0, BIG, INF, NAN]),
+    "softsign": ([-INF, -BIG, -0.0, 0.0, BIG, INF, NAN], [-1, -1, -0.0, 0.0, 1, 1, NAN]),
+    "softsign'": ([-1.0, -0.0, 0.0, 1.0, NAN], [0, 1, 1, 0, NAN]),
     "elu": ([-INF, -BIG, -0.0, 0.0, BIG, INF, NAN], [-1, -1, -0.0, 0.0, BIG, INF, NAN]),
     "silu": ([-INF, -BIG, -0.0, 0.0, BIG, INF, NAN], [-0.0, -0.0, -0.0, 0.0, BIG, INF, NAN]),
     "gelu": ([-INF, -BIG, -0.0, 0.0, BIG, INF, NAN], [-0.0, -0.0, -0.0, 0.0, BIG, INF, NAN]),
@@ -353,7 +357,7 @@ def test_special_values(function, dtype):
 
 
 @DTYPES
-@pytest.mark.parametrize("name", ["tanh", "elu", "erf", "silu", "gelu"])
+@pytest.mark.parametrize("name", ["tanh", "softsign", "elu", "erf", "silu", "gelu"])
 def test_subnormal_numbers_come_through(name, dtype):
     function = next(f for f in FUNCTIONS if f.name == name)
     x = np.array([k * TINY[dtype] for k in (1, 2, 3, 1000, -1, -7)], dtype)

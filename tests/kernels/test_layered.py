@@ -88,6 +88,34 @@ def test_optimizers_follow_the_reference(optimizer):
     assert_same_training(TASKS["regression"], optimizer=optimizer, batch_size=11)
 
 
+@pytest.mark.parametrize("smallest_step", [0, 0.02])
+def test_rprop_begins_with_the_step_size_of_each_parameter(smallest_step):
+    task = TASKS["regression"]
+    sizes = np.random.default_rng(5).uniform(0.001, 0.3, task.network().theta.size)
+    for optimizer in (
+        fastbp.RPROP(sizes, smallest_step=smallest_step),
+        fastbp.RPROP(sizes.tolist(), smallest_step=smallest_step),
+    ):
+        assert_same_training(task, optimizer=optimizer, batch_size=11)
+
+
+def test_rprop_draws_step_sizes_from_the_seed_of_the_run():
+    task = TASKS["regression"]
+    (X, Y), drawing = task.samples(), fastbp.RPROP(("uniform", 0.05, 0.2))
+
+    def theta(optimizer, seed):
+        network = task.network()
+        fastbp.train(network, X, Y, epochs=5, optimizer=optimizer, seed=seed)
+        return network.theta.tobytes()
+
+    sizes = drawing.step_sizes(task.network().theta.size, seed=3)
+    assert theta(drawing, 3) == theta(drawing, 3) == theta(fastbp.RPROP(sizes), 8)
+    assert theta(drawing, 3) != theta(drawing, 4)
+    assert theta(drawing, None) != theta(drawing, None)
+    with pytest.raises(OptionError, match="learning_rate has 2 step sizes"):
+        theta(fastbp.RPROP([0.1, 0.2]), 0)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 10, 11, 100])
 def test_batches_are_those_of_the_reference(batch_size):
     assert_same_training(TASKS["classes as labels"], batch_size=batch_size)

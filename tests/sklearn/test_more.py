@@ -79,7 +79,7 @@ def test_each_hidden_layer_may_have_an_activation_of_its_own():
     assert same(uniform, classifier(hidden_layer_sizes=(7, 6)).fit(X, Y))
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus"])
+@pytest.mark.parametrize("name", ["sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "softsign"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_more_activations_learn(name, solver):
     model = classifier(activation=name, max_iter=150, learning_rate_init=0.02, solver=solver).fit(X, Y)
