@@ -23,7 +23,7 @@ from fastbp.errors import (
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
 from fastbp.patching import patch_sklearn, sklearn_is_patched, unpatch_sklearn
-from fastbp.populations import Population
+from fastbp.populations import Population, PopulationResult, PopulationState, train_population
 from fastbp.training import (
     Checkpoint,
     EarlyStopping,
@@ -74,6 +74,8 @@ __all__ = [
     "OptionError",
     "PatchWarning",
     "Population",
+    "PopulationResult",
+    "PopulationState",
     "RMSprop",
     "ShapeError",
     "StopReason",
@@ -85,5 +87,6 @@ __all__ = [
     "schedules",
     "sklearn_is_patched",
     "train",
+    "train_population",
     "unpatch_sklearn",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp import activations
-from fastbp.errors import DataError, ShapeError, TargetWarning, check_integer
+from fastbp.errors import DataError, FastbpError, ShapeError, TargetWarning, check_integer
 from fastbp.losses import HIGHEST_TARGETS, LOWEST_TARGETS, check_targets
 from fastbp.specification import Specification
 
@@ -199,3 +199,70 @@ def check_batch_weights(sample_weight: ArrayLike, n_samples: int) -> np.ndarray:
             f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}, and must be a finite float64 of at least 0"
         )
     return converted
+
+
+def check_weights_of_networks(
+    argument: str, weights: ArrayLike | None, n_networks: int, n_samples: int
+) -> np.ndarray | None:
+    """Return weights whose mean is 1, those of all networks or of each, or say what is wrong.
+
+    Parameters
+    ----------
+    argument : str
+    weights : array_like, shape (n_samples,) or (n_networks, n_samples), or None
+
+    Returns
+    -------
+    float64[n_samples], float64[n_networks, n_samples] or None
+        Each network's are divided by their own mean, as `fastbp.checks.check_weights` does it.
+
+    Examples
+    --------
+    >>> check_weights_of_networks("sample_weight", [[1, 3], [2, 2]], 2, 2).tolist()
+    [[0.5, 1.5], [1.0, 1.0]]
+    """
+    if weights is None:
+        return None
+    array = _as_array(argument, weights)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{argument} has dtype {array.dtype}, and must hold real numbers")
+    if array.ndim != 2:
+        try:
+            return check_weights(array, n_samples)
+        except FastbpError as error:
+            raise type(error)(str(error).replace("sample_weight", argument)) from None
+    if array.shape != (n_networks, n_samples):
+        raise ShapeError(
+            f"{argument} has shape {array.shape}, and must be ({n_samples},), or ({n_networks}, {n_samples}) "
+            "with a row for each network"
+        )
+    numbers = array.astype(np.float64)
+    with np.errstate(all="ignore"):
+        fits = np.isfinite(numbers) & (numbers >= 0)
+        if not fits.all():
+            i, j = np.argwhere(~fits)[0]
+            raise DataError(
+                f"{argument}[{i}, {j}] is {array[i, j]}, and must be a finite float64 of at least 0"
+            )
+        return _normalized_rows(argument, numbers)
+
+
+def _normalized_rows(argument: str, weights: np.ndarray) -> np.ndarray:
+    """Divide each row by its mean."""
+    smallest, largest = weights.min(axis=1), weights.max(axis=1)
+    empty = np.flatnonzero(largest == 0)
+    if empty.size:
+        raise DataError(
+            f"{argument}[{empty[0]}] is 0 for every sample; each network needs one sample above 0 at least"
+        )
+    scaled = np.ldexp(weights, -np.frexp(largest)[1][:, np.newaxis])
+    lost = np.argwhere((scaled < 1 / WEIGHT_RATIO) & (weights > 0))
+    if len(lost):
+        i, j = lost[0]
+        raise DataError(
+            f"{argument}[{i}, {j}] is {weights[i, j]}, and the largest of that network is {largest[i]}; "
+            f"that may be at most {WEIGHT_RATIO:.1e} times the smallest one above 0"
+        )
+    scaled /= scaled.mean(axis=1)[:, np.newaxis]
+    scaled[smallest == largest] = 1.0
+    return scaled

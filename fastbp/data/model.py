@@ -310,7 +310,7 @@ def fit(
         epochs=None if "steps" in of_training else epochs,
         batch_size=batch_size,
         seed=seed,
-        **{"shuffle": dataset.shuffle} | of_training,
+        **of_training,
     )
     return Model(network, result=result, remarks=dataset.remarks)
 
@@ -368,23 +368,7 @@ def make_network(
         network.theta[:] = start.theta
         network.preprocessing = dataset.preprocessing
         return network
-    options = network_options(
-        dataset.preprocessing, hidden=hidden, activation=activation, loss=loss, dtype=dtype
-    )
-    network = Network(**options, seed=seed)
-    network.preprocessing = dataset.preprocessing
-    return network
-
-
-def network_options(
-    preprocessing: Preprocessing,
-    *,
-    hidden: Sequence[int] | None = None,
-    activation: str | None = None,
-    loss: str | None = None,
-    dtype: str | None = None,
-) -> dict[str, Any]:
-    """Return what `Network` takes to fit a preprocessing, except the seed."""
+    preprocessing = dataset.preprocessing
     classes = preprocessing.is_of_classes
     if classes and loss is not None:
         raise OptionError(
@@ -397,14 +381,17 @@ def network_options(
     activation = activation or ACTIVATION
     sizes = HIDDEN if hidden is None else check_sequence("hidden", hidden, "(32,)")
     sizes = tuple(check_integer(f"hidden[{i}]", size, 1) for i, size in enumerate(sizes))
-    return {
-        "layer_sizes": [preprocessing.n_inputs, *sizes, preprocessing.n_outputs],
-        "hidden_activation": activation,
-        "output_activation": output,
-        "loss": of_output,
-        "initializer": "glorot_uniform" if activation in SATURATING else "he_uniform",
-        "dtype": dtype or "float64",
-    }
+    network = Network(
+        [preprocessing.n_inputs, *sizes, preprocessing.n_outputs],
+        hidden_activation=activation,
+        output_activation=output,
+        loss=of_output,
+        initializer="glorot_uniform" if activation in SATURATING else "he_uniform",
+        dtype=dtype or "float64",
+        seed=seed,
+    )
+    network.preprocessing = preprocessing
+    return network
 
 
 def _warn(remarks: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.checks import check_threads, check_weights
-from fastbp.errors import DataError, OptionError, ShapeError, check_flag, check_integer, check_number, shown
+from fastbp.checks import check_threads, check_weights_of_networks
+from fastbp.errors import OptionError, ShapeError, check_flag, check_integer, check_number, shown
 from fastbp.optimizers import Optimizer
 from fastbp.schedules import Adaptive, Constant, Schedule
 
@@ -93,7 +93,9 @@ class PopulationOptions:
         self._settle_momentum(settled)
         settled["l2"] = per_network("l2", self.l2, n)
         settled["dropout"] = per_network("dropout", self.dropout, n, high=1.0, below=True)
-        settled["sample_weight"] = check_own_weights(self.sample_weight, n, self.n_samples)
+        settled["sample_weight"] = check_weights_of_networks(
+            "sample_weight", self.sample_weight, n, self.n_samples
+        )
         settled["shuffle"] = check_flag("shuffle", self.shuffle)
         settled["own_order"] = check_flag("own_order", self.own_order)
         seeds = np.zeros(n, np.uint64) if self.seeds is None else np.ascontiguousarray(self.seeds, np.uint64)
@@ -170,35 +172,6 @@ def per_network(name: str, value: Any, n: int, high: float = np.inf, below: bool
         i = int(np.flatnonzero(~fits)[0])
         check_number(f"{name}[{i}]", values.item(i), high=high, below=below)
     return values
-
-
-def check_own_weights(weights: Any, n_networks: int, n_samples: int) -> np.ndarray | None:
-    """Return weights for all networks, or a row for each; the mean of the weights of a network is 1."""
-    if weights is None or np.ndim(weights) != 2:
-        return check_weights(weights, n_samples)
-    weights = np.asarray(weights)
-    if weights.shape != (n_networks, n_samples):
-        raise ShapeError(
-            f"sample_weight has shape {weights.shape}, and must be ({n_samples},) "
-            f"or ({n_networks}, {n_samples})"
-        )
-    if weights.dtype.kind not in "fiub":
-        raise DataError(f"sample_weight has dtype {weights.dtype}, and must hold real numbers")
-    weights = weights.astype(np.float64)
-    wrong = np.argwhere(~(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        i, j = wrong[0].tolist()
-        raise DataError(
-            f"sample_weight[{i}, {j}] is {weights[i, j]}, and must be a finite float64 of at least 0"
-        )
-    largest = weights.max(axis=1, keepdims=True)
-    if not largest.all():
-        raise DataError(f"sample_weight[{int(largest.argmin())}] is 0 for every sample")
-    scaled = np.ldexp(weights, -np.frexp(largest)[1])
-    normalised = scaled / scaled.mean(axis=1, keepdims=True)
-    same = weights.min(axis=1) == weights.max(axis=1)
-    normalised[same] = 1.0
-    return np.asarray(normalised)
 
 
 def check_given_order(

@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.checks import check_data, check_threads, check_X
+from fastbp.checks import check_data, check_threads, check_weights_of_networks, check_X
 from fastbp.errors import LARGEST_COUNT, OptionError, check_choice, check_integer, shown
+from fastbp.initializers import Initializer
 from fastbp.network import Network
 from fastbp.populations import population_file
 from fastbp.populations.outputs import Moments, blocks, losses_of, outputs_of
-from fastbp.populations.per_network import check_weights_of_networks
 from fastbp.populations.population_file import StoredPopulation
 from fastbp.populations.ranking import best_first
 from fastbp.populations.starts import Seed, check_seeds, draw_parameters, keys_of
@@ -85,7 +85,7 @@ class Population:
         output_activation: str = "sigmoid",
         loss: str = "half_squared_error",
         bias: str = "trainable",
-        initializer: str = "glorot_uniform",
+        initializer: Initializer = "glorot_uniform",
         dtype: str = "float64",
         seed: Seed = None,
         first: int = 0,

@@ -1,13 +1,11 @@
 """Outputs and losses of all networks of a population, and the moments of outputs over the networks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fastbp.engine import evaluation
-from fastbp.engine.evaluation import with_room
-from fastbp.engine.objective import Objective
-from fastbp.memory import aligned_zeros
+from fastbp.engine.population_evaluation import PopulationEvaluation
+from fastbp.engine.population_job import as_lanes
 from fastbp.specification import Specification
 
 BLOCK_NUMBERS = 2**22
@@ -15,15 +13,19 @@ BLOCK_NUMBERS = 2**22
 
 
 def outputs_of(
-    specification: Specification, theta: np.ndarray, X: np.ndarray, *, threads: int | None = None
+    specification: Specification,
+    theta: np.ndarray,
+    X: np.ndarray,
+    *,
+    threads: int | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
-    """Return the outputs of each network, shape (n_networks, n_samples, n_outputs)."""
-    out = np.empty((len(theta), len(X), specification.n_outputs), specification.dtype)
-    row = aligned_zeros(specification.n_parameters, specification.dtype)
-    for i in range(len(theta)):
-        row[:] = theta[i]
-        out[i] = evaluation.predict(specification, row, X, threads=threads)
-    return out
+    """Return the outputs of each network, shape (n_networks, n_samples, n_outputs).
+
+    `check` is called every few milliseconds. What it raises comes out.
+    """
+    packed = as_lanes(theta, specification.dtype)
+    return PopulationEvaluation(specification, packed, len(theta), threads).outputs(X, check)
 
 
 def losses_of(
@@ -34,17 +36,11 @@ def losses_of(
     weights: np.ndarray | None = None,
     *,
     threads: int | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
     """Return the loss of each network; weights are as `check_weights_of_networks` returns them."""
-    if weights is None or weights.ndim == 1:
-        objective = Objective(specification, X, Y, weights, threads=threads)
-        return np.array([objective.value(row) for row in theta])
-    return np.array(
-        [
-            evaluation.loss(specification, with_room(row), X, Y, weights[i], threads=threads)
-            for i, row in enumerate(theta)
-        ]
-    )
+    packed = as_lanes(theta, specification.dtype)
+    return PopulationEvaluation(specification, packed, len(theta), threads).losses(X, Y, weights, check)
 
 
 def blocks(n_networks: int, numbers_a_network: int, numbers_a_block: int = BLOCK_NUMBERS) -> Iterator[slice]:

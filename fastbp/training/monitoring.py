@@ -8,7 +8,6 @@ import numpy as np
 
 from fastbp.checks import check_data
 from fastbp.errors import FastbpError, OptionError, check_flag, check_number
-from fastbp.network import Network
 from fastbp.options import option
 from fastbp.training.callbacks import check_callbacks
 from fastbp.training.checkpoint import Checkpoint
@@ -79,8 +78,8 @@ def _check_auto(argument: str, value: bool | str) -> bool | str:
     return value if isinstance(value, str) and value == "auto" else check_flag(argument, value, ("auto",))
 
 
-def check_validation_data(network: Network, validation_data: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return checked inputs and targets, or None for none, or say what is wrong."""
+def check_validation_data(network: Any, validation_data: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return checked inputs and targets for a network or a population; None if there are none."""
     if validation_data is None:
         return None
     if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:

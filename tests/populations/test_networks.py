@@ -122,7 +122,7 @@ def test_losses_of_labels_are_those_of_each_network():
             r"sample_weight\[0, 0\] is -1.0, and must be a finite float64 of at least 0",
         ),
         (np.full((5, 7), np.nan), DataError, r"sample_weight\[0, 0\] is nan"),
-        ([["a"] * 7] * 5, OptionError, "sample_weight has dtype <U1, and must hold real numbers"),
+        ([["a"] * 7] * 5, DataError, "sample_weight has dtype <U1, and must hold real numbers"),
         ([[1.0], [1.0, 2.0]], ShapeError, "is not rectangular"),
         (
             np.where(np.eye(5, 7), 1e308, 1e-300),
@@ -137,8 +137,7 @@ def test_weights_that_are_none_are_refused(weights, error, message):
 
 
 def test_weights_of_one_network_are_normalised_as_fastbp_train_normalises_them():
-    from fastbp.checks import check_weights
-    from fastbp.populations.per_network import check_weights_of_networks
+    from fastbp.checks import check_weights, check_weights_of_networks
 
     weights = np.random.default_rng(0).uniform(0, 1, (4, 9)) * [[1.0], [1e-300], [1e300], [1.0]]
     weights[3] = 0.3

@@ -1,0 +1,201 @@
+"""What happens when an epoch of a population ends: evaluation, history, early stopping, callbacks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastbp.populations.members import Members
+from fastbp.populations.monitors import AdaptiveStates, EarlyStoppingStates, MetricsOfNetworks
+from fastbp.populations.population_callbacks import PopulationCallbacks, PopulationState
+from fastbp.schedules import Adaptive
+from fastbp.training.early_stopping import EarlyStopping, MonitoredColumn
+from fastbp.training.stopping import StopReason
+
+MOST_LOOKS, FEWEST_LOOKS = 1000, 8
+LOOK_NUMBERS = 2**23
+"""Numbers in a column of the history: 64 MB."""
+
+
+def epochs_between_looks(n_epochs: int, n_networks: int) -> int:
+    """Return how many epochs one row of the history stands for.
+
+    Examples
+    --------
+    >>> epochs_between_looks(500, 1000), epochs_between_looks(5000, 1000)
+    (1, 5)
+    >>> epochs_between_looks(250, 1_000_000)
+    32
+    """
+    most = min(MOST_LOOKS, max(FEWEST_LOOKS, LOOK_NUMBERS // n_networks))
+    return max(1, -(-n_epochs // most))
+
+
+@dataclass(frozen=True, eq=False)
+class LookRecord:
+    """What is known about the epochs that ended. It is replaced as a whole."""
+
+    n_epochs: int = 0
+    early_stopping: EarlyStoppingStates | None = None
+    adaptive: AdaptiveStates | None = None
+    best_theta: np.ndarray | None = None
+
+
+class Looks:
+    """Does the work after an epoch, and keeps the history.
+
+    Parameters
+    ----------
+    members : Members
+    n_steps : int
+        Steps of the whole run.
+    validation_losses : function or None
+        Returns the losses of the run's networks over the validation data.
+    metrics : MetricsOfNetworks or None
+    adaptive : Adaptive or None
+    rates : float64[n_networks]
+        The learning rates at the start, which `adaptive` changes.
+    early_stopping : EarlyStopping or None
+    monitored : MonitoredColumn or None
+        The column that early stopping looks at.
+    callbacks : PopulationCallbacks or None
+    make_population : function
+        Returns the population at given parameters, for callbacks.
+
+    Attributes
+    ----------
+    record : LookRecord
+    rows : list of (int, dict of ndarray)
+        The rows of the history: an epoch, and values for all networks by the name of their column.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        n_steps: int,
+        *,
+        validation_losses: Callable[[], np.ndarray] | None = None,
+        metrics: MetricsOfNetworks | None = None,
+        adaptive: Adaptive | None = None,
+        rates: np.ndarray,
+        early_stopping: EarlyStopping | None = None,
+        monitored: MonitoredColumn | None = None,
+        callbacks: PopulationCallbacks | None = None,
+        make_population: Callable[[np.ndarray], Any],
+    ):
+        self._members, self._n_steps = members, n_steps
+        self._validation_losses, self._metrics, self._adaptive = validation_losses, metrics, adaptive
+        self._early_stopping, self._monitored, self._callbacks = early_stopping, monitored, callbacks
+        self._make_population = make_population
+        self._n_epochs = n_steps // members.steps_per_epoch
+        self._every = epochs_between_looks(self._n_epochs, len(members))
+        self._wanted = any((validation_losses, metrics, adaptive, early_stopping, callbacks))
+        self.columns = ("loss",) + ("validation_loss",) * (validation_losses is not None)
+        self.columns += metrics.columns if metrics is not None else ()
+        self.columns += ("learning_rate",) * (adaptive is not None)
+        self.rows: list[tuple[int, dict[str, np.ndarray]]] = []
+        self.record = LookRecord(
+            early_stopping=EarlyStoppingStates.before(len(members)) if early_stopping else None,
+            adaptive=AdaptiveStates.before(rates) if adaptive else None,
+        )
+
+    def prepare(self) -> None:
+        """Set the learning rates before the first step, if they are adaptive."""
+        if self.record.adaptive is not None:
+            self._members.run.learning_rates = self.record.adaptive.rate[self._members.numbers]
+
+    @property
+    def next_end(self) -> int:
+        """The step at which the next epoch ends after which there is something to do."""
+        length = self._members.steps_per_epoch
+        first = max(self.record.n_epochs + 1, -(-self._members.step // length))
+        wanted = first if self._wanted else -(-first // self._every) * self._every
+        return max(first, min(wanted, self._n_epochs)) * length
+
+    def end(self) -> bool:
+        """Do the work after an epoch; return whether a network is still trained.
+
+        All results are stored after the evaluation and before the callbacks. So an epoch whose evaluation was
+        interrupted has not ended yet.
+        """
+        members, record = self._members, self.record
+        epoch = members.step // members.steps_per_epoch
+        members.find_diverged()
+        active = members.active
+        row = {"loss": members.spread(members.run.losses())}
+        if self._validation_losses is not None:
+            row["validation_loss"] = members.spread(self._validation_losses())
+        if self._metrics is not None:
+            found = self._metrics.evaluate(members.run.theta, members.numbers)
+            row |= {column: members.spread(values) for column, values in found.items()}
+        new = replace(record, n_epochs=epoch)
+        if record.adaptive is not None and self._adaptive is not None:
+            row["learning_rate"] = np.where(active, record.adaptive.rate, np.nan)
+            new = replace(new, adaptive=record.adaptive.after_epoch(self._adaptive, row["loss"], active))
+        if self._early_stopping and self._monitored and record.early_stopping is not None:
+            new = self._watched(new, self._monitored.sign * row[self._monitored.name], active)
+        self.record = new
+        self._end_networks()
+        if epoch % self._every == 0 or epoch == self._n_epochs:
+            self.rows.append((epoch, row))
+        if self._callbacks is not None:
+            self._call(epoch, row)
+        if not members.active.any() and (not self.rows or self.rows[-1][0] < epoch):
+            self.rows.append((epoch, row))
+        members.pack()
+        self.prepare()
+        return bool(members.active.any())
+
+    def _watched(self, new: LookRecord, values: np.ndarray, active: np.ndarray) -> LookRecord:
+        """Return the record with the states of early stopping after an epoch with these values."""
+        stopping, states = self._early_stopping, new.early_stopping
+        assert stopping is not None
+        assert states is not None
+        states = states.after_epoch(new.n_epochs, values, stopping.minimum_improvement, active)
+        new = replace(new, early_stopping=states)
+        if not stopping.restore_best:
+            return new
+        members, best = self._members, new.best_theta
+        better = (states.best_epoch == new.n_epochs)[members.numbers]
+        if better.any():
+            theta = members.run.theta
+            if best is None:
+                best = np.zeros((len(members), theta.shape[1]), theta.dtype)
+            best[members.numbers[better]] = theta[better]
+        return replace(new, best_theta=best)
+
+    def _end_networks(self) -> None:
+        """End the networks that do not improve any more."""
+        record = self.record
+        if record.early_stopping is not None and self._early_stopping is not None:
+            stalled = record.early_stopping.stalled >= self._early_stopping.patience
+            self._members.end(stalled, StopReason.EARLY_STOPPING)
+        if record.adaptive is not None:
+            self._members.end(record.adaptive.exhausted, StopReason.LEARNING_RATE_EXHAUSTED)
+
+    def _call(self, epoch: int, row: dict[str, np.ndarray]) -> None:
+        members, callbacks = self._members, self._callbacks
+        assert callbacks is not None
+        own = ("loss", "validation_loss", "learning_rate")
+        state = PopulationState(
+            epoch=epoch,
+            step=members.step,
+            n_steps=self._n_steps,
+            loss=row["loss"].copy(),
+            validation_loss=row["validation_loss"].copy() if "validation_loss" in row else None,
+            metrics={name: values.copy() for name, values in row.items() if name not in own},
+            active=members.active,
+            make_population=lambda: self._make_population(members.theta()),
+            stopped=np.zeros(len(members), bool),
+        )
+        members.end(callbacks.call(state), StopReason.CALLBACK)
+
+    def history(self) -> dict[str, np.ndarray]:
+        """Return the columns of the history."""
+        epochs = np.array([epoch for epoch, _ in self.rows], np.int64)
+        shape = len(self.rows), len(self._members)
+        columns = {
+            name: np.array([row[name] for _, row in self.rows]).reshape(shape) for name in self.columns
+        }
+        return {"epoch": epochs, "step": epochs * self._members.steps_per_epoch, **columns}
