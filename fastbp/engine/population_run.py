@@ -283,8 +283,8 @@ class PopulationRun:
         job.set("sequence_step", step)
         schedule = options.schedule
         if not isinstance(schedule, Constant) and schedule.base > 0:
-            job.replace("relative_rates", schedule.rates(step, end - step) / schedule.base)
             job.set("n_rates", end - step)
+            job.replace("relative_rates", schedule.rates(step, end - step) / schedule.base)
             job.set("first_step", step)
         self._sequence_step, self._sequence_end = step, end
 

@@ -53,6 +53,11 @@ ALIKE = {
     "in order": {"shuffle": False},
     "full batch": {"batch_size": None},
     "steps, not epochs": {"epochs": None, "steps": 9},
+    "chunks of 1, 16 and 3 steps": {
+        "epochs": None,
+        "steps": 20,
+        "optimizer": SGD(schedules.ExponentialDecay(0.5, 0.9)),
+    },
     "momentum": {"optimizer": SGD(0.1, momentum=0.9, weight_decay=0.01)},
     "Nesterov": {"optimizer": SGD(0.1, momentum=0.9, nesterov=True)},
     "RMSprop": {"optimizer": RMSprop(0.01, momentum=0.5)},
