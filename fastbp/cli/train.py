@@ -124,6 +124,7 @@ def _train(
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 optimizer=optimizer,
+                shuffle=dataset.shuffle,
                 seed=options.seed,
                 sample_weight=dataset.sample_weight,
                 l2=options.l2,

@@ -89,7 +89,7 @@ GIVEN_BY: dict[str, tuple[str, ...]] = {
 NOT_GIVEN = {
     "steps": "--epochs says how long",
     "update": "the sequential one is for the worked example",
-    "shuffle": "rows are always shuffled",
+    "shuffle": "rows are always shuffled; those in a temporary file, in blocks",
     "gradient_clip_norm": "a run that diverges asks for a smaller --learning-rate",
     "metrics": "the scores of the report are evaluated at the end",
     "progress": "a bar is shown on a terminal",

@@ -84,6 +84,11 @@ class Dataset:
         return self.X_validation, self.Y_validation
 
     @property
+    def shuffle(self) -> bool | str:
+        """How to visit the samples: the option of `fastbp.train`."""
+        return "blocks" if isinstance(self.X, np.memmap) else True
+
+    @property
     def task(self) -> str:
         """The task, "classification" or "regression"."""
         return "classification" if self.preprocessing.is_of_classes else "regression"

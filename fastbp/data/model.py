@@ -310,7 +310,7 @@ def fit(
         epochs=None if "steps" in of_training else epochs,
         batch_size=batch_size,
         seed=seed,
-        **of_training,
+        **{"shuffle": dataset.shuffle} | of_training,
     )
     return Model(network, result=result, remarks=dataset.remarks)
 

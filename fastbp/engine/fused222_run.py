@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastbp.checks import SMALL, all_finite, is_ready
-from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
+from fastbp.engine.kernel_options import BLOCKS, MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
 from fastbp.errors import OptionError
 from fastbp.kernels import fused222 as kernels
@@ -219,6 +219,7 @@ class Fused222Run(Run):
         if (
             options.one_sample_sgd
             and options.order is None
+            and options.shuffle != BLOCKS
             and specification.layer_sizes == (2, 2, 2)
             and specification.hidden_activations == ("sigmoid",)
             and specification.output_activation == "sigmoid"

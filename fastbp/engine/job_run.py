@@ -8,9 +8,10 @@ import numpy as np
 
 from fastbp.checks import all_finite
 from fastbp.engine import evaluation
+from fastbp.engine.block_order import BlockOrder
 from fastbp.engine.division import Limits
 from fastbp.engine.job import Job, take
-from fastbp.engine.kernel_options import MAX_RECORDS, KernelOptions, generator_state
+from fastbp.engine.kernel_options import BLOCKS, MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
 from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
 from fastbp.errors import OptionError, shown
@@ -70,7 +71,17 @@ class JobRun(Run):
         )
         self._ordered = range(0)
         self._specification, self._data, self._options = specification, (X, Y), options
-        self._ordering = _ordering(options, n_samples)
+        self._epoch_order = options.order
+        if options.shuffle == BLOCKS and self._epoch_order is None and options.batch_size < n_samples:
+            sample_bytes = max(1, abs(X.strides[0]))
+            self._epoch_order = BlockOrder(n_samples, sample_bytes, options.seed)
+        self._ordering = (
+            fields.GIVEN
+            if self._epoch_order is not None
+            else fields.DRAWN
+            if options.shuffle and options.batch_size < n_samples
+            else fields.IN_ORDER  # with a full batch, a random order would change nothing
+        )
 
         job_options = JobOptions(
             fields.TRAIN,
@@ -297,8 +308,8 @@ class JobRun(Run):
 
     def _take_order(self, epoch: int) -> int:
         """Take the order of an epoch, and maybe of those after it; return of how many."""
-        assert self._options.order is not None
-        order, size = np.asarray(self._options.order(epoch)), len(self._data[0])
+        assert self._epoch_order is not None
+        order, size = np.asarray(self._epoch_order(epoch)), len(self._data[0])
         several = self.takes_epochs_at_once and order.ndim == 2 and len(order) > 0
         if (
             order.shape != ((len(order), size) if several else (size,))
@@ -378,10 +389,3 @@ def record_every(n_steps: int, steps_per_epoch: int) -> int:
     """Return the epochs between two recorded losses."""
     epochs = -(-n_steps // steps_per_epoch)
     return -(-epochs // MAX_RECORDS)
-
-
-def _ordering(options: KernelOptions, n_samples: int) -> int:
-    """Return the kind of order of the samples. With a full batch, a random order would change nothing."""
-    if options.order is not None:
-        return fields.GIVEN
-    return fields.DRAWN if options.shuffle and options.batch_size < n_samples else fields.IN_ORDER

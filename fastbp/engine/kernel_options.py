@@ -27,6 +27,8 @@ from fastbp.specification import Specification
 
 UPDATES = ("simultaneous", "sequential")
 MATHS = ("fast", "exact")
+BLOCKS = "blocks"
+"""The value of `shuffle` for samples on a disk."""
 
 AT_ONCE_WORK, AT_ONCE_EPOCHS = 1e6, 200
 """Multiplications and epochs of a run up to which one call of the kernel takes all its steps: about 1 ms."""
@@ -85,7 +87,7 @@ class KernelOptions:
     batch_size: int = option(None, decides_result=True)
     optimizer: Optimizer = option(decides_result=True)
     update: str = option("simultaneous", decides_result=True)
-    shuffle: bool = option(True, decides_result=True)
+    shuffle: bool | str = option(True, decides_result=True)
     seed: int | None = option(None, decides_result=True)
     sample_weight: np.ndarray | None = option(None, decides_result=True)
     l2: float = option(0.0, decides_result=True)
@@ -122,7 +124,8 @@ class KernelOptions:
             )
         settled["n_steps"] = self._count_steps(n_samples)
         check_choice("update", self.update, UPDATES)
-        settled["shuffle"] = check_flag("shuffle", self.shuffle)
+        if not (isinstance(self.shuffle, str) and self.shuffle == BLOCKS):
+            settled["shuffle"] = check_flag("shuffle", self.shuffle, (BLOCKS,))
         check_choice("math", self.math, MATHS)
         settled["sample_weight"] = check_weights(self.sample_weight, n_samples)
         settled["l2"] = check_number("l2", self.l2)
@@ -153,6 +156,7 @@ class KernelOptions:
             and self.n_steps < AT_ONCE_EPOCHS * -(-self.n_samples // self.batch_size)
             and self.threads in (None, 1)
             and self.sample_weight is self.order is None
+            and self.shuffle != BLOCKS
             and not isinstance(self.optimizer.learning_rate, Adaptive)
         )
 

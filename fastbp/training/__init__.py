@@ -49,7 +49,7 @@ def train(
     batch_size: int | None = None,
     optimizer: Optimizer,
     update: str = "simultaneous",
-    shuffle: bool = True,
+    shuffle: bool | str = True,
     seed: int | None = None,
     sample_weight: ArrayLike | None = None,
     l2: float = 0.0,
@@ -87,8 +87,11 @@ def train(
     update : {"simultaneous", "sequential"}
         "simultaneous" takes every gradient at the weights from before the step (true gradient descent).
         "sequential" updates each layer before the error passes back through its new weights.
-    shuffle : bool
+    shuffle : {True, False, "blocks"}
         Whether to visit the samples in a new random order in each epoch, and not always in the given order.
+        "blocks" is for an X on a disk, such as a memory map that is larger than memory: blocks of a MiB come
+        in a random order, and the samples of 64 blocks at a time are shuffled together. So the disk reads
+        large pieces, and not a page for every sample. Its order depends on `seed`; None is as 0 here.
     seed : int, optional
         Makes shuffling and dropout reproducible. The same seed gives the same bits, for one version of the
         libraries and one kind of CPU.

@@ -6,6 +6,7 @@ import pytest
 import fastbp
 from fastbp import SGD, Adam
 from fastbp.checks import check_data
+from fastbp.engine.block_order import BLOCK_BYTES, WINDOW_BYTES, BlockOrder
 from fastbp.engine.fused222_run import Fused222Run
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
@@ -112,3 +113,51 @@ def test_only_the_layered_kernel_takes_orders_of_several_epochs():
     run = run_of("narrow", lambda epoch: np.array([permutation(0), permutation(1)]))
     with pytest.raises(OptionError, match="must be 24 integers"):
         run.advance(1)
+
+
+# --- samples on a disk -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "sample_bytes"), [(1, 1), (1000, 2**16), (70, 2**22), (5120, 2**15), (64, 2**14)]
+)
+def test_blocks_are_visited_together_and_each_sample_once(n, sample_bytes):
+    order = BlockOrder(n, sample_bytes, 3)
+    size = max(1, BLOCK_BYTES // sample_bytes)
+    window = max(1, WINDOW_BYTES // max(BLOCK_BYTES, sample_bytes)) * size
+    for epoch in range(3):
+        found = order(epoch)
+        assert np.array_equal(np.sort(found), np.arange(n))
+        seen = set()
+        for start in range(0, n, window):
+            here = set((found[start : start + window] // size).tolist())
+            assert len(here - seen) <= window // size
+            assert not here & seen
+            seen |= here
+    assert n == 1 or not np.array_equal(order(0), order(1))
+    assert np.array_equal(order(1), BlockOrder(n, sample_bytes, 3)(1))
+    assert n == 1 or not np.array_equal(order(1), BlockOrder(n, sample_bytes, 4)(1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_training_takes_the_order_of_blocks(batch_size):
+    options = {"epochs": 3, "batch_size": batch_size, "optimizer": SGD(0.1)}
+    order = BlockOrder(N, X.strides[0], 5)
+    expected = fastbp.Network([3, 4, 2], seed=0)
+    for epoch in range(3):
+        visited = order(epoch)
+        fastbp.train(expected, X[visited], Y[visited], **options | {"epochs": 1}, shuffle=False)
+    found = fastbp.Network([3, 4, 2], seed=0)
+    fastbp.train(found, X, Y, **options, shuffle="blocks", seed=5)
+    assert found.theta.tobytes() == expected.theta.tobytes()
+
+
+def test_the_kernel_of_2_2_2_has_no_order_of_blocks():
+    network = fastbp.Network([2, 2, 2], seed=0)
+    result = fastbp.train(network, X[:, :2], Y, epochs=1, batch_size=1, optimizer=SGD(0.1), shuffle="blocks")
+    assert result.kernel == "online"
+
+
+def test_other_words_for_the_order_are_refused():
+    with pytest.raises(OptionError, match="shuffle is 'block', and may be 'blocks', True, False"):
+        fastbp.train(fastbp.Network([3, 4, 2], seed=0), X, Y, epochs=1, optimizer=SGD(0.1), shuffle="block")
