@@ -113,7 +113,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 
 def test_inputs_that_may_be_larger_than_memory_lie_in_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("fastbp.data.dataset.IN_MEMORY_BYTES", 0)
     path = tmp_path / "a.csv"
     path.write_text("a,y\n" + "".join(f"{i}.5,{i / 4}\n" for i in range(100)))
     assert isinstance(data.load(path, target="y", cache=True, scratch=tmp_path).X, np.memmap)

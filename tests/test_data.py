@@ -402,7 +402,7 @@ def test_a_npy_file_is_read_some_rows_at_a_time(monkeypatch, tmp_path):
     write("a.npy", array)
     options = {"target": -1, "validation": 0.25, "seed": 0}
     plain = data.load("a.npy", **options)
-    monkeypatch.setattr(data, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("fastbp.data.dataset.IN_MEMORY_BYTES", 0)
     monkeypatch.setattr(table_file, "BLOCK_BYTES", 2**17)
     tracemalloc.start()
     streamed = data.load("a.npy", scratch=tmp_path, **options)

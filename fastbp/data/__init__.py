@@ -21,77 +21,38 @@ makes columns of it; `table_file` is a file as a table; `meanings` says whether 
 text, with `spelling` and `dates`; `columns` and `target_column` make arrays of columns, with `values`.
 """
 
-import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastbp.data import learning
-from fastbp.data.columns import encode, fit_columns
+from fastbp.data.columns import encode
+from fastbp.data.dataset import Dataset, Rows, split
 from fastbp.data.reopening import read_for, with_missing
 from fastbp.data.table_file import Table
-from fastbp.errors import DataError, check_choice, check_flag, check_seed
+from fastbp.errors import check_choice, check_flag, check_seed
 from fastbp.preprocessing import MISSING, Preprocessing
 from fastbp.reading import Reading
 from fastbp.specification import DTYPES
 
-__all__ = ["Dataset", "batches", "load", "read_for", "targets", "with_missing"]
+__all__ = [
+    "Dataset",
+    "Rows",
+    "batches",
+    "load",
+    "open_rows",
+    "read_for",
+    "targets",
+    "with_missing",
+    "with_validation",
+]
 
 TASKS = ("classification", "regression")
 UNSEEN = ("error", "zeros")
 MISSING_TARGET = ("error", "drop")
-
-IN_MEMORY_BYTES = 2**30
-"""The X of a .npy file lies in temporary files if it takes more bytes than this."""
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """What `load` makes of a file.
-
-    Attributes
-    ----------
-    X : ndarray, shape (n_samples, n_inputs)
-    Y : ndarray, shape (n_samples,) of int64, or (n_samples, n_targets)
-        Class labels, or numbers, standardised as the inputs are; 0 and 1 for several targets of two labels.
-    X_validation, Y_validation : ndarray, or None
-        The samples held out for validation.
-    preprocessing : Preprocessing
-        What X and Y mean. Assign it to ``network.preprocessing``, and `Network.save` keeps it.
-    remarks : list of str
-        Notes for the user: what was guessed, constant columns, and missing values that were replaced.
-    sample_weight : ndarray, shape (n_samples,), or None
-        Weights of the samples.
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    X_validation: np.ndarray | None
-    Y_validation: np.ndarray | None
-    preprocessing: Preprocessing
-    remarks: list[str] = field(default_factory=list)
-    sample_weight: np.ndarray | None = None
-
-    @property
-    def validation_data(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The validation samples, as `fastbp.train` takes them."""
-        if self.X_validation is None or self.Y_validation is None:
-            return None
-        return self.X_validation, self.Y_validation
-
-    @property
-    def shuffle(self) -> bool | str:
-        """How to visit the samples: the option of `fastbp.train`."""
-        return "blocks" if isinstance(self.X, np.memmap) else True
-
-    @property
-    def task(self) -> str:
-        """The task, "classification" or "regression"."""
-        return "classification" if self.preprocessing.is_of_classes else "regression"
 
 
 @np.errstate(all="ignore")
@@ -179,6 +140,77 @@ def load(
     OptionError
         If an argument is not what it may be.
     """
+    seed = check_seed(seed)
+    rows = open_rows(
+        source,
+        target=target,
+        task=task,
+        ignore=ignore,
+        keep=keep,
+        missing=missing,
+        standardize=standardize,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        dtype=dtype,
+        missing_target=missing_target,
+        unseen=unseen,
+        scratch=scratch,
+        preprocessing=preprocessing,
+        cache=cache,
+        **reading,
+    )
+    fraction = validation if validation is None or isinstance(validation, float | int) else None
+    by = learning.groups(rows.table, rows.target, rows.values, stratify, fraction)
+    training = learning.training_rows(len(rows), by, fraction, seed)
+    dataset = rows.dataset(training)
+    if validation is None or fraction is not None:
+        return dataset
+    return with_validation(rows, dataset, validation)
+
+
+@np.errstate(all="ignore")
+def with_validation(rows: Rows, dataset: Dataset, validation: Any) -> Dataset:
+    """Return a dataset with other data to validate it: a path, a frame, or a pair of data and targets."""
+    given = validation if isinstance(validation, tuple) and len(validation) == 2 else (validation,)
+    other, _ = learning.open_known(dataset.preprocessing, *given)
+    everything = np.ones(len(other), bool)
+    X_validation, _ = split(other, dataset.preprocessing, everything, rows.dtype, rows.scratch, rows.unseen)
+    Y_validation = targets(other, dataset.preprocessing, rows.dtype.name)
+    return replace(dataset, X_validation=X_validation, Y_validation=Y_validation)
+
+
+@np.errstate(all="ignore")
+def open_rows(
+    source: Any,
+    *,
+    target: Any = None,
+    task: str | None = None,
+    ignore: str | int | Sequence[str | int] = (),
+    keep: str | int | Sequence[str | int] = (),
+    missing: str = "error",
+    standardize: bool = True,
+    sample_weight: Any = None,
+    class_weight: str | Mapping[Any, float] | None = None,
+    dtype: str = "float64",
+    missing_target: str = "error",
+    unseen: str = "error",
+    scratch: str | os.PathLike[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    cache: bool | str | os.PathLike[str] = False,
+    **reading: Any,
+) -> Rows:
+    """Read data as `load` does, and leave open which rows are for training.
+
+    Parameters
+    ----------
+    source, target, task, ignore, keep, missing, standardize, sample_weight, class_weight, dtype, \
+    missing_target, unseen, scratch, preprocessing, cache, **reading
+        As for `load`.
+
+    Returns
+    -------
+    Rows
+    """
     if task is not None:
         check_choice("task", task, TASKS)
     check_choice("missing", missing, MISSING)
@@ -186,9 +218,7 @@ def load(
     check_choice("unseen", unseen, UNSEEN)
     number = np.dtype(check_choice("dtype", dtype, DTYPES))
     standardize = check_flag("standardize", standardize)
-    seed = check_seed(seed)
     form = Reading.of(**reading)
-    fraction = validation if validation is None or isinstance(validation, float | int) else None
     if preprocessing is None:
         table, names, weight = learning.open_table(source, form, target, sample_weight, cache)
     else:
@@ -204,41 +234,22 @@ def load(
         learned, values, remarks = learning.fit_targets(table, names, task)
     else:
         learned, values, remarks = preprocessing.target, learning.known_values(table, preprocessing), []
-    by = learning.groups(table, learned, values, stratify, fraction)
-    training = learning.training_rows(len(table), by, fraction, seed)
-    if preprocessing is None:
-        kept, ignored = _names(table, "keep", keep), _names(table, "ignore", ignore)
-        ignored += [] if weight is None else [weight]
-        left_out = {*names, *kept, *ignored}
-        inputs = [column for column in table.names if column not in left_out]
-        if not inputs:
-            raise DataError(f"{table.path} has no column beside the target {names[0]!r} to learn it from")
-        learned = learning.with_scales(table, learned, values, training, standardize)
-        columns, of_columns = fit_columns(table, inputs, training, missing)
-        remarks += of_columns
-        preprocessing = Preprocessing(
-            tuple(columns), learned, standardize, missing, table.reading, tuple(kept), tuple(ignored)
-        )
-    remarks = [*table.remarks, *remarks, *learning.remarks_on_classes(learned, values, training)]
-    weights = learning.weights_of(table, weight, class_weight, learned, values, training)
-    X, X_validation = _split(table, preprocessing, training, number, scratch, unseen)
-    Y = learning.as_targets(learned, values, number)
-    Y, Y_validation = Y[training], Y[~training]
-    if validation is None:
-        return Dataset(X, Y, None, None, preprocessing, remarks, weights)
-    if fraction is None:
-        given = validation if isinstance(validation, tuple) and len(validation) == 2 else (validation,)
-        other, _ = learning.open_known(preprocessing, *given)
-        everything = np.ones(len(other), bool)
-        X_validation, _ = _split(other, preprocessing, everything, number, scratch, unseen)
-        Y_validation = targets(other, preprocessing, dtype)
-    return Dataset(X, Y, X_validation, Y_validation, preprocessing, remarks, weights)
-
-
-def _names(table: Table, option: str, columns: str | int | Sequence[str | int]) -> list[str]:
-    """Return the names of columns that are given by name or position; one alone may be given as it is."""
-    each = [columns] if isinstance(columns, str | int) else columns
-    return [table.names[table.find(option, column)] for column in each]
+    return Rows(
+        table,
+        learned,
+        values,
+        weight,
+        remarks,
+        preprocessing,
+        ignore,
+        keep,
+        missing,
+        standardize,
+        class_weight,
+        unseen,
+        scratch,
+        number,
+    )
 
 
 def batches(
@@ -269,46 +280,3 @@ def targets(table: Table, preprocessing: Preprocessing, dtype: str = "float64") 
     """Return the targets of a table as `load` would: class labels, standardised numbers, or 0 and 1."""
     values = learning.known_values(table, preprocessing)
     return learning.as_targets(preprocessing.target, values, np.dtype(dtype))
-
-
-def _split(
-    table: Table,
-    preprocessing: Preprocessing,
-    training: np.ndarray,
-    dtype: np.dtype,
-    scratch: str | os.PathLike[str] | None,
-    unseen: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the inputs of the training rows, and those of the other rows."""
-    n_training = int(training.sum())
-    if n_training == len(training) and not table.is_streamed:
-        ((_, X),) = encode(table, preprocessing, dtype, unseen)
-        return X, X[:0]
-    filled = [
-        _empty((n_rows, preprocessing.n_inputs), dtype, table.is_streamed, scratch)
-        for n_rows in (n_training, len(training) - n_training)
-    ]
-    n_filled = [0, 0]
-    for start, X in encode(table, preprocessing, dtype, unseen):
-        chosen = training[start : start + len(X)]
-        for i, rows in enumerate((X[chosen], X[~chosen])):
-            filled[i][n_filled[i] : n_filled[i] + len(rows)] = rows
-            n_filled[i] += len(rows)
-    return filled[0], filled[1]
-
-
-def _empty(
-    shape: tuple[int, int], dtype: np.dtype, streamed: bool, scratch: str | os.PathLike[str] | None
-) -> np.ndarray:
-    """Return an array to fill, in memory or in an unnamed temporary file that vanishes with it."""
-    if not streamed or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
-        return np.empty(shape, dtype)
-    try:
-        with tempfile.TemporaryFile(dir=scratch) as file:
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
-            return np.memmap(file, dtype, "r+", shape=shape)
-    except OSError as error:
-        raise DataError(
-            f"{math.prod(shape) * dtype.itemsize / 1e9:.1f} GB of temporary files do not fit into "
-            f"{scratch or tempfile.gettempdir()}: {error.strerror}"
-        ) from None

@@ -336,6 +336,29 @@ def training_rows(n_rows: int, by: np.ndarray | None, fraction: float | None, se
     return training
 
 
+def fold_numbers(n_rows: int, by: np.ndarray | None, n_folds: int, seed: int | None) -> np.ndarray:
+    """Return the fold of each row, int64[n_rows]: folds of nearly the same size, and the same of each value.
+
+    Parameters
+    ----------
+    by : int64[n_rows], optional
+        Numbers whose values are divided evenly.
+
+    Examples
+    --------
+    >>> np.bincount(fold_numbers(10, np.arange(10) < 6, 3, seed=0)).tolist()
+    [4, 3, 3]
+    """
+    if n_folds > n_rows:
+        raise OptionError(f"{as_option('folds')} is {n_folds}, and the data has only {n_rows} rows")
+    order = np.random.default_rng(check_seed(seed)).permutation(n_rows)
+    if by is not None:
+        order = order[np.argsort(by[order], kind="stable")]
+    numbers = np.empty(n_rows, np.int64)
+    numbers[order] = np.arange(n_rows) % n_folds
+    return numbers
+
+
 def remarks_on_classes(target: Target, values: Values, training: np.ndarray) -> list[str]:
     """Return remarks about classes that no training row has."""
     targets = target.targets if isinstance(target, SeveralTargets) else (target,)
