@@ -463,3 +463,13 @@ def _check_sizes(argument: str, value: object) -> float | tuple[Any, ...]:
     if len(value) < 2:
         raise OptionError(f"{argument} is {shown(value)}, and must be a number, or one for each parameter")
     return tuple(check_number(f"{argument}[{i}]", size) for i, size in enumerate(value))
+
+
+BY_NAME: dict[str, type[Optimizer]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "rprop": RPROP,
+    "sgd": SGD,
+}
+"""The optimizers, as the shell and search spaces name them."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp.cli.picture import save_picture, style
+from fastbp.drawing import save_picture, style
 
 COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
 """From Okabe & Ito's palette, which colour-blind readers can tell apart."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -11,9 +10,7 @@ import numpy as np
 
 import fastbp
 from fastbp.cli.files import check_out
-from fastbp.interchange.atomic import write_atomically
-
-SUFFIXES = (".png", ".svg")
+from fastbp.drawing import SUFFIXES, check_matplotlib, save_picture, style
 
 
 @dataclass(frozen=True)
@@ -30,28 +27,6 @@ def check_plot(path: Path, rounds: int) -> None:
     if rounds < 2:
         raise fastbp.OptionError(f"--plot needs --rounds of at least 2, and has {rounds}")
     check_matplotlib()
-
-
-def check_matplotlib() -> None:
-    """Raise an error if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise fastbp.OptionError("--plot needs matplotlib; install it: pip install 'fastbp[plot]'") from None
-
-
-def save_picture(picture: Any, path: Path) -> None:
-    """Write a picture; the same picture gives the same file."""
-    suffix, drawn = path.suffix.lower(), BytesIO()
-    picture.savefig(drawn, format=suffix[1:], dpi=160, metadata={"Date": None} if suffix == ".svg" else None)
-    write_atomically(path, [drawn.getbuffer()])
-
-
-def style() -> Any:
-    """Return the matplotlib context for all pictures."""
-    import matplotlib
-
-    return matplotlib.rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "fastbp"})
 
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart: one for each neuron that has weights.

@@ -9,10 +9,8 @@ over, if there are more --epochs now.
 import argparse
 import math
 import os
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +24,7 @@ from fastbp.cli.epoch_log import EpochLog
 from fastbp.cli.files import load_model
 from fastbp.cli.reading_options import reading_of
 from fastbp.cli.scores import Score, evaluate
+from fastbp.cli.stopping_signals import stopped_by_signals
 from fastbp.cli.train_options import DEFAULTS, add_arguments, check, make_optimizer
 from fastbp.cli.train_report import Report, notes_of
 from fastbp.data.model import make_network
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     options = argparse.Namespace(**(DEFAULTS | vars(with_config(options, add_arguments))))
     check(options)
     optimizer = make_optimizer(options)
-    with _alone(options.out), _stopped_by_signals():
+    with _alone(options.out), stopped_by_signals():
         return _run(options, optimizer)
 
 
@@ -210,21 +209,6 @@ def _alone(out: Path) -> Iterator[None]:
             os.close(descriptor)
         with suppress(OSError):  # something is in it
             folder.rmdir()
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP stop the run as Ctrl-C does, where nobody has said otherwise."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    changed = [number for number in numbers if in_main_thread and signal.getsignal(number) == signal.SIG_DFL]
-    for number in changed:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in changed:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _lock(descriptor: int, out: Path) -> None:

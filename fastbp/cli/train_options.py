@@ -9,20 +9,13 @@ from typing import Any
 import fastbp
 from fastbp import activations, data, losses
 from fastbp.cli.files import check_out
-from fastbp.cli.picture import SUFFIXES, check_matplotlib
 from fastbp.cli.reading_options import READING_OPTIONS, add_reading_arguments, names_of
 from fastbp.data.sources import PACKED
+from fastbp.drawing import SUFFIXES, check_matplotlib
 from fastbp.errors import OptionError, check_integer
+from fastbp.optimizers import BY_NAME
 from fastbp.preprocessing import MISSING
 from fastbp.reading import OPTIONS
-
-OPTIMIZERS = {
-    "adam": fastbp.Adam,
-    "adamw": fastbp.AdamW,
-    "rmsprop": fastbp.RMSprop,
-    "rprop": fastbp.RPROP,
-    "sgd": fastbp.SGD,
-}
 
 LOSSES = tuple(
     "quantile(0.9)" if loss.name == "quantile" else loss.name for loss in losses.TABLE if not loss.outputs
@@ -117,9 +110,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the file to learn from: text, Parquet, Arrow, Excel, .npy or .npz; - is standard input",
     )
 
-    _add_learning(add, parser.add_argument_group("what to learn"))
+    add_learning(add, parser.add_argument_group("what to learn"))
     group = parser.add_argument_group("how the file is read (what is not said is guessed)")
-    _add_reading(add, group)
+    add_reading(add, group)
 
     group = parser.add_argument_group("the network")
     add(
@@ -144,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     add(group, "--epochs", "passes over the rows", type=int, metavar="N")
     add(group, "--batch-size", "rows of a step, or all", type=_batch_size, metavar="N")
-    add(group, "--optimizer", "how a step is made", choices=OPTIMIZERS)
+    add(group, "--optimizer", "how a step is made", choices=BY_NAME)
     add(group, "--learning-rate", "by default, the optimizer's own", type=float, metavar="RATE")
     add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
     add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
@@ -180,7 +173,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_learning(add: Callable[..., None], group: Any) -> None:
+def add_learning(add: Callable[..., None], group: Any) -> None:
     """Declare the options that say what is learned from which rows and columns."""
     add(
         group,
@@ -228,7 +221,7 @@ def _add_learning(add: Callable[..., None], group: Any) -> None:
     )
 
 
-def _add_reading(add: Callable[..., None], group: Any) -> None:
+def add_reading(add: Callable[..., None], group: Any) -> None:
     """Declare the options that say how the file is read."""
     add_reading_arguments(lambda name, help, **options: add(group, name, help, **options))
 
@@ -281,7 +274,7 @@ def check(options: argparse.Namespace) -> None:
         if not getattr(options, name, None) and not (name == "target" and options.start_from):
             raise fastbp.OptionError(f"give {typed}; fastbp train --help shows how")
     if options.out is None:
-        options.out = Path(_stem(options.data) + ".safetensors")
+        options.out = Path(stem(options.data) + ".safetensors")
     check_out("--out", options.out, (".safetensors",))
     if options.log is not None:
         check_out("--log", options.log, (".jsonl",))
@@ -296,7 +289,7 @@ def check(options: argparse.Namespace) -> None:
             check_integer(f"--{name}", getattr(options, name), least)
 
 
-def _stem(path: Path) -> str:
+def stem(path: Path) -> str:
     """Return the name of a file without its suffixes; standard input has none."""
     if str(path) == "-":
         return "model"
@@ -308,4 +301,4 @@ def make_optimizer(options: argparse.Namespace) -> Any:
     rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
     if options.optimizer == "rprop" and options.batch_size is not None:
         raise fastbp.OptionError("--optimizer rprop is for full batches; add --batch-size all")
-    return OPTIMIZERS[options.optimizer](**rate)
+    return BY_NAME[options.optimizer](**rate)

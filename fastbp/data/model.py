@@ -368,7 +368,23 @@ def make_network(
         network.theta[:] = start.theta
         network.preprocessing = dataset.preprocessing
         return network
-    preprocessing = dataset.preprocessing
+    options = network_options(
+        dataset.preprocessing, hidden=hidden, activation=activation, loss=loss, dtype=dtype
+    )
+    network = Network(**options, seed=seed)
+    network.preprocessing = dataset.preprocessing
+    return network
+
+
+def network_options(
+    preprocessing: Preprocessing,
+    *,
+    hidden: Sequence[int] | None = None,
+    activation: str | None = None,
+    loss: str | None = None,
+    dtype: str | None = None,
+) -> dict[str, Any]:
+    """Return what `Network` takes to fit a preprocessing, except the seed."""
     classes = preprocessing.is_of_classes
     if classes and loss is not None:
         raise OptionError(
@@ -381,17 +397,14 @@ def make_network(
     activation = activation or ACTIVATION
     sizes = HIDDEN if hidden is None else check_sequence("hidden", hidden, "(32,)")
     sizes = tuple(check_integer(f"hidden[{i}]", size, 1) for i, size in enumerate(sizes))
-    network = Network(
-        [preprocessing.n_inputs, *sizes, preprocessing.n_outputs],
-        hidden_activation=activation,
-        output_activation=output,
-        loss=of_output,
-        initializer="glorot_uniform" if activation in SATURATING else "he_uniform",
-        dtype=dtype or "float64",
-        seed=seed,
-    )
-    network.preprocessing = preprocessing
-    return network
+    return {
+        "layer_sizes": [preprocessing.n_inputs, *sizes, preprocessing.n_outputs],
+        "hidden_activation": activation,
+        "output_activation": output,
+        "loss": of_output,
+        "initializer": "glorot_uniform" if activation in SATURATING else "he_uniform",
+        "dtype": dtype or "float64",
+    }
 
 
 def _warn(remarks: Sequence[str]) -> None:
