@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from fastbp import interrupted_start as interrupted_start
-from fastbp import schedules
+from fastbp import schedules, spaces
 from fastbp._version import __version__
 from fastbp.errors import (
     CheckpointError,
@@ -39,6 +39,7 @@ LAZY = {
     "MLPRegressor": "fastbp.sklearn",
     "Model": "fastbp.data.model",
     "fit": "fastbp.data.model",
+    "sweep": "fastbp.sweeping",
 }
 """Names that load an optional package, and where they are; they are loaded when they are first used."""
 
@@ -86,6 +87,7 @@ __all__ = [
     "patch_sklearn",
     "schedules",
     "sklearn_is_patched",
+    "spaces",
     "train",
     "train_population",
     "unpatch_sklearn",

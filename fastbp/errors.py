@@ -83,7 +83,12 @@ class DivergenceError(FastbpError, ArithmeticError):
         return type(self), (str(self), self.step)  # without this, pickle loses the step
 
 
-IN_SHELL = {"layer_sizes": "hidden", "hidden_activation": "activation", "early_stopping": "patience"}
+IN_SHELL = {
+    "layer_sizes": "hidden",
+    "hidden_activation": "activation",
+    "early_stopping": "patience",
+    "n_networks": "networks",
+}
 """Arguments whose option has another name in the shell."""
 
 _in_shell: ContextVar[bool] = ContextVar("in_shell", default=False)

@@ -79,12 +79,23 @@ def test_everything_that_is_required_is_imported_and_the_other_way_round():
     """But llvmlite and joblib, which Numba and scikit-learn bring in the versions that they need."""
     core, used = packages(PROJECT["dependencies"]), imported_by(PACKAGE)
     optional = set.union(
-        *(packages(EXTRAS[extra]) for extra in ("bench", "data", "excel", "plot", "sklearn"))
+        *(packages(EXTRAS[extra]) for extra in ("bench", "dask", "data", "excel", "plot", "sklearn", "sweep"))
     )
     assert core | optional <= used
     assert used - sys.stdlib_module_names - {"fastbp", "joblib", "llvmlite", "numpy"} <= core | optional
-    assert set(EXTRAS) == {"all", "bench", "data", "dev", "excel", "peers", "plot", "sklearn"}
-    assert EXTRAS["all"] == ["fastbp[bench,data,excel,plot,sklearn]"]
+    assert set(EXTRAS) == {
+        "all",
+        "bench",
+        "dask",
+        "data",
+        "dev",
+        "excel",
+        "peers",
+        "plot",
+        "sklearn",
+        "sweep",
+    }
+    assert EXTRAS["all"] == ["fastbp[bench,dask,data,excel,plot,sklearn,sweep]"]
     developers = set.union(*(imported_by(ROOT / folder) for folder in ("bench", "examples", "tests")))
     assert packages([*EXTRAS["dev"], *EXTRAS["peers"]]) - TOOLS <= developers
     assert not packages(EXTRAS["dev"]) & packages(EXTRAS["peers"])  # one version, in one place
@@ -111,7 +122,9 @@ def test_python_m_fastbp_is_the_command():
 
 
 def test_training_and_the_commands_work_without_any_optional_package():
-    names = set.union(*(packages(EXTRAS[extra]) for extra in ("bench", "data", "excel", "plot", "sklearn")))
+    names = set.union(
+        *(packages(EXTRAS[extra]) for extra in ("bench", "dask", "data", "excel", "plot", "sklearn", "sweep"))
+    )
     code = f"""
 import sys
 for name in {names}:

@@ -36,16 +36,18 @@ class ProgressBar:
     ----------
     what : str
         The word before the loss.
+    unit : str
+        What is counted.
     """
 
-    def __init__(self, what: str = "loss") -> None:
-        self._what = what
+    def __init__(self, what: str = "loss", unit: str = "step") -> None:
+        self._what, self._unit = what, unit
         self._bar: Any = None
 
     def start(self, step: int, n_steps: int) -> None:
         """Show the bar, which begins at a step."""
         with suppress(*GONE):
-            self._bar = _make_bar(step, n_steps)
+            self._bar = _make_bar(step, n_steps, self._unit)
 
     def update(self, step: int, loss: float | None) -> None:
         """Show a step, if the bar is due to be drawn."""
@@ -78,11 +80,11 @@ def _bar_type() -> Any:
     return notebook_bar
 
 
-def _make_bar(step: int, n_steps: int) -> Any:
+def _make_bar(step: int, n_steps: int, unit: str) -> Any:
     class Bar(_bar_type()):  # type: ignore[misc]
         """tqdm's bar without its monitor thread, and without its lock between processes."""
 
         monitor_interval = 0
 
     Bar.set_lock(threading.RLock())
-    return Bar(total=n_steps, initial=step, unit="step", unit_scale=True, dynamic_ncols=True, file=sys.stderr)
+    return Bar(total=n_steps, initial=step, unit=unit, unit_scale=True, dynamic_ncols=True, file=sys.stderr)

@@ -1,0 +1,191 @@
+"""The picture of a sweep: the loss against each hyper-parameter, and parallel coordinates."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbp.drawing import SUFFIXES, check_matplotlib, save_picture, style
+from fastbp.errors import OptionError
+from fastbp.spaces import Integers, LogUniform, Space
+from fastbp.sweeping.leaderboard import OTHERS, Columns, as_text
+
+MOST_POINTS = 4000
+"""So many trials are drawn, evenly spaced in the ranking."""
+
+MOST_LINES = 300
+"""So many trials have a line in the parallel coordinates."""
+
+PANELS_A_ROW = 3
+
+BEST = "#D55E00"
+"""The colour of the best trial, from Okabe & Ito's palette. The others go from dark to light by rank."""
+
+HIGHEST = 20.0
+"""Losses above so many times the median are drawn at the upper edge: few diverging trials set no scale."""
+
+
+class Axis:
+    """A hyper-parameter, as numbers to draw.
+
+    Attributes
+    ----------
+    name : str
+    values : float64[n]
+        Between 0 and 1.
+    ticks, labels : list
+        Where ticks are, between 0 and 1, and their labels.
+    """
+
+    def __init__(self, name: str, values: list[Any], space: Space):
+        self.name = name
+        distribution = space.distributions.get(name)
+        if distribution is not None and len(set(values)) > 1:
+            numbers = np.asarray([np.nan if value is None else value for value in values], np.float64)
+            log = isinstance(distribution, LogUniform) or (
+                isinstance(distribution, Integers) and distribution.log
+            )
+            low, high = float(distribution.low), float(distribution.high)
+            if log:
+                numbers, low, high = np.log10(numbers), np.log10(low), np.log10(high)
+            self.values = (numbers - low) / (high - low)
+            self.ticks, self.labels = _ticks(low, high, log)
+        else:
+            texts = [as_text(value) or "none" for value in values]
+            choices = [as_text(value) or "none" for value in space.choices.get(name, ())]
+            order = [*dict.fromkeys([*choices, *texts])]
+            order = [text for text in order if text in set(texts)]
+            places = {text: (i + 0.5) / len(order) for i, text in enumerate(order)}
+            self.values = np.array([places[text] for text in texts])
+            self.ticks, self.labels = list(places.values()), order
+        self.is_continuous = distribution is not None
+
+
+def _ticks(low: float, high: float, log: bool) -> tuple[list[float], list[str]]:
+    """Return where ticks are between the bounds, as fractions, and their labels."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = MaxNLocator(4, integer=log and high - low > 2).tick_values(low, high)
+    inside = [tick for tick in found if low - 1e-9 <= tick <= high + 1e-9]
+    labels = [f"{10**tick:.2g}" if log else f"{tick:g}" for tick in inside]
+    return [(tick - low) / (high - low) for tick in inside], labels
+
+
+def check_picture(path: Path) -> None:
+    """Raise an error, before any work, if a picture cannot be drawn."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"the picture is to be {str(path)!r}, and must end in {' or '.join(SUFFIXES)}")
+    check_matplotlib()
+
+
+@np.errstate(all="ignore")
+def draw_sweep(columns: Columns, space: Space, path: Path) -> None:
+    """Draw a leaderboard.
+
+    Parameters
+    ----------
+    columns : Columns
+    space : Space
+    path : Path
+        A .png or .svg file.
+    """
+    check_picture(path)
+    from matplotlib.figure import Figure
+
+    names = [name for name in columns if name not in OTHERS and len({*map(repr, columns[name])}) > 1]
+    n = len(columns["rank"])
+    chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).round().astype(np.int64))
+    axes = [Axis(name, [columns[name][i] for i in chosen], space) for name in names]
+    losses = np.asarray(columns["loss"], np.float64)[chosen]
+    finite = losses[np.isfinite(losses)]
+    top = min(finite.max(), HIGHEST * np.median(finite)) if finite.size else 1.0
+    shown = np.where(np.isfinite(losses), np.minimum(losses, top), top)
+    n_rows = -(-max(len(names), 1) // PANELS_A_ROW)
+    with style():
+        picture = Figure(figsize=(9.6, 2.5 * n_rows + 3.0), layout="constrained")
+        upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=(2.5 * n_rows, 3.0))[:, 0]
+        upper.suptitle(
+            f"Validation loss of {n:,} trials: the better the darker",
+            x=0.01,
+            ha="left",
+            fontweight="bold",
+            fontsize=11,
+        )
+        panels = upper.subplots(n_rows, PANELS_A_ROW, sharey=True, squeeze=False).ravel()
+        for panel, axis in zip(panels, axes, strict=False):
+            _scatter(panel, axis, shown)
+        for panel in panels[len(axes) :]:
+            panel.set_visible(False)
+        for panel in panels[: len(axes) : PANELS_A_ROW]:
+            panel.set_ylabel("loss")
+        _parallel(lower, axes, shown)
+        save_picture(picture, path)
+
+
+def _scatter(panel: Any, axis: Axis, losses: np.ndarray) -> None:
+    """Draw the losses against a hyper-parameter; choices are spread a little, as they would lie on a line."""
+    n = len(losses)
+    x = axis.values
+    if not axis.is_continuous:
+        spread = np.random.default_rng(0).uniform(-0.3, 0.3, n) / len(axis.ticks)
+        x = x + np.r_[0.0, spread[1:]]
+    panel.scatter(x[::-1], losses[::-1], c=np.arange(n)[::-1], cmap="viridis", s=8, linewidth=0, alpha=0.7)
+    panel.scatter(
+        x[:1], losses[:1], marker="*", s=140, color=BEST, edgecolor="white", linewidth=0.8, zorder=3
+    )
+    panel.set_title(axis.name, loc="left", fontsize=10)
+    panel.set_xticks(axis.ticks, axis.labels)
+    panel.set_xlim(-0.03, 1.03)
+    if losses.min() > 0 and losses.max() > 5 * losses.min():
+        panel.set_yscale("log")
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(color="0.92", linewidth=0.6)
+    panel.set_axisbelow(True)
+
+
+def _parallel(figure: Any, axes: list[Axis], losses: np.ndarray) -> None:
+    """Draw a line for each of the best trials through all hyper-parameters to its loss; the best on top."""
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+
+    n = min(len(losses), MOST_LINES)
+    chosen = np.unique(np.linspace(0, len(losses) - 1, n).round().astype(np.int64))
+    ranked = 1.0 - chosen / max(1, len(losses) - 1)
+    generator = np.random.default_rng(0)
+    columns = []
+    for axis in axes:
+        spread = 0.0 if axis.is_continuous else generator.uniform(-0.25, 0.25, len(chosen)) / len(axis.ticks)
+        columns.append(axis.values[chosen] + spread)
+    y = np.column_stack([*columns, ranked])
+    x = np.arange(y.shape[1])
+    panel = figure.subplots()
+    lines = [np.column_stack([x, one]) for one in y]
+    shades = colormaps["viridis"](chosen / max(1, len(losses) - 1))
+    panel.add_collection(LineCollection(lines[:0:-1], colors=shades[:0:-1], linewidth=0.8, alpha=0.5))
+    panel.plot(x, y[0], color=BEST, linewidth=2.2, zorder=3)
+    for i, axis in enumerate(axes):
+        panel.axvline(i, color="0.3", linewidth=0.8)
+        for tick, label in zip(axis.ticks, axis.labels, strict=True):
+            panel.annotate(
+                label,
+                (i, tick),
+                xytext=(-4, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=8,
+                bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.8},
+                zorder=4,
+            )
+    panel.axvline(len(axes), color="0.3", linewidth=0.8)
+    for place, label in ((1.0, "best"), (0.0, "worst")):
+        panel.annotate(
+            label, (len(axes), place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    panel.set_xticks(x, [*(axis.name for axis in axes), "rank"])
+    panel.set_xlim(-0.4, len(axes) + 0.4)
+    panel.set_ylim(-0.05, 1.05)
+    panel.set_yticks([])
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0)
+    panel.set_title("Each trial through its hyper-parameters", loc="left", fontweight="bold", fontsize=11)

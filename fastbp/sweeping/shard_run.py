@@ -1,0 +1,86 @@
+"""One shard, from its number to its scores: what a worker does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp.populations.ranking import best_first
+from fastbp.sweeping.folds import Fold
+from fastbp.sweeping.groups import Group, Recipe
+from fastbp.sweeping.journal import Outcome
+from fastbp.sweeping.rungs import Plan, n_kept
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that a worker needs to know, besides the data and the number of a shard.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    plan : Plan
+    """
+
+    recipe: Recipe
+    plan: Plan
+
+
+def run_shard(
+    task: Task,
+    folds: Sequence[Fold],
+    number: int,
+    *,
+    threads: int | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Outcome | None:
+    """Train the trials of a shard, rung by rung, and return their scores; None if stopped before the end.
+
+    The score of a trial is the mean over the folds of its validation loss, at the last rung that it reached.
+
+    Returns
+    -------
+    scores : float64[n]
+        Infinite for a trial that diverged in one of the folds.
+    rungs : int8[n]
+        How many rungs each trial finished.
+    """
+    plan, recipe = task.plan, task.recipe
+    shard = plan.shard(number)
+    trials = np.arange(shard.start, shard.stop)
+    structures = recipe.points.structures(trials)
+    scores, rungs = np.full(len(trials), np.inf), np.zeros(len(trials), np.int8)
+    members = [np.flatnonzero(structures == one) for one in np.unique(structures)]
+    groups = [
+        [
+            Group(
+                recipe,
+                int(structures[places[0]]),
+                trials[places],
+                fold,
+                threads=threads,
+                is_stopped=is_stopped,
+            )
+            for fold in folds
+        ]
+        for places in members
+    ]
+    for i, epochs in enumerate(shard.rungs):
+        for places, of_folds in zip(members, groups, strict=True):
+            if not all(group.train_until(epochs) for group in of_folds):
+                return None
+            scores[places] = np.mean([group.scores() for group in of_folds], axis=0)
+            rungs[places] = i + 1
+        if epochs == shard.rungs[-1]:
+            break
+        alive = np.flatnonzero(rungs == i + 1)
+        assert plan.halving is not None
+        kept = np.zeros(len(trials), bool)
+        kept[alive[best_first(scores[alive], n_kept(len(alive), plan.halving))]] = True
+        for places, of_folds in zip(members, groups, strict=True):
+            if kept[places].any() and not kept[places].all():
+                for group in of_folds:
+                    group.keep(np.flatnonzero(kept[places]))
+        left = [(places[kept[places]], of) for places, of in zip(members, groups, strict=True)]
+        members, groups = [p for p, _ in left if len(p)], [of for p, of in left if len(p)]
+    return scores, rungs
