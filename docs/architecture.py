@@ -16,10 +16,11 @@ INK, PALE, BLUE, GREEN, ORANGE = "#1f2933", "#f5f7fa", "#d7e8fb", "#dcf3e2", "#f
 LAYERS = (
     ("cli, patch, benchmark", "commands of the shell", BLUE),
     ("data, sklearn", "fit and Model; the estimators", BLUE),
+    ("populations", "many networks at once, and the loop", BLUE),
     ("training", "train, Trainer, the loop, checkpoints, callbacks", BLUE),
     ("network", "Network: a specification, a theta, thin methods", BLUE),
     ("engine", "layouts, jobs, threads, runs, evaluation, Objective", GREEN),
-    ("kernels", "compiled loops: fused222, online, layered", ORANGE),
+    ("kernels", "compiled loops: fused222, online, layered, population", ORANGE),
     ("simd, _jit", "vectors in registers; compiler options and the cache", ORANGE),
     ("processor, numba_internals", "vector width;\nNumba's private names", ORANGE),
 )
@@ -63,10 +64,10 @@ def main() -> None:
     ):
         axes.text(x, 9.3, heading, size=12, weight="bold", color=INK)
         for i, (title, text, colour) in enumerate(boxes):
-            y = 8.1 - 1.14 * i
+            y = 8.1 - 7.98 * i / (len(boxes) - 1)
             _box(axes, x, y, width, 0.84, title, text, colour)
             if i + 1 < len(boxes):
-                _arrow(axes, x + (0.5 if column else width / 2), y, y - 0.3)
+                _arrow(axes, x + (0.5 if column else width / 2), y, 0.84 + 8.1 - 7.98 * (i + 1) / (len(boxes) - 1))
     axes.add_patch(FancyBboxPatch((7.95, 2.2), 2.4, 4.4, boxstyle="round,pad=0,rounding_size=0.12",
                                   facecolor=PALE, edgecolor=INK, linewidth=0.9, linestyle="--"))  # fmt: skip
     axes.text(9.15, 4.4, LEAVES, ha="center", va="center", size=8, color=INK, linespacing=1.5)

@@ -7,7 +7,16 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 import fastbp
-from examples import digits, mnist_5k, scikit_learn, two_spirals, xor
+from examples import (
+    digits,
+    ensemble_sine,
+    mnist_5k,
+    rate_map,
+    scikit_learn,
+    two_spirals,
+    xor,
+    xor_basins,
+)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -75,3 +84,27 @@ def test_diabetes_explains_as_much_as_a_linear_model_does():
     linear = np.linalg.lstsq(np.c_[X_train, np.ones(len(X_train))], y_train, rcond=None)[0]
     linear_residual = y_test - np.c_[X_test, np.ones(len(X_test))] @ linear
     assert np.mean(residual**2) <= 1.05 * np.mean(linear_residual**2)
+
+
+def test_about_half_of_many_networks_solve_exclusive_or(capsys):
+    assert 0.4 < xor_basins.main(["--networks", "2000"]) < 0.6
+    assert "2,000 networks of 2-2-2, 1,000 steps each" in capsys.readouterr().out
+
+
+def test_networks_that_start_alike_end_alike(tmp_path):
+    ends = xor_basins.basins(side=40, steps=1000)
+    assert (ends[:, 1:] == ends[:, :-1]).mean() > 0.8
+    xor_basins.draw(str(tmp_path / "basins.png"), ends.ravel(), np.linspace(0, 0.3, ends.size), 1000, side=10)
+    assert (tmp_path / "basins.png").stat().st_size > 10_000
+
+
+def test_larger_batches_want_larger_learning_rates(tmp_path, capsys):
+    best = rate_map.main(["--epochs", "10", "--starts", "5", "--picture", str(tmp_path / "map.png")])
+    assert best[0] < best[1] < best[2] < best[3]
+    assert "batch size 128: best learning rate" in capsys.readouterr().out
+
+
+def test_an_ensemble_disagrees_where_there_are_no_samples(tmp_path):
+    picture = tmp_path / "sine.png"
+    assert ensemble_sine.main(["--epochs", "200", "--picture", str(picture)]) > 2
+    assert picture.stat().st_size > 10_000
