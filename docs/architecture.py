@@ -67,7 +67,12 @@ def main() -> None:
             y = 8.1 - 7.98 * i / (len(boxes) - 1)
             _box(axes, x, y, width, 0.84, title, text, colour)
             if i + 1 < len(boxes):
-                _arrow(axes, x + (0.5 if column else width / 2), y, 0.84 + 8.1 - 7.98 * (i + 1) / (len(boxes) - 1))
+                _arrow(
+                    axes,
+                    x + (0.5 if column else width / 2),
+                    y,
+                    0.84 + 8.1 - 7.98 * (i + 1) / (len(boxes) - 1),
+                )
     axes.add_patch(FancyBboxPatch((7.95, 2.2), 2.4, 4.4, boxstyle="round,pad=0,rounding_size=0.12",
                                   facecolor=PALE, edgecolor=INK, linewidth=0.9, linestyle="--"))  # fmt: skip
     axes.text(9.15, 4.4, LEAVES, ha="center", va="center", size=8, color=INK, linespacing=1.5)

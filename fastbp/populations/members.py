@@ -164,7 +164,6 @@ class Members:
         }:
             raise ValueError("the run of the checkpoint has other arrays than this one")
         self.run.restore(own)
-        self.run.freeze(self.reasons[self.numbers] != ACTIVE)
 
 
 def _storable(array: np.ndarray) -> np.ndarray:

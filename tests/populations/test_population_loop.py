@@ -146,6 +146,44 @@ def test_a_run_that_is_over_goes_on_with_more_epochs(name, tmp_path):
     assert bits(population, result) == bits(*train(name, 20))
 
 
+def test_a_resumed_run_may_have_callbacks_that_it_had_not_before(tmp_path):
+    """Their first epoch is the next that ends, though a history of so many epochs is thinned."""
+    train("plain", 3000, before=press_at(20), checkpoint=Checkpoint(tmp_path))
+    seen = []
+
+    def look(state):
+        seen.append(state.epoch)
+        if state.epoch == 8:
+            state.stop()
+
+    train("plain", 3000, callbacks=[look], checkpoint=Checkpoint(tmp_path))
+    assert seen == [5, 6, 7, 8]
+
+
+def test_networks_that_have_ended_leave_the_run():
+    sizes = []
+
+    def look(run, select):
+        def selected(networks):
+            sizes.append((run.n_networks, len(networks)))
+            return select(networks)
+
+        return selected
+
+    population = make("plain")
+    data = check_data(population.specification, X, Y)
+    settings = PopulationSettings(11, population.indices, epochs=6, optimizer=SGD(0.1), seed=0)
+    run = PopulationRun(population.specification, population.theta, *data, settings.of_kernel)
+    run.select = look(run, run.select)
+
+    def stop(state):
+        state.stop(np.arange(N) >= N - 6 * state.epoch)
+
+    options = MonitoringOptions(callbacks=[stop])
+    make_population_loop(run, population, data, settings, options).train()
+    assert sizes[0] == (37, 13)
+
+
 def test_checkpoints_are_written_by_epochs(tmp_path):
     steps = []
 

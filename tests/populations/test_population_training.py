@@ -316,6 +316,15 @@ def test_the_history_is_thinned():
     assert set(np.diff(result.history["epoch"])[:-1]) == {3}
 
 
+def test_the_last_epoch_of_a_run_that_ends_early_is_in_the_history():
+    def stop(state):
+        if state.epoch == 7:
+            state.stop()
+
+    _, result = trained(make(), epochs=2500, callbacks=[stop])
+    assert result.history["epoch"].tolist() == [3, 6, 7]
+
+
 def test_data_that_share_memory_with_the_parameters_are_copied():
     population = Population([2, 2], 4, seed=0, output_activation="identity")
     twin = Population([2, 2], 4, seed=0, output_activation="identity")
