@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out cases by their names: which ones is random, and the same each time. One of each test stays."""
+    """Leave out cases by their names: random ones, the same each time. One of each test stays."""
     n = config.getoption("--one-in")
     if n > 1:
         chosen: dict[str, list[pytest.Item]] = {}

@@ -33,6 +33,9 @@ class Limits:
     large_tile_work, shortest_large_tile : float, int
         A large tile has fewer rows if it would take more than some 0.05 s, in float64 on a core with AVX2: a
         step can be left only between tiles.
+    near_bytes, far_tile : int
+        If the parameters take more than `near_bytes`, they are not in the L2 cache of a core. A tile of an
+        evaluation then has `far_tile` rows, so that they are read fewer times.
     n_groups, group_work : int, float
         The most groups of a batch, and the multiplications that a group has at least: its gradient is stored
         and then added to those of the others, which takes time. 64-100-10 on 200 rows in float64 took 224 us
@@ -48,6 +51,8 @@ class Limits:
     large_tile: int = 1024
     large_tile_work: float = 3e8
     shortest_large_tile: int = 256
+    near_bytes: int = 2**18
+    far_tile: int = 128
     n_groups: int = 16
     group_work: float = WORTH_A_THREAD
     group_bytes: int = 2**21
@@ -68,6 +73,12 @@ def cached_rows(specification: Specification, limits: Limits) -> int:
     sizes = [padded(n, specification.dtype.itemsize) for n in specification.layer_sizes]
     row_bytes = (sizes[0] + 2 * sum(sizes[1:])) * specification.dtype.itemsize
     return max(limits.smallest_tile, limits.tile_bytes // row_bytes // 16 * 16)
+
+
+def evaluated_rows(specification: Specification, limits: Limits) -> int:
+    """Return the rows of a tile of an evaluation. There are more if the parameters are read from far away."""
+    is_far = specification.n_parameters * specification.dtype.itemsize > limits.near_bytes
+    return max(cached_rows(specification, limits), limits.far_tile if is_far else 0)
 
 
 def divide_parameters(

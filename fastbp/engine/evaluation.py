@@ -7,12 +7,16 @@ import numpy as np
 from fastbp.engine.division import row_work
 from fastbp.engine.job import Job
 from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
-from fastbp.engine.packed_vectors import up
+from fastbp.engine.packed_vectors import Packing, up
 from fastbp.engine.team import Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
+from fastbp.kernels.product import ALIASING_BYTES
 from fastbp.memory import LINE, aligned_zeros
 from fastbp.specification import Specification
+
+WORTH_A_COPY = 64
+"""Samples of an evaluation from which on it pays to copy the parameters, so that their rows are padded."""
 
 CHUNK_WORK = 1e8
 """Multiplications of a chunk of an evaluation: at most some 0.05 s. Ctrl-C is answered between chunks."""
@@ -26,11 +30,32 @@ def _chunks(specification: Specification, n_samples: int, chunk_work: float) -> 
 
 
 def _forward_layout(
-    specification: Specification, mode: int, X: np.ndarray, team: Team, as_scikit_learn: bool = False
+    specification: Specification,
+    mode: int,
+    X: np.ndarray,
+    team: Team,
+    pads: bool,
+    as_scikit_learn: bool = False,
 ) -> Layout:
     in_place = is_read_in_place(X, specification.dtype)
-    options = JobOptions(mode, len(X), team.n_threads, in_place, as_scikit_learn=as_scikit_learn)
+    options = JobOptions(mode, len(X), team.n_threads, in_place, pads=pads, as_scikit_learn=as_scikit_learn)
     return make_layout(specification, options)
+
+
+def _for_kernels(specification: Specification, theta: np.ndarray, n_samples: int) -> tuple[np.ndarray, bool]:
+    """Return the parameters as kernels read them fast, and whether they are padded.
+
+    Rows of some widths fall into the same sets of a cache: those of 512 or 1024 neurons. They are padded, if
+    there are so many samples that the copy pays: 256 rows of 1024-1024-1024-10 take 15 ms instead of 26.
+    """
+    itemsize = specification.dtype.itemsize
+    collide = any(n_out * itemsize % ALIASING_BYTES == 0 for _, n_out, _, _ in specification.layers)
+    if not collide or n_samples < WORTH_A_COPY:
+        return theta, False
+    packing = Packing.padded(specification)
+    packed = aligned_zeros(packing.size, theta.dtype)
+    packing.pack(theta, packed)
+    return packed, True
 
 
 def loss(
@@ -51,6 +76,7 @@ def loss(
     `check` is called between chunks of some milliseconds. What it raises comes out.
     """
     losses = aligned_zeros(len(X), np.float64)
+    theta, pads = _for_kernels(specification, theta, len(X))
     team = make_team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
     for rows in _chunks(specification, len(X), chunk_work):
         if rows.start:
@@ -62,7 +88,7 @@ def loss(
             "weights": None if weights is None else weights[rows],
             "row_losses": losses[rows],
         }
-        layout = _forward_layout(specification, fields.LOSS_ONLY, X[rows], team, as_scikit_learn)
+        layout = _forward_layout(specification, fields.LOSS_ONLY, X[rows], team, pads, as_scikit_learn)
         team.run(Job(layout, arrays))
     return float(losses.sum() / len(X))
 
@@ -97,7 +123,8 @@ def predict(
     """Return the outputs for inputs as `fastbp.checks.check_X` returns them; theta has room after it."""
     team = make_team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
     out = np.empty((len(X), specification.n_outputs), specification.dtype)
+    theta, pads = _for_kernels(specification, theta, len(X))
     for rows in _chunks(specification, len(X), chunk_work):
         arrays = {"theta": theta, "X": X[rows], "Y": out[rows]}
-        team.run(Job(_forward_layout(specification, fields.PREDICT, X[rows], team), arrays))
+        team.run(Job(_forward_layout(specification, fields.PREDICT, X[rows], team, pads), arrays))
     return out

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbp import activations, losses
 from fastbp.engine import division
-from fastbp.engine.division import cached_rows, divide_parameters, divide_rows
+from fastbp.engine.division import divide_parameters, divide_rows
 from fastbp.engine.packed_vectors import Packing, up
 from fastbp.kernels import fields
 from fastbp.kernels.barrier import N_SHARED
@@ -84,6 +84,9 @@ class JobOptions:
         Whether kernels read rows of X in place: see `is_read_in_place`. Then a tile is consecutive rows of X.
     batch_size : int
         Rows of a step.
+    pads : bool
+        Whether theta is padded as for training, and not laid out as `Network.theta`: only where nothing is
+        trained.
     transposed : bool
         Whether theta holds W^T of all layers but the first. The online kernel needs this.
     losses_at_once : int
@@ -98,6 +101,7 @@ class JobOptions:
     n_threads: int = 1
     X_in_place: bool = True
     batch_size: int = 0
+    pads: bool = False
     transposed: bool = False
     ordering: int = fields.IN_ORDER
     rule: int = 0
@@ -382,8 +386,9 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
         )
         largest = max(rows * packing.layers[layer].row for layer, _, rows in items)
     else:
-        packing, items, largest = Packing.as_theta(specification), (), 0
-        tile, groups, sums = cached_rows(specification, limits), 0, 0
+        packing = Packing.padded(specification) if options.pads else Packing.as_theta(specification)
+        items, largest = (), 0
+        tile, groups, sums = division.evaluated_rows(specification, limits), 0, 0
     boundaries, area = _boundaries(specification, packing, tile, options)
     n = lanes(itemsize)
     row_sums_at = area.room(up(tile, ROWS_TOGETHER) + ROWS_TOGETHER)

@@ -60,6 +60,20 @@ def test_chunks_change_no_bit(dtype, threads, samples):
             assert np.asarray(found).tobytes() == np.asarray(whole[name]).tobytes()
 
 
+@pytest.mark.parametrize(("dtype", "width"), [("float32", 256), ("float64", 128)])
+def test_wide_networks_are_evaluated_on_padded_parameters_with_the_same_bits(dtype, width):
+    generator = np.random.default_rng(0)
+    network = Network([9, width, width, 3], output_activation="identity", dtype=dtype, seed=0)
+    many = evaluation.WORTH_A_COPY
+    X, Y = (generator.normal(size=(3 * many, n)).astype(dtype) for n in (9, 3))
+    before = network.theta.copy()
+    few = [slice(i, i + many // 2) for i in range(0, len(X), many // 2)]
+    assert network.predict(X).tobytes() == b"".join(network.predict(X[rows]).tobytes() for rows in few)
+    losses = [evaluation.loss(network.specification, with_room(before), X[rows], Y[rows]) for rows in few]
+    assert network.loss(X, Y) == pytest.approx(np.mean(losses), rel=1e-14)
+    assert network.theta.tobytes() == before.tobytes()
+
+
 class PressingTeam(Team):
     """A team whose chunks are as short as they can be. It presses Ctrl-C after a call of the kernel."""
 
