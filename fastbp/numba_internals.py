@@ -209,6 +209,28 @@ def prepare(dispatcher: Any, *arguments: Any) -> None:
             dispatcher.compile(signature)
 
 
+# --- compiled code by its address --------------------------------------------------------------------
+
+ADDRESSES = Need(
+    "numba.core.codegen:JITCodeLibrary.get_pointer_to_function",
+    "numba.core.funcdesc:FunctionDescriptor.llvm_func_name",
+    otherwise="what is done after every epoch takes some 0.1 ms longer",
+)
+
+
+def address_of_code(dispatcher: Any, *arguments: Any) -> int | None:
+    """Return where the code for arguments of these types is; None if Numba does not say so.
+
+    Another kernel can call it there, by Numba's own calling convention. To compile it into that kernel would
+    take as long as it took alone.
+    """
+    if config.DISABLE_JIT or not (ADDRESSES.is_met(dispatcher) and COMPILING.is_met(dispatcher)):
+        return None
+    prepare(dispatcher, *arguments)
+    compiled = dispatcher.overloads[tuple(map(numba.typeof, arguments))]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
 # --- parts of kernels --------------------------------------------------------------------------------
 
 INLINING = Need(

@@ -48,6 +48,7 @@ def test_a_name_that_is_missing_is_named_once(need, name, monkeypatch):
 
 
 RENAMED = {
+    "ADDRESSES": "llvm_func_name",
     "ARRAY_FUNCTIONS": "ensure_blas",
     "CACHE": "_locator_classes",
     "COMPILING": r"(?<=\.)overloads(?! import)",
@@ -79,7 +80,10 @@ sys.meta_path.insert(0, Finder)
 
 
 UNSAVED = """
-from fastbp import _jit
+import numpy as np
+from fastbp import _jit, numba_internals
+from fastbp.kernels.fused222 import fused222_exact
+numba_internals.address_of_code(fused222_exact, 0, 0, np.empty((0, 1)))
 print(*_jit.unsaved_kernels())
 """
 

@@ -129,7 +129,9 @@ def _train(
                 l2=options.l2,
                 dropout=options.dropout,
                 validation_data=dataset.validation_data,
-                early_stopping=fastbp.EarlyStopping(options.patience) if options.patience else None,
+                early_stopping=_stopping(options),
+                goal=options.goal,
+                every=options.every,
                 callbacks=[log] if log else [],
                 checkpoint=fastbp.Checkpoint(_folder(options.out)),
                 resume=options.resume,
@@ -143,6 +145,12 @@ def _train(
         if log:
             log.finish(result.history)
     return result
+
+
+def _stopping(options: argparse.Namespace) -> fastbp.EarlyStopping | None:
+    if options.rule is not None:
+        return fastbp.EarlyStopping(rule=options.rule)
+    return fastbp.EarlyStopping(options.patience) if options.patience else None
 
 
 def _save(network: fastbp.Network, out: Path) -> None:

@@ -16,6 +16,7 @@ from fastbp.errors import OptionError, check_integer
 from fastbp.optimizers import BY_NAME
 from fastbp.preprocessing import MISSING
 from fastbp.reading import OPTIONS
+from fastbp.stopping_rules import StoppingRule, rule_of
 
 LOSSES = tuple(
     "quantile(0.9)" if loss.name == "quantile" else loss.name for loss in losses.TABLE if not loss.outputs
@@ -49,6 +50,9 @@ DEFAULTS: dict[str, Any] = {
     "l2": 0.0,
     "dropout": 0.0,
     "patience": None,
+    "rule": None,
+    "goal": None,
+    "every": 1,
     "max_seconds": None,
     "seed": 0,
     "out": None,
@@ -71,7 +75,9 @@ GIVEN_BY: dict[str, tuple[str, ...]] = {
     "dropout": ("--dropout",),
     "sample_weight": ("--sample-weight", "--class-weight"),
     "validation_data": ("--validation", "--unseen", "--stratify"),
-    "early_stopping": ("--patience",),
+    "early_stopping": ("--patience", "--rule"),
+    "goal": ("--goal",),
+    "every": ("--every",),
     "callbacks": ("--log",),
     "checkpoint": ("--out",),
     "resume": ("--resume", "--restart"),
@@ -141,14 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(group, "--learning-rate", "by default, the optimizer's own", type=float, metavar="RATE")
     add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
     add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
-    add(
-        group,
-        "--patience",
-        "end when the validation loss, or without --validation the training loss, has not improved for N "
-        "epochs, and keep the best network",
-        type=int,
-        metavar="N",
-    )
+    _add_stopping(add, group)
     add(group, "--max-seconds", "end after this time", type=float, metavar="SECONDS")
     add(group, "--seed", "the same seed gives the same network", type=int, metavar="N")
     add(group, "--resume", "go on with a run that was stopped or killed", action="store_true")
@@ -171,6 +170,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
     )
+
+
+def _add_stopping(add: Callable[..., None], group: Any) -> None:
+    """Declare the options that say when training ends before its last epoch."""
+    add(
+        group,
+        "--patience",
+        "end when the validation loss, or without --validation the training loss, has not improved for N "
+        "epochs, and keep the best network",
+        type=int,
+        metavar="N",
+    )
+    add(
+        group,
+        "--rule",
+        "end by another rule, such as 'GL5' or 'GL(5) | UP(3)', and keep the best network; there are "
+        "Patience, GL, PQ, UP, LowProgress and Tolerance of fastbp.stopping_rules",
+        type=_rule,
+        metavar="RULE",
+    )
+    add(
+        group,
+        "--goal",
+        "end when the training loss is at most this; or by names, such as accuracy=0.95,validation_loss=0.1",
+        type=_goal,
+        metavar="VALUE",
+    )
+    add(group, "--every", "evaluate after every Nth epoch only", type=int, metavar="N")
 
 
 def add_learning(add: Callable[..., None], group: Any) -> None:
@@ -259,6 +286,24 @@ def _loss(text: str) -> str:
     return loss
 
 
+def _rule(text: str) -> StoppingRule:
+    try:
+        return rule_of(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _goal(text: str) -> float | dict[str, float]:
+    """Return a number, or numbers by names."""
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0.05, nor accuracy=0.95,loss=0.1") from None
+
+
 def _batch_size(text: str) -> int | None:
     if text == "all":
         return None
@@ -284,7 +329,9 @@ def check(options: argparse.Namespace) -> None:
     if options.validation is not None:
         with suppress(ValueError):
             options.validation = float(options.validation)
-    for name, least in (("seed", 0), ("epochs", 1), ("patience", 1)):
+    if options.patience is not None and options.rule is not None:
+        raise OptionError(f"give --patience or --rule; --rule '... | Patience({options.patience})' has both")
+    for name, least in (("seed", 0), ("epochs", 1), ("patience", 1), ("every", 1)):
         if getattr(options, name) is not None:
             check_integer(f"--{name}", getattr(options, name), least)
 

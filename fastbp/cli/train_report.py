@@ -59,7 +59,8 @@ class Report:
     @property
     def epochs(self) -> int:
         """Epochs that ended."""
-        return int(self.result.history["epoch"][-1]) if len(self.result.history["epoch"]) else 0
+        rows = self.n_rows["training"]
+        return self.result.n_steps // -(-rows // (self.options.batch_size or rows))
 
     def as_json(self) -> dict[str, Any]:
         """Return the results for JSON."""
@@ -127,8 +128,11 @@ class Report:
             "completed": "all epochs done",
             "interrupted": "by Ctrl-C or a signal",
             "early_stopping": f"no better since epoch {result.best_epoch}, which is what was kept",
+            "goal": "at the goal",
             "max_seconds": "after --max-seconds",
         }
+        if self.options.rule is not None:
+            reasons["early_stopping"] = f"by {self.options.rule}; epoch {result.best_epoch} was kept"
         rows = [
             ["network", "-".join(map(str, network.layer_sizes)) + f", {', '.join(activations)}"],
             ["", f"{network.theta.size:,} parameters, {network.dtype}, loss {network.loss_name}"],

@@ -1,10 +1,10 @@
 """Predictions and losses on the layered kernel, chunk by chunk, so that Ctrl-C is answered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from fastbp.engine.division import row_work
+from fastbp.engine.division import Limits, row_work
 from fastbp.engine.job import Job
 from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
 from fastbp.engine.packed_vectors import Packing, up
@@ -91,6 +91,27 @@ def loss(
         layout = _forward_layout(specification, fields.LOSS_ONLY, X[rows], team, pads, as_scikit_learn)
         team.run(Job(layout, arrays))
     return float(losses.sum() / len(X))
+
+
+def loss_job(
+    specification: Specification,
+    arrays: Mapping[str, np.ndarray | None],
+    *,
+    as_scikit_learn: bool = False,
+    limits: Limits | None = None,
+) -> Job:
+    """Return a job for the losses of samples in one call of the kernel; theta has room after it."""
+    X = arrays["X"]
+    assert X is not None
+    in_place = is_read_in_place(X, specification.dtype)
+    options = JobOptions(fields.LOSS_ONLY, len(X), X_in_place=in_place, as_scikit_learn=as_scikit_learn)
+    return Job(make_layout(specification, options, limits), arrays)
+
+
+def output_job(specification: Specification, theta: np.ndarray, X: np.ndarray, out: np.ndarray) -> Job:
+    """Return a job that writes outputs to `out` in one call of the kernel; theta has room after it."""
+    options = JobOptions(fields.PREDICT, len(X), X_in_place=is_read_in_place(X, specification.dtype))
+    return Job(make_layout(specification, options), {"theta": theta, "X": X, "Y": out})
 
 
 def with_room(theta: np.ndarray) -> np.ndarray:

@@ -2,16 +2,22 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastbp.checks import SMALL, all_finite, is_ready
 from fastbp.engine.kernel_options import BLOCKS, MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
+from fastbp.engine.watch import Watch
+from fastbp.engine.words import Words
 from fastbp.errors import OptionError
+from fastbp.kernels import fields
 from fastbp.kernels import fused222 as kernels
+from fastbp.kernels.epoch_ends import FUSED
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
 from fastbp.kernels.slots import SLOT
+from fastbp.numba_internals import address_of_code
 from fastbp.specification import Specification
 
 FREE_EVALUATIONS = 2**16
@@ -28,6 +34,8 @@ cache.
 WEIGHTS = np.array([0, 1, 2, 3, 6, 7, 8, 9])
 """The places of the kernel's parameters that are in the theta of a network without biases."""
 
+
+STEP, POSITION, RECORDED, END = (fields.place("fused_counters", name) for name in fields.FUSED_COUNTERS)
 
 UNKNOWN = -1.0
 """Stands for a loss that was not recorded, and is not to be taken for one that is not finite."""
@@ -69,21 +77,28 @@ class Fused222Run(Run):
         self._draws = options.shuffle and n_samples > 1
         self.generator = np.zeros(1, np.uint64)
         self.carry = np.empty(kernels.CARRY, dtype)
-        self._dtype = dtype
+        self._dtype, self._empty = dtype, np.empty((0, 1), dtype)
         _learning_rate(options.schedule.rate(0), dtype)
-        self._options = (
-            specification.bias == "trainable",
-            options.update == "sequential",
-            self._draws,
-            self._record_every,
-        )
+        self._rate, self._loss = np.zeros(1), np.empty(1)
         self._kernel = kernels.fused222_fast if options.math == "fast" else kernels.fused222_exact
-        self._fast_only: tuple[np.ndarray, ...] = ()
+        self.slots = np.empty(0, dtype)
+        self._fixed: dict[str, Any] = {
+            "n_samples": n_samples,
+            "trains_biases": specification.bias == "trainable",
+            "sequential": options.update == "sequential",
+            "shuffles": self._draws,
+            "record_every": self._record_every,
+        }
         if options.math == "fast":
             if guesses is None:
                 guesses = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
             self.slots = np.empty(n_samples * SLOT if guesses else 0, dtype)
-            self._fast_only = (self.carry, self.slots, guess_table(dtype), lookup_table(dtype))
+            self._fixed |= {
+                "guesses": guesses,
+                "guess_table": guess_table(dtype),
+                "lookup_table": lookup_table(dtype),
+            }
+        self._words: Words | None = None
         self.may_start_over = options.is_over_at_once(specification) and n_samples <= SMALL
         X = np.ascontiguousarray(X, dtype)
         self._begin(theta, X, Y, options.generator_state if self._draws else 0)
@@ -96,8 +111,9 @@ class Fused222Run(Run):
             self.order[:] = np.arange(self.order.size)
             self.generator[0] = generator_state
         self.carry.fill(0.0)
-        if self._fast_only:
-            self.slots.fill(np.nan)
+        self.slots.fill(np.nan)
+        if self._words is not None:
+            self._words.set(X=self._data[0], T=self._data[1])
 
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
         """Begin as a new run does, with the same options but `seed`, on as many other samples."""
@@ -117,11 +133,13 @@ class Fused222Run(Run):
     def let_go(self) -> None:
         """Keep no reference to the samples."""
         self._data = NO_SAMPLES
+        if self._words is not None:
+            self._words.set(X=self._empty, T=self._empty)
 
     @property
     def step(self) -> int:
         """Steps taken."""
-        return self.counters.item(kernels.STEP)
+        return self.counters.item(STEP)
 
     @property
     def recorded(self) -> np.ndarray:
@@ -130,13 +148,13 @@ class Fused222Run(Run):
 
     @property
     def _losses(self) -> np.ndarray:
-        return self.losses[: self.counters[kernels.RECORDED]]
+        return self.losses[: self.counters[RECORDED]]
 
     @property
     def recorded_steps(self) -> np.ndarray:
         """The steps at which these losses were recorded."""
         every = self._record_every
-        steps = np.arange(0, self.counters.item(kernels.RECORDED) * every, every)
+        steps = np.arange(0, self.counters.item(RECORDED) * every, every)
         if steps.size and steps[-1] > self._n_steps:
             steps[-1] = self._n_steps  # the rest of an epoch
         return steps
@@ -148,7 +166,7 @@ class Fused222Run(Run):
     @property
     def epoch_loss(self) -> float:
         """The loss over all samples at the present parameters: this kernel keeps no other."""
-        return self.loss()
+        return self.loss_at_once()
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go to a state."""
@@ -160,13 +178,13 @@ class Fused222Run(Run):
     def longer(self, losses: np.ndarray, counters: np.ndarray, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Return losses and counters of a run of fewer steps as this run has them."""
         every, n_recorded = _record_every(n_steps, self.steps_per_epoch), len(self.losses) - 1
-        n = max(0, min(int(counters[kernels.STEP]) // self._record_every, n_recorded))
+        n = max(0, min(int(counters[STEP]) // self._record_every, n_recorded))
         found = np.zeros(1 + n_recorded)
-        known = losses[1 : max(1, counters[kernels.RECORDED])]
+        known = losses[1 : max(1, counters[RECORDED])]
         found[0], found[1 : n + 1] = losses[0], recorded_at(known, every, self._record_every, n)
         found[np.isnan(found)] = UNKNOWN
         counters = counters.copy()
-        counters[kernels.RECORDED], counters[kernels.END] = n + 1, self._n_steps
+        counters[RECORDED], counters[END] = n + 1, self._n_steps
         return found, counters
 
     def is_finite(self) -> bool:
@@ -183,35 +201,48 @@ class Fused222Run(Run):
             and (np.sort(self.order) == np.arange(self.order.size)).all()
         )
 
-    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def watched(self) -> dict[str, Any]:
+        """Return how compiled code advances the run."""
+        code = address_of_code(self._kernel, 0, 0, self._empty)
+        return {"trainer": FUSED, "train_at": code, "fused": self.words}
+
+    def advance(
+        self, until: int, is_stopped: Callable[[], bool] = lambda: False, watch: Watch | None = None
+    ) -> None:
         """Train to step `until`. If that is the present step, only compile, and record the initial loss."""
-        rate = self._dtype.type(self.schedule.rate(self.step))  # the same one for every step
-        self._kernel(
-            *self._data,
-            self.order,
-            self.generator,
-            self.counters,
-            self.parameters,
-            self.losses,
-            rate,
-            *self._options,
-            until,
-            *self._fast_only,
-        )
+        self._rate[0] = self.schedule.rate(self.step)  # the same one for every step
+        if watch is None:
+            self._kernel(self.words.address, until, self._empty)
+        else:
+            watch.advance(until, is_stopped)
+
+    @property
+    def words(self) -> Words:
+        """What the kernel is told."""
+        if self._words is None:
+            arrays = {name: getattr(self, name) for name in (*self.kept_alike, *self.packed, "slots")}
+            X, T = self._data
+            self._words = Words(
+                "fused", self._dtype, X=X, T=T, rate=self._rate, loss=self._loss, **arrays, **self._fixed
+            )
+        return self._words
 
     def loss(self, check: Callable[[], object] = lambda: None, theta: np.ndarray | None = None) -> float:
         """Return the loss over all samples."""
+        if theta is None:
+            return self.loss_at_once()
         twin = self.snapshot()
-        if theta is not None:
-            twin.parameters[self._in_theta] = theta
-        twin.counters[kernels.POSITION] = -1  # as before the first call, which records the loss
-        twin.advance(self.step)
-        return float(twin.losses[0])
+        twin.parameters[self._in_theta] = theta
+        return twin.loss_at_once()
+
+    def loss_at_once(self) -> float:
+        """Return the loss over all samples at the present parameters, by a call of the kernel."""
+        self._kernel(self.words.address, kernels.LOSS_ALONE, self._empty)
+        return float(self._loss[0])
 
     def was_copied(self) -> None:
-        """Keep the tables, and share the slots: their content changes no bit."""
-        if self._fast_only:
-            self._fast_only = (self.carry, *self._fast_only[1:])
+        """Share the slots: their content changes no bit."""
+        self._words, self._loss, self._rate = None, np.empty(1), self._rate.copy()
 
     @staticmethod
     def refusal(specification: Specification, options: KernelOptions) -> str | None:

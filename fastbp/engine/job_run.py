@@ -14,6 +14,7 @@ from fastbp.engine.job import Job, take
 from fastbp.engine.kernel_options import BLOCKS, MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
 from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
+from fastbp.engine.watch import Watch
 from fastbp.errors import OptionError, shown
 from fastbp.kernels import fields
 from fastbp.kernels.packing import pack, unpack
@@ -267,7 +268,9 @@ class JobRun(Run):
         """
         return (drawn, begun) if self._ordering == fields.DRAWN else (-1,)
 
-    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def advance(
+        self, until: int, is_stopped: Callable[[], bool] = lambda: False, watch: Watch | None = None
+    ) -> None:
         """Train to step `until`, or less far if `is_stopped` says so; see `Run.advance`."""
         if self._job is None:
             own = {name: getattr(self, name) for name in self.kept_alike}
@@ -281,9 +284,16 @@ class JobRun(Run):
             if self._ordering == fields.GIVEN:
                 stop = min(stop, self._order_epochs())
             self._job.set_rates(first, schedule.rates(first, max(1, stop - first)) if rate is None else rate)
-            self.call_kernel(self._job, stop, is_stopped)
+            if watch is None:
+                self.call_kernel(self._job, stop, is_stopped)
+            elif not self.advance_watched(self._job, stop, is_stopped, watch):
+                return
             if self.step < stop:
                 return
+
+    def advance_watched(self, job: Job, until: int, is_stopped: Callable[[], bool], watch: Watch) -> bool:
+        """Let compiled code advance the run to step `until`; return whether the run may go on."""
+        return watch.advance(until, is_stopped)
 
     def advance_at_once(self, until: int) -> None:
         """Do what `advance` does, by a call of the kernel in this thread: for steps that take little time."""

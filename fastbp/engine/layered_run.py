@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,10 @@ from fastbp.engine.job import Job
 from fastbp.engine.job_run import JobRun
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.team import FASTEST_GROWTH, Pace, Team, threads_for
+from fastbp.engine.watch import Watch
+from fastbp.kernels.epoch_ends import LAYERED
 from fastbp.kernels.layered import layered
+from fastbp.numba_internals import address_of_code
 from fastbp.specification import Specification
 
 CROWDED_SECONDS = 0.006
@@ -19,6 +23,10 @@ CROWDED_SECONDS = 0.006
 Such threads meet at a barrier every microsecond. A call takes six times as long if one of them waits for its
 core.
 """
+
+
+QUICK_WORK = 5e6
+"""A step of up to so many multiplications may be taken without a look at Ctrl-C."""
 
 
 class LayeredRun(JobRun):
@@ -44,7 +52,7 @@ class LayeredRun(JobRun):
         self._team = make_team(1 if options.update == "sequential" else threads_for(work, options.threads))
         self._is_crowded = self._team.n_threads > threads_for(work, None)
         self._pace = pace or Pace(self._team.n_threads, fixed=options.threads is not None)
-        self._chunk_rows, self._chunk_steps = 1.0, 1
+        self._chunk_rows, self._chunk_steps, self._step_work = 1.0, 1, work
         super().__init__(specification, theta, X, Y, options, n_threads=self._team.n_threads, limits=limits)
 
     @staticmethod
@@ -65,6 +73,20 @@ class LayeredRun(JobRun):
     def call_kernel_once(self, job: Job, until: int) -> None:
         """Let the kernel train to step `until` in one call: a chunk has all rows of a step."""
         layered(job.address, 0, until, job.empty, job.empty)
+
+    def watched(self) -> dict[str, Any] | None:
+        """Return how compiled code advances the run, if one thread takes a step at once."""
+        if self._team.n_threads > 1 or self._step_work > QUICK_WORK:
+            return None
+        job = self.job
+        code = address_of_code(layered, job.address, 0, 0, job.empty, job.empty)
+        return {"trainer": LAYERED, "train_at": code, "job": job, "transposed": 0}
+
+    def advance_watched(self, job: Job, until: int, is_stopped: Callable[[], bool], watch: Watch) -> bool:
+        """Let compiled code advance the run: a chunk has all rows of a step."""
+        job.set("n_threads", 1)
+        job.set_chunk(self._options.batch_size)
+        return super().advance_watched(job, until, is_stopped, watch)
 
     def _call(self, job: Job, until: int) -> None:
         """Call the kernel once; from its time, choose the length of the next call."""

@@ -215,12 +215,10 @@ class Objective:
 
     @cached_property
     def _value_job(self) -> Job:
-        in_place = is_read_in_place(self._X, self.specification.dtype)
-        options = JobOptions(
-            fields.LOSS_ONLY, len(self._X), X_in_place=in_place, as_scikit_learn=self._as_scikit_learn
+        arrays = self._data | {"theta": self._theta}
+        job = evaluation.loss_job(
+            self.specification, arrays, as_scikit_learn=self._as_scikit_learn, limits=self._limits
         )
-        layout = make_layout(self.specification, options, self._limits)
-        job = Job(layout, self._data | {"theta": self._theta})
         self._row_losses = job.arrays["row_losses"]
         return job
 

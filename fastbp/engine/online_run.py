@@ -1,13 +1,16 @@
 """A training run on the online kernel: one sample a step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastbp.engine.job import Job
 from fastbp.engine.job_run import JobRun
 from fastbp.engine.kernel_options import KernelOptions
+from fastbp.kernels.epoch_ends import ONLINE
 from fastbp.kernels.online import online
+from fastbp.numba_internals import address_of_code
 from fastbp.optimizers import SGD
 from fastbp.specification import Specification
 
@@ -51,3 +54,9 @@ class OnlineRun(JobRun):
     def call_kernel_once(self, job: Job, until: int) -> None:
         """Let the kernel train to step `until`."""
         online(job.address, until, job.empty)
+
+    def watched(self) -> dict[str, Any]:
+        """Return how compiled code advances the run."""
+        job = self.job
+        code = address_of_code(online, job.address, 0, job.empty)
+        return {"trainer": ONLINE, "train_at": code, "job": job, "transposed": 1}

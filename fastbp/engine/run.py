@@ -3,11 +3,12 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastbp.engine.kernel_options import KernelOptions
+from fastbp.engine.watch import Watch
 from fastbp.schedules import Schedule
 from fastbp.specification import Specification
 
@@ -137,12 +138,25 @@ class Run(ABC):
         """Whether a run can have this state. This is a check of arrays that were read from a file."""
 
     @abstractmethod
-    def advance(self, until: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def watched(self) -> dict[str, Any] | None:
+        """Return how compiled code advances the run, as words of `fields.WATCH`, or None if it cannot.
+
+        It cannot if a step takes several threads or several calls of the kernel.
+        """
+
+    @abstractmethod
+    def advance(
+        self, until: int, is_stopped: Callable[[], bool] = lambda: False, watch: Watch | None = None
+    ) -> None:
         """Train to step `until`. If that is the present step, only compile.
 
         A run is advanced in one thread only. Between two calls of the kernel, `is_stopped` is called. If it
         returns True, `advance` returns, and an incomplete step is not taken. The run keeps no reference to
         the function: that would keep the loop in memory, and so the run.
+
+        With a watch that is attached to the run, what is due after epochs is done on the way, and `advance`
+        may
+        return after any epoch: see `Watch.advance`.
         """
 
     def state(self) -> dict[str, np.ndarray]:

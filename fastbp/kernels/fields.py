@@ -279,6 +279,102 @@ POPULATION_LAYER = {
 }
 """A layer of the networks of a population."""
 
+FUSED = {
+    "X": Field(OWN, ("n_samples", "2"), (DATA,), "inputs"),
+    "T": Field(OWN, ("n_samples", "2"), (DATA,), "targets"),
+    "n_samples": _integer("samples", OPTIONS),
+    "order": Field("int64*", ("n_samples",), (KERNEL,), "the samples in the order of this epoch"),
+    "generator": Field("uint64*", ("1",), (KERNEL,), "state of the shuffle"),
+    "counters": Field("fused_counters", (), (KERNEL,), "see FUSED_COUNTERS"),
+    "parameters": Field(OWN, ("12",), (KERNEL,), "the parameters, as `kernels.fused222` lists them"),
+    "losses": Field(
+        "float64*",
+        ("n_records",),
+        (KERNEL,),
+        "the loss before training, after every record_every steps, at the end",
+    ),
+    "loss": Field("float64*", ("1",), (KERNEL,), "the loss over all samples, if it is asked for"),
+    "rate": Field("float64*", ("1",), (RUN,), "the learning rate"),
+    "trains_biases": _integer("whether b is trained", OPTIONS),
+    "sequential": _integer("whether a layer is updated before the error passes back through it", OPTIONS),
+    "shuffles": _integer("whether the order is drawn anew for each epoch", OPTIONS),
+    "record_every": _integer("steps between two recorded losses", OPTIONS),
+    "guesses": _integer("whether rows of the sigmoid's table are guessed", OPTIONS),
+    "carry": Field(OWN, ("10",), (KERNEL,), "zeros at first: hands the look-ahead to the next chunk"),
+    "slots": Field(OWN, ("n_samples", "32"), (KERNEL,), "NaN at first: the rows that are guessed"),
+    "guess_table": Field(OWN, (), (), "the sigmoid's table for guessed rows"),
+    "lookup_table": Field(OWN, (), (), "the sigmoid's table for rows found from z"),
+}
+"""What the kernels of the 2-2-2 network are told."""
+
+FUSED_COUNTERS = {
+    "step": _integer("steps taken", KERNEL),
+    "position": _integer("position of the coming step's sample in `order`; -1 before the first call", KERNEL),
+    "recorded": _integer("losses recorded", KERNEL),
+    "end": _integer("steps of the whole run", OPTIONS),
+}
+"""How far a run on such a kernel is."""
+
+WATCH = {
+    "trainer": _integer("the kernel that trains: LAYERED, ONLINE or FUSED of `kernels.epoch_ends`", OPTIONS),
+    "train_at": _integer("where its code is", OPTIONS),
+    "evaluate_at": _integer("where the code of the layered kernel is", OPTIONS),
+    "job": Field("job", (), (KERNEL,), "the job that trains"),
+    "fused": Field("fused", (), (KERNEL,), "or what a kernel of the 2-2-2 network is told"),
+    "losses_job": Field(
+        "job", (), (KERNEL,), "the job for the loss of the validation data; 0 if there are none"
+    ),
+    "outputs_job": Field("job", (), (KERNEL,), "the job for the outputs; 0 without metrics"),
+    "steps_per_epoch": _integer("steps of an epoch", OPTIONS),
+    "every": _integer("epochs between two rows", OPTIONS),
+    # --- parameters
+    "n_parameters": _integer("parameters of the network", OPTIONS),
+    "has_bias": _integer("whether layers have biases", OPTIONS),
+    "transposed": _integer("whether the job's theta has W^T of all layers but the first", OPTIONS),
+    "flattens": _integer("whether a row needs the parameters", OPTIONS),
+    "flat": Field(OWN, ("n_parameters",), (KERNEL,), "the parameters at a row, laid out as `Network.theta`"),
+    "best": Field(OWN, ("n_parameters",), (KERNEL,), "the best parameters"),
+    # --- metrics
+    "n_evaluated": _integer("samples that are evaluated", OPTIONS),
+    "n_outputs": _integer("outputs of the network", OPTIONS),
+    "n_measures": _integer("metrics", OPTIONS),
+    "measures": Field("int64*", ("n_measures",), (), "their codes, from `kernels.measures`"),
+    "outputs": Field(OWN, ("n_evaluated", "n_outputs"), (KERNEL,), "outputs"),
+    "targets": Field(OWN, ("n_evaluated", "n_outputs"), (DATA,), "targets, for metrics of numbers"),
+    "truth": Field("int64*", ("n_evaluated",), (), "the classes of the targets, or 0 and 1 for each output"),
+    "threshold": Field("float64*", ("1",), (), "an output decides for yes from here on"),
+    "spread": Field(
+        "float64*", ("n_outputs",), (), "the sum of the squared distances of targets from their mean"
+    ),
+    "scratch": Field("float64*", ("(n_evaluated + 1) * n_outputs",), (KERNEL,), "numbers to be added"),
+    # --- the history
+    "rows": Field(
+        "float64*", ("n_room", "n_columns"), (KERNEL,), "the history: loss, learning rate, what is evaluated"
+    ),
+    "n_columns": _integer("columns of the history", OPTIONS),
+    "n_room": _integer("rows for which there is room", RUN),
+    "counters": Field("watch_counters", (), (KERNEL,), "see WATCH_COUNTERS"),
+    "shows": _integer("whether Python wants to see every row", OPTIONS),
+    # --- goals and rules
+    "n_goals": _integer("goals", OPTIONS),
+    "goals": Field("float64*", ("n_goals", "3"), (), "their columns, signs, and values times signs"),
+    "monitored": _integer("the column that rules look at; -1 without rules", OPTIONS),
+    "monitoring": Field("float64*", ("2",), (), "its sign that makes less better, and the least improvement"),
+    "keeps_best": _integer("whether the best parameters are kept", OPTIONS),
+    "sums_strips": _integer("whether rules need the loss of every epoch", OPTIONS),
+    "rules": Field("float64*", ("n_rules", "3"), (), "codes and parameters, as `kernels.rules` has them"),
+    "n_program": _integer("words of the program", OPTIONS),
+    "program": Field("int64*", ("n_program",), (), "how the rules are combined"),
+    "state": Field("float64*", ("n_state",), (KERNEL,), "what rules remember, as `kernels.rules` has it"),
+}
+"""What is done after epochs, inside `kernels.epoch_ends`."""
+
+WATCH_COUNTERS = {
+    "rows": _integer("rows of the history", KERNEL),
+    "epochs": _integer("epochs that have ended", KERNEL),
+}
+"""How far a history is."""
+
 RECORDS = {
     "job": JOB,
     "boundary": BOUNDARY,
@@ -288,6 +384,10 @@ RECORDS = {
     "item": ITEM,
     "population": POPULATION,
     "population_layer": POPULATION_LAYER,
+    "fused": FUSED,
+    "fused_counters": FUSED_COUNTERS,
+    "watch": WATCH,
+    "watch_counters": WATCH_COUNTERS,
 }
 
 

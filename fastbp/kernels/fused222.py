@@ -5,18 +5,9 @@ Legend, in the worked example's names (two inputs x, two hidden neurons h, two o
     parameters = [w1 w3 | w2 w4 | bh1 bh2 | w5 w7 | w6 w8 | by1 by2]     the layout of Network.theta
     z = pre-activation, d = dE/dz of an output neuron, s = sum back-propagated to a hidden neuron
 
-Both kernels train from step counters[STEP] to step `until`. The bits do not depend on how a run is divided
-into chunks. Their first arguments are the same:
-
-    X, T          flat, read-only: two numbers a sample
-    order         int64[n_samples], the shuffled indices of this epoch
-    generator     uint64[1], state of the shuffle
-    counters      int64[4]: STEP, POSITION of the sample of the coming step in `order` (-1 before the
-                  first call), RECORDED losses, END of the run in steps
-    parameters    the layout above, updated in place
-    losses        float64[...], written: the loss before training, after every `record_every` steps,
-                  and at END
-    learning_rate, train_biases, sequential, shuffle, record_every, until     scalars
+Both kernels train from the present step to step `until`. The bits do not depend on how a run is divided into
+chunks. `fastbp.kernels.fields.FUSED` lists what they read and write: X and T (flat, two numbers a sample),
+the order of the samples, counters, parameters, recorded losses and options.
 
 `fused222_exact` is `fastbp.reference`, operation by operation. It is as fast as C: four exp and four
 divisions, one after the other, take most of its 48 ns a step at 3.65 GHz.
@@ -47,6 +38,8 @@ By its latencies (4 cycles for an fma, 3 for a product or sum, 1 for a shuffle),
 ns. A step takes 47 cycles, and 43 without the work beside the chain.
 """
 
+import numpy as np
+
 from fastbp._jit import helper, kernel, routine
 from fastbp.kernels.floating_point import (
     FLUSHING,
@@ -54,6 +47,7 @@ from fastbp.kernels.floating_point import (
     floating_point_state,
     set_floating_point_state,
 )
+from fastbp.kernels.records import get, own, record_at, write
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.sigmoid_table import LIMIT, RADIUS, fast_sigmoid, lookup_sigmoid, sigmoid_formula
 from fastbp.kernels.slots import (
@@ -66,7 +60,6 @@ from fastbp.kernels.slots import (
     slot_read,
 )
 from fastbp.simd import (
-    address,
     all_within,
     cast,
     element,
@@ -74,12 +67,14 @@ from fastbp.simd import (
     lane,
     load,
     pair,
+    put,
     splat,
     spread,
     store,
 )
 
-STEP, POSITION, RECORDED, END = 0, 1, 2, 3
+LOSS_ALONE = -1
+"""As `until`: take no step, and write the loss over all samples to `loss`."""
 
 CARRY = 10
 """Numbers that the look-ahead hands from one chunk to the next: m, A1, A2, E and d, two lanes each."""
@@ -110,6 +105,24 @@ def read_parameters(at):
     )
 
 
+@helper
+def write_parameters(at, values):
+    """Store what `read_parameters` returns."""
+    w1, w3, w2, w4, bh1, bh2, w5, w7, w6, w8, by1, by2 = values
+    put(at, 0, w1)
+    put(at, 1, w3)
+    put(at, 2, w2)
+    put(at, 3, w4)
+    put(at, 4, bh1)
+    put(at, 5, bh2)
+    put(at, 6, w5)
+    put(at, 7, w7)
+    put(at, 8, w6)
+    put(at, 9, w8)
+    put(at, 10, by1)
+    put(at, 11, by2)
+
+
 @routine
 def mean_loss(parameters, X, T, n_samples, table, use_table):
     """Return the loss, in the order of operations of `fastbp.reference.loss`; the arrays are addresses."""
@@ -132,24 +145,34 @@ def next_stop(step, record_every, until):
 
 
 @helper
-def begin(counters, order, n_samples, generator, shuffle, losses, loss_arguments):
+def begin(fused, loss_arguments):
     """Return the position of the next sample; before the first step, draw it and record the loss."""
-    position = counters[POSITION]
+    counters = get(fused, "counters")
+    position = get(counters, "position")
     if position < 0:
-        position = next_position(position, order, n_samples, generator, shuffle)
-        counters[POSITION] = position
-        losses[0] = mean_loss(*loss_arguments)
-        counters[RECORDED] = 1
+        position = next_position(
+            position,
+            get(fused, "order"),
+            get(fused, "n_samples"),
+            get(fused, "generator"),
+            get(fused, "shuffles") != 0,
+        )
+        write(counters, "position", position)
+        put(get(fused, "losses"), 0, np.float64(mean_loss(*loss_arguments)))
+        write(counters, "recorded", 1)
     return position
 
 
 @helper
-def finish(counters, step, position, record_every, losses, loss_arguments):
+def finish(fused, step, position, loss_arguments):
     """Count the steps up to `step`, and record the loss if it is due."""
-    counters[STEP], counters[POSITION] = step, position
-    if step % record_every == 0 or step == counters[END]:
-        losses[counters[RECORDED]] = mean_loss(*loss_arguments)
-        counters[RECORDED] += 1
+    counters = get(fused, "counters")
+    write(counters, "step", step)
+    write(counters, "position", position)
+    if step % get(fused, "record_every") == 0 or step == get(counters, "end"):
+        recorded = get(counters, "recorded")
+        put(get(fused, "losses"), recorded, np.float64(mean_loss(*loss_arguments)))
+        write(counters, "recorded", recorded + 1)
 
 
 @helper
@@ -187,40 +210,50 @@ def exact_step(parameters, x1, x2, t1, t2, learning_rate, train_biases, sequenti
 
 
 @kernel
-def fused222_exact(
-    X,
-    T,
-    order,
-    generator,
-    counters,
-    parameters,
-    losses,
-    learning_rate,
-    train_biases,
-    sequential,
-    shuffle,
-    record_every,
-    until,
-):
-    """Train to step `until` with the bits of `fastbp.reference`; see the module's legend."""
+def fused222_exact(fused_address, until, unused):
+    """Train to step `until` with the bits of `fastbp.reference`; see the module's legend.
+
+    Parameters
+    ----------
+    fused_address : int
+        The address of the words of `FUSED`.
+    until : int
+        The step to train to, or `LOSS_ALONE`.
+    unused : array, two-dimensional
+        An array of the network's type.
+    """
+    fused = record_at("fused", fused_address, unused)
     state = floating_point_state()
     set_floating_point_state(NEAREST)
-    n_samples = order.size
-    order_at, generator_at = address(order), address(generator)
-    loss_arguments = address(parameters), address(X), address(T), n_samples, address(parameters), False
-    parameters_now = read_parameters(address(parameters))
-    position = begin(counters, order_at, n_samples, generator_at, shuffle, losses, loss_arguments)
-    while counters[STEP] < until:
-        stop = next_stop(counters[STEP], record_every, until)
-        for _ in range(counters[STEP], stop):
-            i = 2 * order[position]
+    X, T, parameters, counters = (
+        get(fused, "X"),
+        get(fused, "T"),
+        get(fused, "parameters"),
+        get(fused, "counters"),
+    )
+    order, generator, n_samples = get(fused, "order"), get(fused, "generator"), get(fused, "n_samples")
+    shuffles, record_every = get(fused, "shuffles") != 0, get(fused, "record_every")
+    trains_biases, sequential = get(fused, "trains_biases") != 0, get(fused, "sequential") != 0
+    learning_rate = own(fused, element(get(fused, "rate"), 0))
+    loss_arguments = parameters, X, T, n_samples, parameters, False
+    if until == LOSS_ALONE:
+        put(get(fused, "loss"), 0, np.float64(mean_loss(*loss_arguments)))
+        set_floating_point_state(state)
+        return
+    parameters_now = read_parameters(parameters)
+    position, step = begin(fused, loss_arguments), get(counters, "step")
+    while step < until:
+        stop = next_stop(step, record_every, until)
+        for _ in range(step, stop):
+            i = 2 * element(order, position)
+            x1, x2, t1, t2 = element(X, i), element(X, i + 1), element(T, i), element(T, i + 1)
             parameters_now = exact_step(
-                parameters_now, X[i], X[i + 1], T[i], T[i + 1], learning_rate, train_biases, sequential
+                parameters_now, x1, x2, t1, t2, learning_rate, trains_biases, sequential
             )
-            position = next_position(position, order_at, n_samples, generator_at, shuffle)
-        p = parameters
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11] = parameters_now
-        finish(counters, stop, position, record_every, losses, loss_arguments)
+            position = next_position(position, order, n_samples, generator, shuffles)
+        write_parameters(parameters, parameters_now)
+        finish(fused, stop, position, loss_arguments)
+        step = stop
     set_floating_point_state(state)
 
 
@@ -361,69 +394,62 @@ def updated(weights, x, h, d, learning_rate, bias_factor, sequential):
 
 
 @kernel
-def fused222_fast(
-    X,
-    T,
-    order,
-    generator,
-    counters,
-    parameters,
-    losses,
-    learning_rate,
-    train_biases,
-    sequential,
-    shuffle,
-    record_every,
-    until,
-    carry,
-    slots,
-    guesses,
-    lookups,
-):
+def fused222_fast(fused_address, until, unused):
     """Train to step `until`, as fast as the latencies allow; see the module's legend.
 
-    The arguments after those of `fused222_exact`::
-
-        carry      [CARRY], zeros at first: hands the look-ahead to the next chunk
-        slots      [SLOT * n_samples], NaN at first; or empty, if rows are not guessed
-        guesses    `guess_table`
-        lookups    `lookup_table`
+    Parameters
+    ----------
+    fused_address, until, unused
+        As for `fused222_exact`.
     """
+    fused = record_at("fused", fused_address, unused)
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
-    n_samples = order.size
-    guess = slots.size > 0
-    X_at, T_at, order_at, generator_at = address(X), address(T), address(order), address(generator)
-    parameters_at, carry_at, slots_at = address(parameters), address(carry), address(slots)
-    guesses_at, lookups_at = address(guesses), address(lookups)
-    loss_arguments = parameters_at, X_at, T_at, n_samples, lookups_at, True
-    weights = read_pairs(parameters_at)
-    bias_factor = cast(1.0 if train_biases else 0.0, learning_rate)
+    X, T, parameters, counters = (
+        get(fused, "X"),
+        get(fused, "T"),
+        get(fused, "parameters"),
+        get(fused, "counters"),
+    )
+    order, generator, n_samples = get(fused, "order"), get(fused, "generator"), get(fused, "n_samples")
+    shuffles, record_every = get(fused, "shuffles") != 0, get(fused, "record_every")
+    sequential, guess = get(fused, "sequential") != 0, get(fused, "guesses") != 0
+    carry, slots = get(fused, "carry"), get(fused, "slots")
+    guess_table, lookup_table = get(fused, "guess_table"), get(fused, "lookup_table")
+    learning_rate = own(fused, element(get(fused, "rate"), 0))
+    bias_factor = own(fused, 1.0 if get(fused, "trains_biases") != 0 else 0.0)
+    loss_arguments = parameters, X, T, n_samples, lookup_table, True
+    if until == LOSS_ALONE:
+        put(get(fused, "loss"), 0, np.float64(mean_loss(*loss_arguments)))
+        set_floating_point_state(state)
+        return
+    weights = read_pairs(parameters)
 
-    starts = counters[POSITION] < 0
-    position = begin(counters, order_at, n_samples, generator_at, shuffle, losses, loss_arguments)
-    sample = element(order_at, position)
-    x = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
+    starts = get(counters, "position") < 0
+    position, step = begin(fused, loss_arguments), get(counters, "step")
+    sample = element(order, position)
+    x = element(X, 2 * sample), element(X, 2 * sample + 1)
     if starts:
         V1, V2, bh, _, _, _, _, _ = weights
-        store(carry_at, 0, fma(V1, splat(x[0], V1), fma(V2, splat(x[1], V1), bh)))
-    ahead = read_carry(carry_at)
+        store(carry, 0, fma(V1, splat(x[0], V1), fma(V2, splat(x[1], V1), bh)))
+    ahead = read_carry(carry)
 
-    while counters[STEP] < until:
-        stop = next_stop(counters[STEP], record_every, until)
-        for _ in range(counters[STEP], stop):
-            t, o = load(T_at, 2 * sample, 2), SLOT * sample
-            position = next_position(position, order_at, n_samples, generator_at, shuffle)
-            sample = element(order_at, position)
-            next_x = element(X_at, 2 * sample), element(X_at, 2 * sample + 1)
+    while step < until:
+        stop = next_stop(step, record_every, until)
+        for _ in range(step, stop):
+            t, o = load(T, 2 * sample, 2), SLOT * sample
+            position = next_position(position, order, n_samples, generator, shuffles)
+            sample = element(order, position)
+            next_x = element(X, 2 * sample), element(X, 2 * sample + 1)
             if guess:
-                h, d = guessed_forward(weights, ahead, t, slots_at, o, guesses_at, sequential)
+                h, d = guessed_forward(weights, ahead, t, slots, o, guess_table, sequential)
             else:
-                h, d = lookup_forward(weights, ahead, t, lookups_at, sequential)
+                h, d = lookup_forward(weights, ahead, t, lookup_table, sequential)
             ahead = next_ahead(weights, x, next_x, h, d, ahead[3], learning_rate, bias_factor, sequential)
             weights = updated(weights, x, h, d, learning_rate, bias_factor, sequential)
             x = next_x
-        write_pairs(parameters_at, weights)
-        write_carry(carry_at, ahead)
-        finish(counters, stop, position, record_every, losses, loss_arguments)
+        write_pairs(parameters, weights)
+        write_carry(carry, ahead)
+        finish(fused, stop, position, loss_arguments)
+        step = stop
     set_floating_point_state(state)

@@ -93,6 +93,17 @@ job_at, population_at = _record_at("job"), _record_at("population")
 
 
 @intrinsic(prefer_literal=True)
+def record_at(typing, name, number, array):
+    """Return the record with this name at an address. The array has the type of its network."""
+    record = Record(name.literal_value, array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[1], context.get_value_type(record))
+
+    return record(name, types.intp, array), generate
+
+
+@intrinsic(prefer_literal=True)
 def get(typing, record, name):
     """Return what a field holds."""
     kind = _kind(_field(record, name), record)
@@ -116,6 +127,19 @@ def has(typing, record, name):
         return builder.icmp_unsigned("!=", word, _INT64(0))
 
     return types.boolean(record, name), generate
+
+
+@intrinsic(prefer_literal=True)
+def address_in(typing, record, name):
+    """Return the address in a field as an integer, for a call of another kernel."""
+    if not _field(record, name).is_address:
+        raise TypingError(f"{name.literal_value} of {record.record} is a number")
+    offset = _INT64(place(record.record, name.literal_value))
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(builder.gep(arguments[0], [offset]))
+
+    return types.int64(record, name), generate
 
 
 @intrinsic(prefer_literal=True)

@@ -42,6 +42,9 @@ def make_population_loop(
     The arguments after `validation_weight` are for tests, which watch or replace what is inside.
     """
     specification, interrupts = population.specification, interrupts or Interrupts()
+    if options.early_stopping is not None and options.early_stopping.rule is not None:
+        rule = options.early_stopping.rule
+        raise OptionError(f"early_stopping.rule is {rule}, and populations have patience alone")
     members = Members(run, population.theta)
     if options.metrics or options.callbacks:
         interrupts.keep_settings()

@@ -34,14 +34,13 @@ class UserCallbacks(Watch):
         shown = Network.from_specification(network.specification)
         steps = estimator.max_iter * run.steps_per_epoch
         interrupts.keep_settings()
-        self._callbacks = Callbacks(check_callbacks(functions), shown, steps, interrupts)
+        columns = "loss", "learning_rate", *("validation_score",) * bool(estimator.early_stopping)
+        self._callbacks = Callbacks(check_callbacks(functions), shown, steps, columns, interrupts)
 
     def end_epoch(self) -> bool:
         """Call them; any of them may stop the run."""
         estimator = self._estimator
-        row = {"loss": estimator.loss_curve_[-1], "learning_rate": self._run.learning_rate}
-        if estimator.validation_scores_:
-            row["validation_score"] = estimator.validation_scores_[-1]
+        row = [estimator.loss_curve_[-1], self._run.learning_rate, *(estimator.validation_scores_ or [])[-1:]]
         return self._callbacks.call(estimator.n_iter_, self._run.n_steps, row, self._run.theta)
 
 

@@ -1,6 +1,6 @@
 """Training: `train` checks its arguments, chooses a kernel, and runs the loop around it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,8 @@ def train(
     gradient_clip_norm: float | None = None,
     metrics: Iterable[str | Metric] = (),
     early_stopping: EarlyStopping | None = None,
+    goal: float | Mapping[str, float] | None = None,
+    every: int = 1,
     callbacks: Iterable[Any] = (),
     checkpoint: Checkpoint | None = None,
     resume: bool | str = "auto",
@@ -119,7 +121,15 @@ def train(
         is the predicted class. Other targets of two values, such as 0 and 1 or -1 and 1, are several labels,
         and each output predicts one of them. `fastbp.training.metrics` has the definitions.
     early_stopping : EarlyStopping, optional
-        Ends the run when it does not improve any more, and keeps the best parameters.
+        Ends the run when it does not improve any more, or by another rule, and keeps the best parameters.
+    goal : float or dict of str to float, optional
+        Ends the run when the loss of an epoch is at most this. A dict such as ``{"accuracy": 0.95}`` has
+        goals by names: "loss", "validation_loss", and those of metrics that have names. They are evaluated
+        as `metrics` are. The run ends when all values are as good as these after the same epoch.
+    every : int, default 1
+        Do what is done after epochs only after every k-th: evaluate validation data and metrics, look at
+        goals, early stopping and an adaptive learning rate, and call the callbacks. The history has a row for
+        each of these.
     callbacks : sequence of callable
         Called after every epoch with an `EpochState`: its epoch, step, loss, validation loss, metrics and
         network. ``state.stop()`` ends the run. An object with a method ``on_epoch_end(state)`` is a callback,
@@ -197,12 +207,7 @@ def train(
     >>> net.predict(X).argmax(axis=1).tolist(), result.kernel
     ([1, 0, 0, 1], 'layered')
     """
-    if not isinstance(network, Network):
-        raise OptionError(f"network is a {type(network).__name__}, and must be a fastbp.Network")
-    if not network.theta.flags.writeable:
-        raise OptionError(
-            "network.theta is read-only, and training writes to it; set network.theta.flags.writeable = True"
-        )
+    _check_network(network)
     of_kernel = {
         "epochs": epochs,
         "steps": steps,
@@ -220,6 +225,8 @@ def train(
     of_loop = {
         "metrics": metrics,
         "early_stopping": early_stopping,
+        "goal": goal,
+        "every": every,
         "callbacks": callbacks,
         "checkpoint": checkpoint,
         "resume": resume,
@@ -248,6 +255,15 @@ def train(
     if run.may_start_over and not monitoring_options.watches and X is given_X and Y is given_Y:
         IDLE.keep(call, network, X, Y, run)
     return result
+
+
+def _check_network(network: object) -> None:
+    if not isinstance(network, Network):
+        raise OptionError(f"network is a {type(network).__name__}, and must be a fastbp.Network")
+    if not network.theta.flags.writeable:
+        raise OptionError(
+            "network.theta is read-only, and training writes to it; set network.theta.flags.writeable = True"
+        )
 
 
 def make_run(kernel: str, network: Network, X: np.ndarray, Y: np.ndarray, options: KernelOptions) -> Run:

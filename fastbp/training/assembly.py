@@ -6,11 +6,15 @@ import numpy as np
 
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.run import Run
+from fastbp.engine.watch import Rules
+from fastbp.errors import OptionError
 from fastbp.network import Network
 from fastbp.schedules import Adaptive
+from fastbp.specification import Specification
 from fastbp.training.callbacks import Callbacks
 from fastbp.training.checkpoint import CheckpointFolder
-from fastbp.training.epochs import Epochs
+from fastbp.training.early_stopping import compiled_rule
+from fastbp.training.epochs import COLUMNS, Epochs
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import CheckpointKeeper, describe
 from fastbp.training.loop import Loop
@@ -53,14 +57,17 @@ def make_loop(
             interrupts=interrupts,
             work=pacing.evaluation_work,
         )
+    columns = COLUMNS + (evaluation.columns if evaluation else ())
     if options.callbacks:
-        callbacks = Callbacks(options.callbacks, network, kernel_options.n_steps, interrupts)
+        callbacks = Callbacks(options.callbacks, network, kernel_options.n_steps, columns, interrupts)
     epochs = Epochs(
         run,
+        network.specification,
+        every=options.every,
+        columns=columns,
+        rules=watch_rules(options, columns, network.specification),
         evaluation=evaluation,
         adaptive=learning_rate if isinstance(learning_rate, Adaptive) else None,
-        early_stopping=options.early_stopping,
-        monitored=options.monitored,
         callbacks=callbacks,
     )
     if options.checkpoint is not None:
@@ -85,4 +92,30 @@ def make_loop(
         pacing=pacing,
         # Callbacks write into the network, and a run that is resumed begins elsewhere.
         begin_again=begin_again if callbacks is None and keeper is None else None,
+    )
+
+
+def watch_rules(options: MonitoringOptions, columns: tuple[str, ...], specification: Specification) -> Rules:
+    """Return goals and early stopping by the columns of the history, or say why a rule cannot be applied."""
+    goals = [(columns.index(column.name), column.sign, value) for column, value in options.goals]
+    stopping, monitored = options.early_stopping, options.monitored
+    if stopping is None or monitored is None:
+        return Rules(goals)
+    rule = stopping.whole_rule
+    has_ratios = any(one.needs_errors or one.needs_strips for one in rule)
+    if has_ratios and specification.loss_name == "poisson":
+        raise OptionError(
+            f"early_stopping.rule is {rule}, which looks at ratios of losses, "
+            "and those of 'poisson' may be negative"
+        )
+    constants, program = compiled_rule(rule)
+    return Rules(
+        goals,
+        columns.index(monitored.name),
+        monitored.sign,
+        stopping.minimum_improvement,
+        stopping.restore_best,
+        constants,
+        program,
+        any(one.needs_strips for one in rule),
     )

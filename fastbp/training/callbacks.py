@@ -49,31 +49,39 @@ class EpochState:
 
 
 class Callbacks:
-    """Calls the callbacks of a run, each with the network at the parameters of the epoch."""
+    """Calls the callbacks of a run, each with the network at the parameters of the epoch.
+
+    Parameters
+    ----------
+    functions : tuple of callable
+    network : Network
+    n_steps : int
+        Steps of the whole run.
+    columns : tuple of str
+        The columns of the history: loss, learning rate, what is evaluated.
+    interrupts : Interrupts
+    """
 
     def __init__(
         self,
         functions: tuple[Callable[[Any], object], ...],
         network: Network,
         n_steps: int,
+        columns: tuple[str, ...],
         interrupts: Interrupts,
     ):
         self._functions, self._network, self._n_steps = functions, network, n_steps
         self._interrupts = interrupts
         self._theta = network.theta.view()  # a callback may make `network.theta` read-only
+        self._validates = "validation_loss" in columns
+        self._names = columns[2 + self._validates :]
 
-    def call(self, epoch: int, step: int, row: Mapping[str, float], theta: np.ndarray) -> bool:
+    def call(self, epoch: int, step: int, row: list[float], theta: np.ndarray) -> bool:
         """Call all of them after an epoch, with its row of the history; return whether one stops the run."""
-        own = ("loss", "validation_loss", "learning_rate")
+        metrics = dict(zip(self._names, row[2 + self._validates :], strict=True)) if self._names else {}
+        validation_loss = row[2] if self._validates else None
         state = EpochState(
-            epoch=epoch,
-            step=step,
-            n_steps=self._n_steps,
-            loss=row["loss"],
-            validation_loss=row.get("validation_loss"),
-            metrics={name: value for name, value in row.items() if name not in own},
-            learning_rate=row["learning_rate"],
-            network=self._network,
+            epoch, step, self._n_steps, row[0], validation_loss, metrics, row[1], self._network
         )
         for function in self._functions:
             self._theta[:] = theta

@@ -15,8 +15,7 @@ from fastbp.options import deciding
 from fastbp.schedules import AdaptiveState
 from fastbp.specification import Specification
 from fastbp.training.checkpoint import Checkpoint, CheckpointFolder, data_digest, is_longer, plain
-from fastbp.training.early_stopping import EarlyStoppingState
-from fastbp.training.epochs import EpochRecord, Epochs
+from fastbp.training.epochs import Epochs
 from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.stopping import StopReason
 
@@ -174,15 +173,15 @@ class CheckpointKeeper(Keeper):
         self._run, self._epochs = run, epochs
 
     def _content(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        record = self._epochs.record
-        document = {"step": self._run.step, "n_epochs": record.n_epochs}
+        epochs = self._epochs
+        document = {"step": self._run.step, "n_epochs": epochs.watch.n_epochs}
         tensors = {f"state.{name}": array for name, array in self._run.state().items()}
-        stopping, adaptive = record.early_stopping, record.adaptive
-        tensors["history"] = self._epochs.rows[: record.n_epochs]
-        tensors["watch"] = np.array([stopping.best_value, stopping.best_epoch, stopping.stalled])
-        if record.best_theta is not None:
-            tensors["best_theta"] = record.best_theta
-        if adaptive is not None:
+        tensors["history"], tensors["watch"] = epochs.rows, epochs.patience_state()
+        if epochs.remembers_more:
+            tensors["rules"] = epochs.watch.state
+        if epochs.best_theta is not None:
+            tensors["best_theta"] = epochs.best_theta
+        if (adaptive := epochs.adaptive) is not None:
             tensors["adaptive"] = np.array(
                 [adaptive.rate, adaptive.best_loss, adaptive.stalled, adaptive.exhausted], np.float64
             )
@@ -195,37 +194,32 @@ class CheckpointKeeper(Keeper):
             tensors["state.losses"], tensors["state.counters"] = run.longer(
                 tensors["state.losses"], tensors["state.counters"], document["run"]["steps"]
             )
-        _check_arrays(tensors, self._expected_arrays(n_epochs, state))
+        _check_arrays(tensors, self._expected_arrays(n_epochs // epochs.every, state))
         run.restore({name: tensors[f"state.{name}"] for name in state})
         if run.step != step or not run.is_possible() or n_epochs > step // run.steps_per_epoch:
             raise ModelFileError("the checkpoint is damaged: its counters are not those of a run")
-        best_value, best_epoch, stalled = tensors["watch"]
-        counts, adaptive = [best_epoch, stalled], None
-        if epochs.record.adaptive is not None:
+        adaptive = None
+        if epochs.adaptive is not None:
             rate, best_loss, n_stalled, exhausted = tensors["adaptive"]
-            counts.append(n_stalled)
-            if not 0 <= rate < math.inf:
+            if not (0 <= rate < math.inf and 0 <= n_stalled <= n_epochs):
                 raise ModelFileError("the checkpoint is damaged: its learning rate is not one")
             adaptive = AdaptiveState(float(rate), float(best_loss), int(n_stalled), bool(exhausted))
-        if not all(0 <= count <= n_epochs for count in counts):
+        epochs.restore(n_epochs, tensors["history"], adaptive)
+        is_possible = epochs.restore_rules(tensors["watch"], tensors.get("rules"), tensors.get("best_theta"))
+        if not is_possible:
             raise ModelFileError("the checkpoint is damaged: it counts more epochs than there were")
-        epochs.rows = tensors["history"]
-        epochs.record = EpochRecord(
-            n_epochs,
-            EarlyStoppingState(float(best_value), int(best_epoch), int(stalled)),
-            tensors["best_theta"].copy() if "best_theta" in tensors else None,
-            adaptive,
-        )
         epochs.catch_up()
 
     def _expected_arrays(
-        self, n_epochs: int, state: dict[str, np.ndarray]
+        self, n_rows: int, state: dict[str, np.ndarray]
     ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shapes and types of the arrays of a checkpoint, by name; `best_theta` may be missing."""
         epochs, float64 = self._epochs, np.dtype(np.float64)
         expected = {f"state.{name}": (array.shape, array.dtype) for name, array in state.items()}
-        expected |= {"history": ((n_epochs, len(epochs.columns)), float64), "watch": ((3,), float64)}
-        if epochs.record.adaptive is not None:
+        expected |= {"history": ((n_rows, len(epochs.columns)), float64), "watch": ((3,), float64)}
+        if epochs.remembers_more:
+            expected["rules"] = (epochs.watch.state.shape, float64)
+        if epochs.adaptive is not None:
             expected["adaptive"] = ((4,), float64)
         return expected | {"best_theta": expected["state.theta"]}
 
@@ -280,4 +274,9 @@ def describe(
         "digest of the data": data_digest(*data, kernel_options.sample_weight),
         "digest of the validation data": validation_data and data_digest(*validation_data),
     }
-    return {name: plain(value) for name, value in settings.items()}
+    description = {name: plain(value) for name, value in settings.items()}
+    if options["every"] == 1:
+        description["every"] = None  # as in checkpoints of fastbp 0.1, which had no other value
+    if description["early_stopping"] is not None and options["early_stopping"].rule is None:
+        del description["early_stopping"]["rule"]
+    return description

@@ -28,6 +28,9 @@ EPOCHS_WORTH_A_LOOK = 200
 That takes the time of a third of an epoch and some milliseconds: at most 0.3 % of such a run.
 """
 
+LONG_CHUNK = 2.0
+"""Python has a look after so many times the time of a chunk, if callbacks take longer than before."""
+
 
 class Loop:
     """Advances a run to its end. However it ends, its parameters are then in the network.
@@ -94,7 +97,7 @@ class Loop:
             if keeper is not None:
                 keeper.write(stop_reason)
             result = self._result(stop_reason, seconds, last_loss)
-            best = epochs.record.best_theta
+            best = epochs.best_theta
             if best is not None:
                 self._theta[:] = best
                 loss = self._evaluated(stop_reason, best)
@@ -147,8 +150,10 @@ class Loop:
             step = run.step
             if self._interrupts.pressed:
                 return StopReason.INTERRUPTED
-            if epochs.wanted and step == epochs.next_end:
-                if stop_reason := epochs.end():
+            if epochs.wanted:
+                if step == epochs.next_end:
+                    epochs.end()
+                if stop_reason := epochs.stop_reason:
                     return stop_reason
                 if self._interrupts.pressed:
                     return StopReason.INTERRUPTED
@@ -171,13 +176,20 @@ class Loop:
     def _next_stop(self) -> int:
         """Return the latest step at which the kernel must return to the loop."""
         stop = self._n_steps
-        if self._epochs.wanted:
+        if self._epochs.wanted and not self._epochs.watch.is_attached:
             stop = min(stop, self._epochs.next_end)
         return stop if self._keeper is None else int(min(stop, self._keeper.next_step))
 
     def _advance_a_chunk(self, before: int, limit: int) -> None:
-        started = self._clock()
-        self._run.advance(min(before + self._chunk.steps, limit), self._limits.is_over)
+        started, until, epochs = self._clock(), min(before + self._chunk.steps, limit), self._epochs
+        if not epochs.watch.is_attached:
+            self._run.advance(until, self._limits.is_over)
+        elif not epochs.calls_back:
+            epochs.advance(until, self._limits.is_over)
+        else:
+            self._limits.chunk_end = started + LONG_CHUNK * self._chunk.seconds
+            with self._interrupts.in_settings():
+                epochs.advance(until, self._limits.is_chunk_over)
         self._chunk.record(self._run.step - before, self._clock() - started)
 
     def _loss_seconds(self) -> float:
@@ -185,7 +197,7 @@ class Loop:
         return self._run.steps_per_epoch * self._chunk.step_seconds / 3
 
     def _last_loss(self) -> float | None:
-        if self._epochs.wanted and self._epochs.record.n_epochs:
+        if self._epochs.wanted and len(self._epochs.rows):
             return self._epochs.last_loss
         return self._run.recorded[-1] if len(self._run.recorded) else None
 
@@ -193,8 +205,9 @@ class Loop:
         result, epochs = plain_result(self._run, stop_reason, seconds, last_loss), self._epochs
         if not epochs.wanted:
             return result
-        best_epoch = epochs.record.early_stopping.best_epoch or None
-        return replace(result, best_epoch=best_epoch, make_history=partial(dict, epochs.history()))
+        return replace(
+            result, best_epoch=epochs.best_epoch or None, make_history=partial(dict, epochs.history())
+        )
 
     def _is_recorded(self) -> bool:
         """Whether a loss was recorded at the present step."""

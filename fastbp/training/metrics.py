@@ -194,9 +194,17 @@ def r2(Y_true: np.ndarray, Y_pred: np.ndarray) -> float:
     """
     Y_true = Y_true.astype(np.float64)
     rest = ((Y_true - Y_pred) ** 2).sum(axis=0)
-    spread = ((Y_true - Y_true.mean(axis=0)) ** 2).sum(axis=0)
+    spread = spread_of(Y_true)
     exact = np.where(rest == 0, 1.0, 0.0)
     return float(np.mean(np.where(spread > 0, 1 - rest / np.where(spread > 0, spread, 1.0), exact)))
+
+
+@np.errstate(all="ignore")
+def spread_of(Y_true: np.ndarray) -> np.ndarray:
+    """Return the sum of the squared distances from the mean, for each output."""
+    Y_true = Y_true.astype(np.float64)
+    spread: np.ndarray = ((Y_true - Y_true.mean(axis=0)) ** 2).sum(axis=0)
+    return spread
 
 
 @np.errstate(all="ignore")

@@ -40,7 +40,7 @@ class ChunkLength:
     """The number of steps of the next chunk: as many as take `seconds` at the speed of the last chunk."""
 
     def __init__(self, first: int, seconds: float):
-        self.steps, self._wanted = first, seconds
+        self.steps, self.seconds = first, seconds
         self.step_seconds = 0.0
         """Seconds of a step; 0 before the first chunk."""
 
@@ -50,6 +50,6 @@ class ChunkLength:
         A chunk that the end of an epoch cut short tells little about the speed. A chunk without a step tells
         nothing.
         """
-        if done == self.steps or (done and seconds > self._wanted):
-            self.steps = max(1, int(done * min(FASTEST_GROWTH, self._wanted / max(seconds, 1e-9))))
+        if done == self.steps or (done and seconds > self.seconds):
+            self.steps = max(1, int(done * min(FASTEST_GROWTH, self.seconds / max(seconds, 1e-9))))
             self.step_seconds = seconds / done

@@ -16,7 +16,9 @@ class StopReason(StrEnum):
     INTERRUPTED = "interrupted"
     """Ctrl-C was pressed."""
     EARLY_STOPPING = "early_stopping"
-    """It did not improve any more."""
+    """Its rule of early stopping said so: by default, it did not improve any more."""
+    GOAL = "goal"
+    """It reached its goal."""
     MAX_SECONDS = "max_seconds"
     """Its time was over."""
     CALLBACK = "callback"
@@ -50,15 +52,22 @@ class Limits:
     ----------
     deadline : float
         When to stop, by the clock; infinite without a limit.
+    chunk_end : float
+        When Python should have a look, by the clock.
     """
 
     def __init__(self, interrupts: Interrupts, clock: Callable[[], float] = time.perf_counter):
         self._interrupts, self._clock = interrupts, clock
-        self.deadline = math.inf
+        self.deadline = self.chunk_end = math.inf
 
     def is_over(self) -> bool:
         """Whether the run must stop now."""
         return self._interrupts.pressed or self._clock() >= self.deadline
+
+    def is_chunk_over(self) -> bool:
+        """Whether the run must stop now, or the chunk at hand takes longer than it should."""
+        now = self._clock()
+        return self._interrupts.pressed or now >= self.deadline or now >= self.chunk_end
 
     def check(self) -> None:
         """Raise `Stopped` if the run must stop now."""

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 import fastbp
 from fastbp import EarlyStopping, OptionError
-from fastbp.training.early_stopping import EarlyStoppingState
+from fastbp.engine.watch import Rules, Watch
+from fastbp.kernels.rules import BEST_EPOCH, N_SHARED
+from fastbp.training.early_stopping import compiled_rule
 from fastbp.training.pace import Pacing
 from tests.training.seams import Clock, Seams
 from tests.training.tasks import DROPOUT, EXACT, FAST, absolute_error
@@ -29,10 +31,13 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(0, 5).map
 @example(values=[math.nan, math.inf, math.inf, 1.0], minimum=0.0)
 @example(values=[math.inf, math.inf], minimum=0.0)
 def test_improvements_are_counted(values, minimum):
-    state = EarlyStoppingState()
+    stopping = EarlyStopping(50, minimum)
+    network, (constants, program) = fastbp.Network([1, 1]), compiled_rule(stopping.whole_rule)
+    rules = Rules(monitored=0, minimum_improvement=minimum, constants=constants, program=program)
+    watch = Watch(network.specification, 2, 1, 1, rules)
     for epoch, value in enumerate(values, 1):
-        state = state.after_epoch(epoch, value, minimum)
-    assert (state.best_epoch, state.stalled) == best_and_stalled(values, minimum)
+        watch.settle(epoch, [value, 0.1], network.theta)
+    assert (watch.state[BEST_EPOCH], watch.state[N_SHARED + 1]) == best_and_stalled(values, minimum)
 
 
 def column(values, name="metric"):

@@ -56,7 +56,7 @@ def test_a_field_holds_a_plain_number_whatever_was_given(made, options, field):
     for name, number in numbers():
         got = outcome(lambda: made(**options | {field: number}))  # noqa: B023
         plain = next(f for f in dataclasses.fields(made) if f.name == field)
-        integer = plain.type is int or field == "every"
+        integer = plain.type in (int, int | None) or field == "every"
         expected = outcome(lambda: made(**options | {field: (int if integer else float)(same(number))}))  # noqa: B023
         if integer and not hasattr(number[()] if isinstance(number, np.ndarray) else number, "__index__"):
             assert got is None, name
