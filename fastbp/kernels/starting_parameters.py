@@ -44,10 +44,13 @@ def _fraction(word):
 
 
 @helper
-def _standard_normal(key, j):
-    """Return normal number j of a key: Box & Muller (1958), https://doi.org/10.1214/aoms/1177706645."""
-    radius = math.sqrt(-2.0 * math.log(_fraction(hashed(key, 2 * j)) + 2.0**-54))
-    return radius * math.cos(2.0 * math.pi * _fraction(hashed(key, 2 * j + 1)))
+def _polar(key, j):
+    """Return the polar coordinates of two normal numbers, from the words j and j + 1 of a key.
+
+    Box & Muller (1958), https://doi.org/10.1214/aoms/1177706645.
+    """
+    radius = math.sqrt(-2.0 * math.log(_fraction(hashed(key, j)) + 2.0**-54))
+    return radius, 2.0 * math.pi * _fraction(hashed(key, j + 1))
 
 
 @kernel
@@ -68,8 +71,13 @@ def draw_weights(theta, keys, spans, widths, is_normal):
         key = keys[i]
         for layer in range(widths.size):
             width = widths[layer]
-            for j in range(spans[layer, 0], spans[layer, 1]):
-                if is_normal:
-                    theta[i, j] = width * _standard_normal(key, j)
-                else:
+            begin, end = spans[layer, 0], spans[layer, 1]
+            if is_normal:
+                for j in range(begin, end, 2):
+                    radius, angle = _polar(key, j)
+                    theta[i, j] = width * (radius * math.cos(angle))
+                    if j + 1 < end:
+                        theta[i, j + 1] = width * (radius * math.sin(angle))
+            else:
+                for j in range(begin, end):
                     theta[i, j] = width * (2.0 * _fraction(hashed(key, j)) - 1.0)

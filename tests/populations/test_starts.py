@@ -30,12 +30,14 @@ def key(seed, purpose, index):
     return word(word(state, 2**62 + PURPOSES[purpose]), index)
 
 
-def number(name, key, j, n_in, n_out):
+def number(name, key, j, begin, n_in, n_out):
     width, is_normal = weight_width(name, n_in, n_out)
     if not is_normal:
         return width * (2 * ((word(key, j) >> 11) / 2**53) - 1)
-    first, second = ((word(key, 2 * j + i) >> 11) / 2**53 for i in (0, 1))
-    return width * math.sqrt(-2 * math.log(first + 2**-54)) * math.cos(2 * math.pi * second)
+    is_second = (j - begin) % 2
+    first, second = ((word(key, j - is_second + i) >> 11) / 2**53 for i in (0, 1))
+    coordinate = (math.cos, math.sin)[is_second](2 * math.pi * second)
+    return width * math.sqrt(-2 * math.log(first + 2**-54)) * coordinate
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,8 +46,8 @@ def test_weights_are_those_that_plain_python_draws(name, dtype):
     population = Population([2, 3, 1], 3, initializer=name, dtype=dtype, seed=7, first=40)
     for i, theta in enumerate(population.theta):
         own = key(7, "starting parameters", 40 + i)
-        expected = [number(name, own, j, 2, 3) for j in range(6)] + [0.0] * 3
-        expected += [number(name, own, j, 3, 1) for j in range(9, 12)] + [0.0]
+        expected = [number(name, own, j, 0, 2, 3) for j in range(6)] + [0.0] * 3
+        expected += [number(name, own, j, 9, 3, 1) for j in range(9, 12)] + [0.0]
         assert_allclose(theta, np.array(expected, dtype), rtol=1e-15 if dtype == "float64" else 1e-7)
 
 
