@@ -226,7 +226,7 @@ def check_weights_of_networks(
     array = _as_array(argument, weights)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{argument} has dtype {array.dtype}, and must hold real numbers")
-    if array.ndim != 2:
+    if array.ndim == 1:
         try:
             return check_weights(array, n_samples)
         except FastbpError as error:

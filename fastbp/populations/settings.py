@@ -79,7 +79,8 @@ class PopulationSettings:
             **shared,
             **{name: getattr(self, name) for name in names},
         )
-        if each and of_one.shuffle and not self.own_order and self.order is None:
+        draws = of_one.shuffle and self.order is None and of_one.batch_size < self.n_samples
+        if each and draws and not self.own_order:
             raise OptionError(
                 "seed has a value for each network, and there is one order of the samples for all; "
                 "own_order=True draws one for each network, and shuffle=False draws none"

@@ -115,6 +115,8 @@ def test_losses_of_labels_are_those_of_each_network():
     [
         (np.ones(6), ShapeError, r"sample_weight has shape \(6,\), and must be \(7,\)"),
         (np.ones((4, 7)), ShapeError, r"sample_weight has shape \(4, 7\), and must be \(7,\), or \(5, 7\)"),
+        (np.ones((1, 5, 7)), ShapeError, r"sample_weight has shape \(1, 5, 7\), and must be \(7,\), or"),
+        (3.0, ShapeError, r"sample_weight has shape \(\), and must be \(7,\), or \(5, 7\)"),
         (np.zeros((5, 7)), DataError, r"sample_weight\[0\] is 0 for every sample"),
         (
             -np.eye(5, 7),

@@ -135,6 +135,20 @@ def test_a_network_with_a_seed_of_its_own_draws_as_fastbp_train_does_with_that_s
         assert_allclose(population.theta[i], network.theta, rtol=1e-10, atol=1e-13)
 
 
+def test_seeds_need_no_own_order_where_a_step_takes_all_samples():
+    seeds = {"seed": [1, 2, 3, 4, 5], "batch_size": None}
+    assert trained(make(), **seeds)[0].theta.tobytes() == trained(make(), batch_size=None)[0].theta.tobytes()
+
+
+def test_a_network_that_is_not_finite_at_the_start_is_frozen_there():
+    population = make()
+    population.theta[[1, 3], 0] = np.nan, np.inf
+    _, result = trained(population)
+    assert result.diverged_at.tolist() == [-1, 1, -1, 1, -1]
+    assert result.n_steps.tolist() == [16, 0, 16, 0, 16]
+    assert population.theta[[0, 2, 4]].tobytes() == trained(make())[0].theta[[0, 2, 4]].tobytes()
+
+
 def test_an_order_may_be_given_for_all_or_for_each():
     orders = np.random.default_rng(3).integers(0, 11, (4, N, 11))
     population, _ = trained(make(), order=lambda epoch: orders[epoch, 0])
