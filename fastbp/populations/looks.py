@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.populations.members import Members
-from fastbp.populations.monitors import AdaptiveStates, EarlyStoppingStates, MetricsOfNetworks
+from fastbp.populations.monitors import AdaptiveStates, MetricsOfNetworks, RulesOfNetworks
 from fastbp.populations.population_callbacks import PopulationCallbacks, PopulationState
 from fastbp.schedules import Adaptive
-from fastbp.training.early_stopping import EarlyStopping, MonitoredColumn
 from fastbp.training.stopping import StopReason
 
 MOST_LOOKS, FEWEST_LOOKS = 1000, 8
@@ -37,28 +36,28 @@ class LookRecord:
     """What is known about the epochs that ended. It is replaced as a whole."""
 
     n_epochs: int = 0
-    early_stopping: EarlyStoppingStates | None = None
+    rules: np.ndarray | None = None
     adaptive: AdaptiveStates | None = None
     best_theta: np.ndarray | None = None
 
 
 class Looks:
-    """Does the work after an epoch, and keeps the history.
+    """Does the work after an epoch, or every k-th, and keeps the history.
 
     Parameters
     ----------
     members : Members
     n_steps : int
         Steps of the whole run.
+    every : int
+        Epochs between two evaluations.
+    rules : RulesOfNetworks
     validation_losses : function or None
         Returns the losses of the run's networks over the validation data.
     metrics : MetricsOfNetworks or None
     adaptive : Adaptive or None
     rates : float64[n_networks]
         The learning rates at the start, which `adaptive` changes.
-    early_stopping : EarlyStopping or None
-    monitored : MonitoredColumn or None
-        The column that early stopping looks at.
     callbacks : PopulationCallbacks or None
     make_population : function
         Returns the population at given parameters, for callbacks.
@@ -75,29 +74,28 @@ class Looks:
         members: Members,
         n_steps: int,
         *,
+        every: int,
+        rules: RulesOfNetworks,
         validation_losses: Callable[[], np.ndarray] | None = None,
         metrics: MetricsOfNetworks | None = None,
         adaptive: Adaptive | None = None,
         rates: np.ndarray,
-        early_stopping: EarlyStopping | None = None,
-        monitored: MonitoredColumn | None = None,
         callbacks: PopulationCallbacks | None = None,
         make_population: Callable[[np.ndarray], Any],
     ):
-        self._members, self._n_steps = members, n_steps
+        self._members, self._n_steps, self._every, self._rules = members, n_steps, every, rules
         self._validation_losses, self._metrics, self._adaptive = validation_losses, metrics, adaptive
-        self._early_stopping, self._monitored, self._callbacks = early_stopping, monitored, callbacks
-        self._make_population = make_population
+        self._callbacks, self._make_population = callbacks, make_population
         self._n_epochs = n_steps // members.steps_per_epoch
-        self._every = epochs_between_looks(self._n_epochs, len(members))
-        self._wanted = any((validation_losses, metrics, adaptive, early_stopping, callbacks))
+        self._wanted = any((rules.wanted, validation_losses, metrics, adaptive, callbacks))
+        self._every = every if self._wanted else 1
+        self._looks_a_row = epochs_between_looks(self._n_epochs // self._every, len(members))
         self.columns = ("loss",) + ("validation_loss",) * (validation_losses is not None)
         self.columns += metrics.columns if metrics is not None else ()
         self.columns += ("learning_rate",) * (adaptive is not None)
         self.rows: list[tuple[int, dict[str, np.ndarray]]] = []
         self.record = LookRecord(
-            early_stopping=EarlyStoppingStates.before(len(members)) if early_stopping else None,
-            adaptive=AdaptiveStates.before(rates) if adaptive else None,
+            rules=rules.begin(len(members)), adaptive=AdaptiveStates.before(rates) if adaptive else None
         )
 
     def prepare(self) -> None:
@@ -110,7 +108,10 @@ class Looks:
         """The step at which the next epoch ends after which there is something to do."""
         length = self._members.steps_per_epoch
         first = max(self.record.n_epochs + 1, -(-self._members.step // length))
-        wanted = first if self._wanted else -(-first // self._every) * self._every
+        if self._wanted:
+            unit = 1 if self._rules.needs_strips else self._every
+            return -(-first // unit) * unit * length
+        wanted = -(-first // self._looks_a_row) * self._looks_a_row
         return max(first, min(wanted, self._n_epochs)) * length
 
     def end(self) -> bool:
@@ -123,21 +124,30 @@ class Looks:
         epoch = members.step // members.steps_per_epoch
         members.find_diverged()
         active = members.active
-        row = {"loss": members.spread(members.run.losses())}
+        losses = members.spread(members.run.losses())
+        states = None if record.rules is None else record.rules.copy()
+        self._rules.after_epoch(states, losses, active)
+        new = replace(record, n_epochs=epoch, rules=states)
+        if epoch % self._every:
+            self.record = new
+            return bool(active.any())
+        row = {"loss": losses}
         if self._validation_losses is not None:
             row["validation_loss"] = members.spread(self._validation_losses())
         if self._metrics is not None:
             found = self._metrics.evaluate(members.run.theta, members.numbers)
             row |= {column: members.spread(values) for column, values in found.items()}
-        new = replace(record, n_epochs=epoch)
         if record.adaptive is not None and self._adaptive is not None:
             row["learning_rate"] = np.where(active, record.adaptive.rate, np.nan)
-            new = replace(new, adaptive=record.adaptive.after_epoch(self._adaptive, row["loss"], active))
-        if self._early_stopping and self._monitored and record.early_stopping is not None:
-            new = self._watched(new, self._monitored.sign * row[self._monitored.name], active)
-        self.record = new
-        self._end_networks()
-        if epoch % self._every == 0 or epoch == self._n_epochs:
+            new = replace(new, adaptive=record.adaptive.after_epoch(self._adaptive, losses, active))
+        better, stopped = self._rules.judge(states, epoch, row, active)
+        self.record = self._with_best(new, better)
+        members.end(self._rules.reached(row, active), StopReason.GOAL)
+        members.end(stopped, StopReason.EARLY_STOPPING)
+        if new.adaptive is not None:
+            members.end(new.adaptive.exhausted, StopReason.LEARNING_RATE_EXHAUSTED)
+        look, last = epoch // self._every, self._n_epochs // self._every
+        if look % self._looks_a_row == 0 or look == last:
             self.rows.append((epoch, row))
         if self._callbacks is not None:
             self._call(epoch, row)
@@ -147,32 +157,16 @@ class Looks:
         self.prepare()
         return bool(members.active.any())
 
-    def _watched(self, new: LookRecord, values: np.ndarray, active: np.ndarray) -> LookRecord:
-        """Return the record with the states of early stopping after an epoch with these values."""
-        stopping, states = self._early_stopping, new.early_stopping
-        assert stopping is not None
-        assert states is not None
-        states = states.after_epoch(new.n_epochs, values, stopping.minimum_improvement, active)
-        new = replace(new, early_stopping=states)
-        if not stopping.restore_best:
+    def _with_best(self, new: LookRecord, better: np.ndarray) -> LookRecord:
+        """Return the record with the parameters of the networks that are better than before."""
+        if not self._rules.keeps_best or not better.any():
             return new
         members, best = self._members, new.best_theta
-        better = (states.best_epoch == new.n_epochs)[members.numbers]
-        if better.any():
-            theta = members.run.theta
-            if best is None:
-                best = np.zeros((len(members), theta.shape[1]), theta.dtype)
-            best[members.numbers[better]] = theta[better]
+        rows, theta = better[members.numbers], members.run.theta
+        if best is None:
+            best = np.zeros((len(members), theta.shape[1]), theta.dtype)
+        best[members.numbers[rows]] = theta[rows]
         return replace(new, best_theta=best)
-
-    def _end_networks(self) -> None:
-        """End the networks that do not improve any more."""
-        record = self.record
-        if record.early_stopping is not None and self._early_stopping is not None:
-            stalled = record.early_stopping.stalled >= self._early_stopping.patience
-            self._members.end(stalled, StopReason.EARLY_STOPPING)
-        if record.adaptive is not None:
-            self._members.end(record.adaptive.exhausted, StopReason.LEARNING_RATE_EXHAUSTED)
 
     def _call(self, epoch: int, row: dict[str, np.ndarray]) -> None:
         members, callbacks = self._members, self._callbacks

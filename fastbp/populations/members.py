@@ -7,7 +7,18 @@ import numpy as np
 
 from fastbp.training.stopping import StopReason
 
-REASONS = tuple(StopReason)
+REASONS = (
+    StopReason.COMPLETED,
+    StopReason.INTERRUPTED,
+    StopReason.EARLY_STOPPING,
+    StopReason.MAX_SECONDS,
+    StopReason.CALLBACK,
+    StopReason.LEARNING_RATE_EXHAUSTED,
+    StopReason.DIVERGED,
+    StopReason.GOAL,
+)
+"""All reasons, in an order that stays: checkpoints have their places in it."""
+
 ACTIVE = -1
 """Stands for a stop reason, an index into `REASONS`, as long as a network is trained."""
 

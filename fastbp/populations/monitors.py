@@ -1,42 +1,98 @@
 """What is evaluated after an epoch for each network, and what decides that a network ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fastbp.kernels import rules
+from fastbp.kernels.network_rules import add_to_strips, judge_networks
 from fastbp.populations.outputs import blocks, outputs_of
 from fastbp.schedules import Adaptive
 from fastbp.specification import Specification
+from fastbp.training.early_stopping import EarlyStopping, MonitoredColumn, compiled_rule
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.metrics import Metric, check_value
 
 
-@dataclass(frozen=True, eq=False)
-class EarlyStoppingStates:
-    """What `EarlyStopping` knows of each network between epochs; see `EarlyStoppingState`."""
+class RulesOfNetworks:
+    """Early stopping and goals, with a state of the rules for each network.
 
-    best_value: np.ndarray
-    best_epoch: np.ndarray
-    stalled: np.ndarray
+    Parameters
+    ----------
+    early_stopping : EarlyStopping or None
+    monitored : MonitoredColumn or None
+        The column that early stopping looks at.
+    goals : sequence of (MonitoredColumn, float)
+    """
 
-    @classmethod
-    def before(cls, n_networks: int) -> "EarlyStoppingStates":
-        """Return the states before the first epoch."""
-        counts = np.zeros(n_networks, np.int64)
-        return cls(np.full(n_networks, np.inf), counts, counts)
+    def __init__(
+        self,
+        early_stopping: EarlyStopping | None,
+        monitored: MonitoredColumn | None,
+        goals: Sequence[tuple[MonitoredColumn, float]],
+    ):
+        self._stopping, self._monitored, self._goals = early_stopping, monitored, goals
+        self.keeps_best = self.needs_strips = False
+        self._constants, self._program = np.empty((0, rules.N_CONSTANTS)), np.empty(0, np.int64)
+        if early_stopping is not None:
+            constants, program = compiled_rule(early_stopping.whole_rule)
+            self._constants, self._program = np.array(constants), np.array(program)
+            self.keeps_best = early_stopping.restore_best
+            self.needs_strips = any(rule.needs_strips for rule in early_stopping.whole_rule)
 
-    def after_epoch(
-        self, epoch: int, values: np.ndarray, minimum_improvement: float, active: np.ndarray
-    ) -> "EarlyStoppingStates":
-        """Return the states after an epoch; they change for active networks only."""
-        first = (self.best_epoch == 0) & ~np.isnan(values)
-        better = active & ((values < self.best_value - minimum_improvement) | first)
-        return EarlyStoppingStates(
-            np.where(better, values, self.best_value),
-            np.where(better, epoch, self.best_epoch),
-            np.where(better, 0, self.stalled + active),
-        )
+    @property
+    def wanted(self) -> bool:
+        """Whether there are any."""
+        return self._stopping is not None or bool(self._goals)
+
+    def begin(self, n_networks: int) -> np.ndarray | None:
+        """Return the states before the first epoch, or None without early stopping."""
+        if self._stopping is None:
+            return None
+        states = np.empty((n_networks, rules.state_size(len(self._constants))))
+        rules.begin_states(states)
+        return states
+
+    def after_epoch(self, states: np.ndarray | None, losses: np.ndarray, active: np.ndarray) -> None:
+        """Take note of the losses of an epoch, if a rule needs them."""
+        if states is not None and self.needs_strips:
+            add_to_strips(states, losses, active)
+
+    def judge(
+        self,
+        states: np.ndarray | None,
+        epoch: int,
+        row: Mapping[str, np.ndarray],
+        active: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Show an evaluation to the rules, and change their states.
+
+        Returns
+        -------
+        better, stopped : bool[n_networks]
+            Whether the value is the best so far, and whether the training of the network ends.
+        """
+        better, stopped = np.zeros(len(active), bool), np.zeros(len(active), bool)
+        if states is not None and self._stopping is not None and self._monitored is not None:
+            values = self._monitored.sign * row[self._monitored.name]
+            minimum = self._stopping.minimum_improvement
+            judge_networks(
+                states, self._constants, self._program, minimum, epoch, values, active, better, stopped
+            )
+        return better, stopped
+
+    def reached(self, row: Mapping[str, np.ndarray], active: np.ndarray) -> np.ndarray:
+        """Return which networks have reached all goals."""
+        met = active & bool(self._goals)
+        for column, value in self._goals:
+            met &= column.sign * row[column.name] <= column.sign * value
+        return met
+
+    @staticmethod
+    def best_epochs(states: np.ndarray) -> np.ndarray:
+        """Return the best epoch of each network; 0 if there is none."""
+        return states[:, rules.BEST_EPOCH].astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from fastbp.checks import check_weights_of_networks
 from fastbp.errors import OptionError
 from fastbp.populations.looks import Looks
 from fastbp.populations.members import Members
-from fastbp.populations.monitors import MetricsOfNetworks
+from fastbp.populations.monitors import MetricsOfNetworks, RulesOfNetworks
 from fastbp.populations.networks import Population
 from fastbp.populations.outputs import losses_of
 from fastbp.populations.population_callbacks import PopulationCallbacks
@@ -42,9 +42,6 @@ def make_population_loop(
     The arguments after `validation_weight` are for tests, which watch or replace what is inside.
     """
     specification, interrupts = population.specification, interrupts or Interrupts()
-    if options.early_stopping is not None and options.early_stopping.rule is not None:
-        rule = options.early_stopping.rule
-        raise OptionError(f"early_stopping.rule is {rule}, and populations have patience alone")
     members = Members(run, population.theta)
     if options.metrics or options.callbacks:
         interrupts.keep_settings()
@@ -119,12 +116,12 @@ def _make_looks(
     return Looks(
         members,
         settings.n_steps,
+        every=options.every,
+        rules=RulesOfNetworks(options.early_stopping, options.monitored, options.goals),
         validation_losses=validation_losses if validation else None,
         metrics=metrics,
         adaptive=settings.adaptive,
         rates=settings.of_kernel.learning_rate,
-        early_stopping=options.early_stopping,
-        monitored=options.monitored,
         callbacks=PopulationCallbacks(options.callbacks, interrupts.call) if options.callbacks else None,
         make_population=lambda theta: Population.from_theta(specification, theta, population.indices.copy()),
     )

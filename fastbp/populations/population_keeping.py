@@ -9,7 +9,7 @@ from fastbp.errors import ModelFileError
 from fastbp.options import deciding
 from fastbp.populations.looks import LookRecord, Looks
 from fastbp.populations.members import Members
-from fastbp.populations.monitors import AdaptiveStates, EarlyStoppingStates
+from fastbp.populations.monitors import AdaptiveStates
 from fastbp.populations.settings import PopulationSettings
 from fastbp.specification import Specification
 from fastbp.training.checkpoint import Checkpoint, CheckpointFolder, data_digest, plain
@@ -50,9 +50,10 @@ class PopulationKeeper(Keeper):
         for name, column in looks.history().items():
             if name in looks.columns:
                 tensors[f"history.{name}"] = column
-        for name, states in (("early_stopping", record.early_stopping), ("adaptive", record.adaptive)):
-            if states is not None:
-                tensors |= {f"{name}.{field}": _plain(array) for field, array in vars(states).items()}
+        if record.rules is not None:
+            tensors["rules"] = record.rules
+        if record.adaptive is not None:
+            tensors |= {f"adaptive.{name}": _plain(array) for name, array in vars(record.adaptive).items()}
         if record.best_theta is not None:
             tensors["best_theta"] = record.best_theta
         return {"step": self._members.step, "n_epochs": record.n_epochs}, tensors
@@ -72,12 +73,12 @@ class PopulationKeeper(Keeper):
             (epoch, {name: column[i].copy() for name, column in columns.items()})
             for i, epoch in enumerate(epochs)
         ]
-        early, adaptive = looks.record.early_stopping, looks.record.adaptive
+        rules, adaptive = looks.record.rules, looks.record.adaptive
         best = tensors.get("best_theta")
         looks.record = LookRecord(
             n_epochs,
-            None if early is None else _states(EarlyStoppingStates, "early_stopping", early, tensors),
-            None if adaptive is None else _states(AdaptiveStates, "adaptive", adaptive, tensors),
+            None if rules is None else _shaped(tensors["rules"], *rules.shape).copy(),
+            None if adaptive is None else _adaptive(adaptive, tensors),
             None if best is None else _shaped(best, *members.theta().shape).copy(),
         )
 
@@ -92,12 +93,12 @@ def _shaped(array: np.ndarray, *shape: int) -> np.ndarray:
     return array
 
 
-def _states(kind: Any, name: str, like: Any, tensors: dict[str, np.ndarray]) -> Any:
+def _adaptive(like: AdaptiveStates, tensors: dict[str, np.ndarray]) -> AdaptiveStates:
     """Return states as they are in a file, in the shapes and types of those of this run."""
-    return kind(
+    return AdaptiveStates(
         **{
-            field: _shaped(tensors[f"{name}.{field}"], *array.shape).astype(array.dtype)
-            for field, array in vars(like).items()
+            name: _shaped(tensors[f"adaptive.{name}"], *array.shape).astype(array.dtype)
+            for name, array in vars(like).items()
         }
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp.populations.looks import Looks
 from fastbp.populations.members import ACTIVE, REASONS, Members
+from fastbp.populations.monitors import RulesOfNetworks
 from fastbp.populations.population_result import PopulationResult
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.keeping import Keeper
@@ -151,8 +152,8 @@ class PopulationLoop:
         reasons, n_steps = members.reasons, members.n_steps()
         diverged = reasons == REASONS.index(StopReason.DIVERGED)
         best_epoch, restored = None, np.zeros(len(members), bool)
-        if record.early_stopping is not None:
-            best_epoch = record.early_stopping.best_epoch
+        if record.rules is not None:
+            best_epoch = RulesOfNetworks.best_epochs(record.rules)
             if record.best_theta is not None:
                 restored = best_epoch > 0
                 self._theta[restored] = record.best_theta[restored]

@@ -1,6 +1,6 @@
 """`train_population`: it checks its arguments, makes a run of the population, and the loop around it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ def train_population(
     validation_weight: ArrayLike | None = None,
     metrics: Iterable[str | Metric] = (),
     early_stopping: EarlyStopping | None = None,
+    goal: float | Mapping[str, float] | None = None,
+    every: int = 1,
     callbacks: Iterable[Any] = (),
     checkpoint: Checkpoint | None = None,
     resume: bool | str = "auto",
@@ -107,6 +109,11 @@ def train_population(
     early_stopping : EarlyStopping, optional
         Ends the training of each network when that network does not improve any more, and keeps its best
         parameters. The others go on.
+    goal : float or dict of str to float, optional
+        Ends the training of each network that has reached it: a loss, or values by names, as for
+        `fastbp.train`.
+    every : int, default 1
+        Do what is done after epochs only after every k-th.
     callbacks : sequence of callable
         Called after every epoch with a `PopulationState`. ``state.stop()`` ends the run, and
         ``state.stop(numbers)`` the training of some networks.
@@ -161,13 +168,7 @@ def train_population(
     >>> bool((result.loss_curve[-1] < result.loss_curve[0]).all())
     True
     """
-    if not isinstance(population, Population):
-        raise OptionError(f"population is a {type(population).__name__}, and must be a fastbp.Population")
-    if not population.theta.flags.writeable:
-        raise OptionError(
-            "population.theta is read-only, and training writes to it; "
-            "set population.theta.flags.writeable = True"
-        )
+    _check_population(population)
     specification, n = population.specification, len(population)
     X, Y = check_data(specification, X, Y)
     settings = PopulationSettings(
@@ -196,6 +197,8 @@ def train_population(
         validation_data=evaluated if weights is None else (X, Y),
         metrics=metrics,  # type: ignore[arg-type]  # settled there
         early_stopping=early_stopping,
+        goal=goal,
+        every=every,
         callbacks=callbacks,  # type: ignore[arg-type]  # settled there
         checkpoint=checkpoint,
         resume=resume,
@@ -208,3 +211,13 @@ def train_population(
     result = make_population_loop(run, population, (X, Y), settings, options, weights).train()
     population.scores = result.scores.copy()
     return result
+
+
+def _check_population(population: object) -> None:
+    if not isinstance(population, Population):
+        raise OptionError(f"population is a {type(population).__name__}, and must be a fastbp.Population")
+    if not population.theta.flags.writeable:
+        raise OptionError(
+            "population.theta is read-only, and training writes to it; "
+            "set population.theta.flags.writeable = True"
+        )

@@ -20,10 +20,10 @@ from fastbp import (
 from fastbp.checks import check_data
 from fastbp.engine.population_run import PopulationRun
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
-from fastbp.populations.monitors import AdaptiveStates, EarlyStoppingStates
+from fastbp.populations.members import REASONS
+from fastbp.populations.monitors import AdaptiveStates
 from fastbp.populations.population_assembly import make_population_loop
 from fastbp.populations.settings import PopulationSettings
-from fastbp.training.early_stopping import EarlyStoppingState
 from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar
@@ -43,6 +43,13 @@ TASKS = {
         "early_stopping": EarlyStopping(patience=2),
         "validation_weight": np.random.default_rng(2).uniform(0, 1, (N, 11)),
         "metrics": ["r2"],
+    },
+    "rules, goal": {
+        "optimizer": SGD(1.5),
+        "early_stopping": EarlyStopping(rule="GL(3) & UP(2) | PQ(0.5)"),
+        "goal": 0.032,
+        "every": 3,
+        "validation_weight": np.random.default_rng(3).uniform(0, 1, (N, 11)),
     },
     "adaptive": {"optimizer": ADAPTIVE},
     "diverging": {"optimizer": SGD(), "learning_rate": np.geomspace(0.1, 1e9, N)},
@@ -100,7 +107,16 @@ def train(name, epochs=20, before=lambda call: None, population=None, **options)
     return population, loop.train()
 
 
-LOOP_OPTIONS = {"metrics", "early_stopping", "callbacks", "checkpoint", "resume", "max_seconds"}
+LOOP_OPTIONS = {
+    "metrics",
+    "early_stopping",
+    "goal",
+    "every",
+    "callbacks",
+    "checkpoint",
+    "resume",
+    "max_seconds",
+}
 
 
 def bits(population, result):
@@ -315,22 +331,6 @@ def test_progress_shows_the_best_loss():
     assert shown[-1] == "closed"
 
 
-def test_early_stopping_of_many_is_that_of_each():
-    values = np.round(np.random.default_rng(0).normal(size=(30, 200)), 1)
-    values[np.random.default_rng(1).uniform(size=values.shape) < 0.2] = np.nan
-    many, each = EarlyStoppingStates.before(200), [EarlyStoppingState()] * 200
-    for epoch, row in enumerate(values, 1):
-        active = np.arange(200) < 150 + epoch
-        many = many.after_epoch(epoch, row, 0.1, active)
-        each = [
-            state.after_epoch(epoch, value, 0.1) if goes_on else state
-            for state, value, goes_on in zip(each, row, active, strict=True)
-        ]
-    assert many.best_value.tolist() == [state.best_value for state in each]
-    assert many.best_epoch.tolist() == [state.best_epoch for state in each]
-    assert many.stalled.tolist() == [state.stalled for state in each]
-
-
 def test_adaptive_rates_of_many_are_those_of_each():
     schedule = schedules.Adaptive(1.0, factor=2, patience=1, tolerance=0.1, minimum=0.1)
     losses = np.round(np.random.default_rng(0).normal(size=(40, 100)), 1)
@@ -341,6 +341,11 @@ def test_adaptive_rates_of_many_are_those_of_each():
         each = [schedule.after_epoch(state, loss) for state, loss in zip(each, row, strict=True)]
     for name in ("rate", "best_loss", "stalled", "exhausted"):
         assert getattr(many, name).tolist() == [getattr(state, name) for state in each]
+
+
+def test_every_reason_has_a_place():
+    assert set(REASONS) == set(StopReason)
+    assert [str(reason) for reason in REASONS[:3]] == ["completed", "interrupted", "early_stopping"]
 
 
 def test_a_population_may_train_in_another_thread():

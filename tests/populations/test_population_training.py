@@ -223,6 +223,34 @@ def test_early_stopping_ends_each_network_as_it_ends_alone():
     assert population.best(3).indices.tolist() == result.best(3).tolist()
 
 
+RULES = {
+    "GL5 | UP3": {"early_stopping": EarlyStopping(rule="GL5 | UP3")},
+    "GL and UP": {"early_stopping": EarlyStopping(rule="GL(1) & UP(1)")},
+    "PQ, every 3": {"early_stopping": EarlyStopping(rule="PQ(0.5)"), "every": 3},
+    "low progress, every 4": {"early_stopping": EarlyStopping(rule="LowProgress(0.3) | UP(2)"), "every": 4},
+    "goal": {"goal": 0.05},
+    "goals and patience": {
+        "goal": {"validation_loss": 0.06, "r2": -0.5}, "early_stopping": EarlyStopping(patience=4),
+    },
+    "every 5": {"early_stopping": EarlyStopping(patience=2), "every": 5, "metrics": ["mae"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_and_goals_end_each_network_as_they_end_it_alone(name):
+    options = {"epochs": 60, "validation_data": VALIDATION, "optimizer": SGD(0.9)} | RULES[name]
+    population, result = trained(make(20), **options)
+    assert len(set(result.n_steps)) > 1
+    for i in range(20):
+        network, alone = apart(make(20), i, **options)
+        assert (result.n_steps[i], result.stop_reason[i]) == (alone.n_steps, alone.stop_reason)
+        assert result.best_epoch is None or result.best_epoch[i] == alone.best_epoch
+        assert_allclose(population.theta[i], network.theta, rtol=1e-9, atol=1e-12)
+        n = len(alone.history["epoch"])
+        assert result.history["epoch"][:n].tolist() == alone.history["epoch"].tolist()
+        assert_allclose(result.history["validation_loss"][:n, i], alone.history["validation_loss"], rtol=1e-8)
+
+
 def test_folds_are_weights():
     folds = np.arange(11) % N == np.arange(N)[:, np.newaxis]
     options = {
