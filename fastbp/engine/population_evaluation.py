@@ -107,7 +107,7 @@ class PopulationEvaluation:
 
         for begin in range(0, n_samples, rows):
             end = min(n_samples, begin + rows)
-            pieces = pieces_of(job.n_blocks, seconds * (end - begin), job.n_threads)
+            pieces = pieces_of(job.n_groups, seconds * (end - begin), job.n_threads)
             job.call(pieces, begin, end, checked)
             if end < n_samples:
                 check()

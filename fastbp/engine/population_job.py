@@ -20,7 +20,7 @@ from fastbp.numba_internals import prepare
 from fastbp.simd import lanes
 from fastbp.specification import Specification
 
-TILE_BYTES = 2**16
+TILE_BYTES = 2**19
 """Bytes of the activations of a tile, all lanes together: they stay in the L2 cache."""
 
 PIECE_SECONDS = 0.003
@@ -32,16 +32,16 @@ ROOM = 128
 WRITTEN = (fields.KERNEL, fields.TRAIN, fields.LOSS_ONLY, fields.PREDICT)
 
 
-def up_to_lanes(n_networks: int, dtype: np.dtype) -> int:
-    """Return the lanes of the blocks that n networks take."""
-    width = lanes(dtype.itemsize)
+def up_to_lanes(n_networks: int, dtype: np.dtype, together: int = 1) -> int:
+    """Return the lanes of the groups that n networks take."""
+    width = lanes(dtype.itemsize) * together
     return -(-n_networks // width) * width
 
 
-def as_lanes(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def as_lanes(values: np.ndarray, dtype: np.dtype, together: int = 1) -> np.ndarray:
     """Return numbers of networks, shape (n, ...), as an array [block, ..., lane], flat, zeros at the end."""
     width, n = lanes(dtype.itemsize), len(values)
-    padded = up_to_lanes(n, dtype)
+    padded = up_to_lanes(n, dtype, together)
     out = aligned_zeros(padded * math.prod(values.shape[1:]), dtype)
     blocks = out.reshape(padded // width, *values.shape[1:], width)
     whole = n // width
@@ -56,7 +56,7 @@ def from_lanes(flat: np.ndarray, n: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return numbers of n networks, shape (n, *shape), from a flat array [block, *shape, lane]."""
     width = lanes(flat.dtype.itemsize)
     n_blocks = -(-n // width)
-    blocks = flat.reshape(n_blocks, *shape, width)
+    blocks = flat[: n_blocks * width * math.prod(shape)].reshape(n_blocks, *shape, width)
     return np.moveaxis(blocks, -1, 1).reshape(n_blocks * width, *shape)[:n]
 
 
@@ -91,6 +91,10 @@ class PopulationJob:
     n_threads : int
     drops : bool
         Whether there is dropout.
+    drawn_rows : int
+        Rows of a burst, if each network draws its own order.
+    together : int
+        Blocks of a group.
     """
 
     def __init__(
@@ -105,11 +109,12 @@ class PopulationJob:
         n_threads: int,
         drops: bool = False,
         drawn_rows: int = 0,
+        together: int = 1,
     ):
         self._specification, dtype = specification, specification.dtype
         self.width, self.n_threads = lanes(dtype.itemsize), n_threads
-        self.n_lanes = up_to_lanes(n_networks, dtype)
-        self.n_blocks = self.n_lanes // self.width
+        self.n_lanes = up_to_lanes(n_networks, dtype, together)
+        self.n_groups = self.n_lanes // self.width // together
         self.own = np.empty(0, dtype)
         table = fields.PLACES["population"]
         self._places = table
@@ -117,7 +122,7 @@ class PopulationJob:
         self.address = address_of(self.integers)
         self.arrays: dict[str, np.ndarray] = {}
 
-        layers, work = self._lay_out(rows, drops, numbers.get("n_states", 0), mode == fields.TRAIN)
+        layers, work = self._lay_out(rows, drops, numbers.get("n_states", 0), mode == fields.TRAIN, together)
         first = {
             "mode": mode,
             "n_layers": len(specification.layers),
@@ -126,6 +131,7 @@ class PopulationJob:
             "loss": losses.row_of(specification.loss_name).code,
             "has_biases": specification.has_bias,
             "drops": drops,
+            "together": together,
             "drawn_size": max(1, drawn_rows) * self.width,
             "scratch_size": SCRATCH,
         }
@@ -171,7 +177,8 @@ class PopulationJob:
         own: dict[str, int] = {
             "n_inputs": self._specification.n_inputs,
             "n_outputs": self._specification.n_outputs,
-            "n_blocks": self.n_blocks,
+            "n_blocks": self.n_lanes // self.width,
+            "n_groups": self.n_groups,
             "lanes": self.width,
             "n_threads": self.n_threads,
             "n_step_constants": N_CONSTANTS,
@@ -183,7 +190,7 @@ class PopulationJob:
         return math.prod(int(name) if name.isdigit() else own.get(name) or self[name] for name in shape)
 
     def _lay_out(
-        self, rows: int, drops: bool, n_states: int, trains: bool
+        self, rows: int, drops: bool, n_states: int, trains: bool, together: int
     ) -> tuple[np.ndarray, dict[str, int]]:
         """Return the record of the layers, and where everything is in a work area."""
         specification, width = self._specification, self.width
@@ -232,7 +239,7 @@ class PopulationJob:
             "scales_at": take(tile),
             "gradient_at": take(specification.n_parameters) if trains else 0,
             "constants_at": take(N_CONSTANTS + 1),
-            "saved_at": take((1 + n_states) * specification.n_parameters) if trains else 0,
+            "saved_at": take(together * (1 + n_states) * specification.n_parameters) if trains else 0,
         }
         return record, work | {"work_size": at}
 
@@ -253,7 +260,7 @@ class PopulationJob:
         is_stopped: Callable[[], bool] = lambda: False,
         n_threads: int | None = None,
     ) -> bool:
-        """Do pieces of the work, each some blocks, on several threads; return False if it was stopped.
+        """Do pieces of the work, each some groups, on several threads; return False if it was stopped.
 
         `is_stopped` is called between two pieces, in this thread only. What it raises comes out after all
         threads have ended.
@@ -305,7 +312,7 @@ class PopulationJob:
         population(*self._arguments(thread, first, last, begin, end))
 
 
-def pieces_of(n_blocks: int, seconds_per_block: float, n_threads: int) -> list[tuple[int, int]]:
-    """Return ranges of blocks that take about `PIECE_SECONDS`, and at least one for each thread."""
-    size = max(1, min(int(PIECE_SECONDS / max(seconds_per_block, 1e-12)), -(-n_blocks // n_threads)))
-    return [(first, min(n_blocks, first + size)) for first in range(0, n_blocks, size)]
+def pieces_of(n_groups: int, seconds_per_group: float, n_threads: int) -> list[tuple[int, int]]:
+    """Return ranges of groups that take about `PIECE_SECONDS`, and at least one for each thread."""
+    size = max(1, min(int(PIECE_SECONDS / max(seconds_per_group, 1e-12)), -(-n_groups // n_threads)))
+    return [(first, min(n_groups, first + size)) for first in range(0, n_groups, size)]

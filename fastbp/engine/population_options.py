@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.checks import check_threads, check_weights_of_networks
 from fastbp.errors import OptionError, ShapeError, check_flag, check_integer, check_number, shown
-from fastbp.optimizers import Optimizer
+from fastbp.optimizers import SGD, Optimizer
 from fastbp.schedules import Adaptive, Constant, Schedule
 
 
@@ -55,6 +55,9 @@ class PopulationOptions:
         The number of each network in what `order` returns.
     n_ordered : int
         How many rows that may have.
+    drops : bool
+        Whether there is dropout. It is so if networks have their own, even if all are 0: which form of the
+        kernel trains a network does not depend on other networks.
     """
 
     n_networks: int
@@ -77,6 +80,7 @@ class PopulationOptions:
     schedule: Schedule = field(init=False)
     rows: np.ndarray = field(init=False)
     n_ordered: int = field(init=False)
+    drops: bool = field(init=False)
 
     def __post_init__(self) -> None:
         n, settled = self.n_networks, vars(self)  # a frozen dataclass may write what it settles here
@@ -92,6 +96,7 @@ class PopulationOptions:
         settled["learning_rate"] = per_network("learning_rate", rate, n)
         self._settle_momentum(settled)
         settled["l2"] = per_network("l2", self.l2, n)
+        settled["drops"] = bool(np.ndim(self.dropout) > 0 or self.dropout)
         settled["dropout"] = per_network("dropout", self.dropout, n, high=1.0, below=True)
         settled["sample_weight"] = check_weights_of_networks(
             "sample_weight", self.sample_weight, n, self.n_samples
@@ -121,9 +126,21 @@ class PopulationOptions:
             )
         momenta = per_network("momentum", self.momentum, self.n_networks, high=1.0, below=True)
         settled["momentum"] = momenta
-        largest = float(momenta.max(initial=0.0))
-        if own == 0 and largest > 0:
-            settled["optimizer"] = replace(self.optimizer, momentum=largest)  # type: ignore[type-var]
+        if own == 0:  # another rule, even if all are 0: no network's bits depend on those of others
+            settled["optimizer"] = replace(self.optimizer, momentum=0.5)  # type: ignore[type-var]
+
+    def is_plain_online(self) -> bool:
+        """Whether a step takes one sample of an order that all share, by plain SGD, and nothing else."""
+        return (
+            self.batch_size == 1
+            and type(self.optimizer) is SGD
+            and self.optimizer.momentum == self.optimizer.weight_decay == 0
+            and not self.own_order
+            and self.order is None
+            and self.sample_weight is None
+            and self.gradient_clip_norm == 0
+            and not self.drops
+        )
 
     @property
     def steps_per_epoch(self) -> int:

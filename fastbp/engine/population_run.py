@@ -12,6 +12,7 @@ from fastbp.engine.population_options import PopulationOptions, check_given_orde
 from fastbp.engine.team import threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.population import draw_sequence
+from fastbp.kernels.population222 import TOGETHER
 from fastbp.kernels.population_update import UPDATE_CODES, constant_kinds
 from fastbp.kernels.update_rules import CODES, N_CONSTANTS
 from fastbp.optimizers import RPROP
@@ -64,7 +65,8 @@ class PopulationRun:
         self._specification, self._data, self.options = specification, (X, Y), options
         self.n_networks, self.steps_per_epoch = options.n_networks, options.steps_per_epoch
         dtype, n = specification.dtype, options.n_networks
-        lanes = up_to_lanes(n, dtype)
+        self._together = TOGETHER if is_222(specification, options) else 1
+        lanes = up_to_lanes(n, dtype, self._together)
         self._n_states = options.optimizer.n_state_vectors
         state = options.optimizer.initial_state(specification.n_parameters, dtype)
         states = np.repeat(state[np.newaxis], n, axis=0)
@@ -72,9 +74,10 @@ class PopulationRun:
             states[:, 1] = _first_step_sizes(options, specification.n_parameters)
         self.learning_rates = options.learning_rate.copy()
         self._arrays: dict[str, Any] = {
-            "theta": as_lanes(np.asarray(theta, dtype), dtype),
-            "state": as_lanes(states, dtype),
-            "active": as_lanes(np.ones(n, dtype), dtype),
+            "theta": self._as_lanes(np.asarray(theta, dtype)),
+            "state": self._as_lanes(states),
+            "active": self._as_lanes(np.ones(n, dtype)),
+            "loss_parts": np.zeros(lanes, dtype),
             "frozen_at": _in_lanes(np.full(n, -1), lanes),
             "diverged_at": _in_lanes(np.full(n, -1), lanes),
             "loss_sums": np.zeros(lanes),
@@ -93,21 +96,23 @@ class PopulationRun:
         self._after = self._order, self._generator
         self._sequence_step = self._sequence_end = 0
         self._given_epoch = -1
-        self._seconds = 0.0  # of a step of a block, measured
+        self._seconds = 0.0  # of a step of a group, measured
         self._job = self._make_job()
         self._steps = self._job.arrays["steps"]
         self._evaluation = PopulationEvaluation(
             specification, self._arrays["theta"], self.n_networks, options.threads
         )
 
+    def _as_lanes(self, values: np.ndarray) -> np.ndarray:
+        return as_lanes(values, self._specification.dtype, self._together)
+
     def _make_job(self) -> PopulationJob:
         specification, options = self._specification, self.options
         dtype, (X, Y) = specification.dtype, self._data
-        lanes = up_to_lanes(self.n_networks, dtype)
+        lanes = up_to_lanes(self.n_networks, dtype, self._together)
         weights, weighs_each = weights_in_lanes(options.sample_weight, specification)
         optimizer, batch = options.optimizer, options.batch_size
         burst = max(1, min(BURST_STEPS, BURST_ROWS // batch))
-        drops = bool((options.dropout > 0).any()) and len(specification.layers) > 1
         kinds = np.zeros(N_CONSTANTS, np.int64)
         own_kinds = constant_kinds(optimizer.rule, bool(getattr(optimizer, "nesterov", False)))
         kinds[: len(own_kinds)] = own_kinds
@@ -123,7 +128,7 @@ class PopulationRun:
             "orders": self._orders,
             "generators": self._generators,
             "sequence": np.zeros(1, np.int32),
-            "steps": np.zeros(lanes // width_of(dtype.itemsize), np.int64),
+            "steps": np.zeros(lanes // width_of(dtype.itemsize) // self._together, np.int64),
             "hyper": hyper,
             "kinds": kinds,
             "rates": np.zeros(lanes),
@@ -144,6 +149,8 @@ class PopulationRun:
             "rule": CODES[optimizer.rule],
             "update": UPDATE_CODES[optimizer.rule],
             "n_rates": 1,
+            "is_222": is_222(specification, options),
+            "decays": bool((options.l2 > 0).any()),
             "trains_biases": specification.bias == "trainable",
             "clips": options.gradient_clip_norm > 0,
         }
@@ -155,8 +162,9 @@ class PopulationRun:
             arrays,
             numbers,
             n_threads=threads_for(work, options.threads),
-            drops=drops,
+            drops=options.drops,
             drawn_rows=burst * batch if self._draws_own else 0,
+            together=self._together,
         )
 
     # --- what is known ------------------------------------------------------------------------------------
@@ -169,7 +177,7 @@ class PopulationRun:
     @property
     def n_steps(self) -> np.ndarray:
         """Steps that each network has taken: frozen ones fewer."""
-        taken = np.repeat(self._steps, self._job.width)[: self.n_networks]
+        taken = np.repeat(self._steps, self._job.width * self._together)[: self.n_networks]
         return np.where(self.frozen_at >= 0, self.frozen_at, taken)
 
     @property
@@ -237,29 +245,29 @@ class PopulationRun:
             stop = min(until, self._sequence_end)
             started = time.perf_counter()
             pieces = pieces_of(
-                self._job.n_blocks, self._seconds_per_step() * (stop - step), self._job.n_threads
+                self._job.n_groups, self._seconds_per_step() * (stop - step), self._job.n_threads
             )
             if not self._job.call(pieces, 0, stop, is_stopped):
                 return
             self._measure(stop - step, time.perf_counter() - started)
 
     def _seconds_per_step(self) -> float:
-        """Return the time of a step of a block, as measured, or roughly."""
+        """Return the time of a step of a group, as measured, or roughly."""
         if self._seconds:
             return self._seconds
         work = self.options.batch_size * (self._specification.n_multiplications + 50)
         return work * self._job.width * SECONDS_A_MULTIPLICATION
 
     def _measure(self, steps: int, seconds: float) -> None:
-        """Note the time of a step of a block, if it was measured long enough."""
+        """Note the time of a step of a group, if it was measured long enough."""
         if seconds > 1e-3:
-            threads = min(self._job.n_threads, self._job.n_blocks)
-            self._seconds = seconds * threads / (steps * self._job.n_blocks)
+            threads = min(self._job.n_threads, self._job.n_groups)
+            self._seconds = seconds * threads / (steps * self._job.n_groups)
 
     def _chunk_steps(self, step: int, until: int) -> int:
         """Return how many steps a chunk has."""
         affordable = int(
-            CHUNK_SECONDS / (self._seconds_per_step() * self._job.n_blocks) * self._job.n_threads
+            CHUNK_SECONDS / (self._seconds_per_step() * self._job.n_groups) * self._job.n_threads
         )
         return min(
             until - step,
@@ -374,6 +382,7 @@ class PopulationRun:
             "frozen_at": self.frozen_at,
             "diverged_at": self.diverged_at,
             "loss_sums": np.where(active, self._arrays["loss_sums"][:n], 0.0),
+            "loss_parts": np.where(active, self._arrays["loss_parts"][:n], self._specification.dtype.type(0)),
             "epoch_losses": self.losses(),
             "learning_rates": self.learning_rates.copy(),
             "generators": np.where(active[:, np.newaxis], self._generators[:n], np.uint64(0)),
@@ -388,10 +397,10 @@ class PopulationRun:
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go to a state, before the first step. Its arrays must have the shapes and types of this run's."""
-        n, dtype = self.n_networks, self._specification.dtype
-        self._arrays["theta"][:] = as_lanes(state["theta"], dtype)
-        self._arrays["state"][:] = as_lanes(state["optimizer_state"], dtype)
-        for name in ("frozen_at", "diverged_at", "loss_sums", "epoch_losses"):
+        n = self.n_networks
+        self._arrays["theta"][:] = self._as_lanes(state["theta"])
+        self._arrays["state"][:] = self._as_lanes(state["optimizer_state"])
+        for name in ("frozen_at", "diverged_at", "loss_sums", "loss_parts", "epoch_losses"):
             self._arrays[name][:n] = state[name]
         self._arrays["active"][:n] = state["frozen_at"] < 0
         self.learning_rates[:] = state["learning_rates"]
@@ -432,6 +441,17 @@ class PopulationRun:
 
 SHARED_STATE = ("order", "generator", "steps")
 """What a state has once for all networks."""
+
+
+def is_222(specification: Specification, options: PopulationOptions) -> bool:
+    """Whether the networks are trained in registers."""
+    return (
+        options.is_plain_online()
+        and specification.layer_sizes == (2, 2, 2)
+        and specification.hidden_activations == ("sigmoid",)
+        and specification.output_activation == "sigmoid"
+        and specification.loss_name == "half_squared_error"
+    )
 
 
 def _in_lanes(values: np.ndarray, lanes: int) -> np.ndarray:

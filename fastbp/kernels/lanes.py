@@ -11,7 +11,19 @@ from numba.extending import intrinsic
 
 from fastbp._jit import helper, routine
 from fastbp.kernels.product import TILE_ROWS, TILE_VECTORS
-from fastbp.simd import Vec, emit_fma, lanes, shifted, store, wide, wide_load
+from fastbp.simd import (
+    Vec,
+    element_bytes,
+    emit_fma,
+    emit_join,
+    emit_shuffle,
+    lanes,
+    shifted,
+    store,
+    vector_pointer,
+    wide,
+    wide_load,
+)
 
 
 @intrinsic(prefer_literal=True)
@@ -146,3 +158,42 @@ def multiply(factors, target, n):
     """Multiply n numbers by others."""
     for i in range(0, n, wide(target)):
         store(target, i, wide_load(target, i) * wide_load(factors, i))
+
+
+@intrinsic(prefer_literal=True)
+def blocks_load(typing, address, offset, distance, count):
+    """Return the vectors at address[offset], address[offset + distance], ... as one, for `count` blocks.
+
+    `count` is a literal, and a power of 2.
+    """
+    width = lanes(address.dtype.bitwidth // 8)
+    part, vec = Vec(address.dtype, width), Vec(address.dtype, width * count.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        address, offset, distance, _ = arguments
+        parts = []
+        for i in range(count.literal_value):
+            at = builder.add(offset, builder.mul(distance, distance.type(i)))
+            pointer = vector_pointer(context, builder, part, address, at)
+            parts.append(builder.load(pointer, align=element_bytes(part)))
+        return emit_join(builder, parts)
+
+    return vec(address, types.intp, types.intp, count), generate
+
+
+@intrinsic
+def blocks_store(typing, address, offset, distance, vec):
+    """Write a vector to where `blocks_load` reads it."""
+    width = lanes(address.dtype.bitwidth // 8)
+    part = Vec(address.dtype, width)
+
+    def generate(context, builder, signature, arguments):
+        address, offset, distance, value = arguments
+        for i in range(vec.lanes // width):
+            at = builder.add(offset, builder.mul(distance, distance.type(i)))
+            pointer = vector_pointer(context, builder, part, address, at)
+            some = emit_shuffle(builder, value, list(range(i * width, (i + 1) * width)))
+            builder.store(some, pointer, align=element_bytes(part))
+        return context.get_dummy_value()
+
+    return types.void(address, types.intp, types.intp, vec), generate

@@ -8,7 +8,10 @@ network's bits do not depend on the other networks, on its lane, on the width of
 The networks may have the samples in one order, or each in its own, drawn by its own generator. Sizes,
 activations, losses and update rules are those of the layered kernel.
 
-A number that is not finite stays so. So it suffices to look at a block after some steps, a *burst*. If a
+A *group* is the blocks that go through a step together: one, or several 2-2-2 networks' blocks, which are in
+registers (`fastbp.kernels.population222`).
+
+A number that is not finite stays so. So it suffices to look at a group after some steps, a *burst*. If a
 network has gone bad, the burst is taken again, step by step, and the network is frozen before its bad step.
 It keeps its parameters from then on.
 """
@@ -19,6 +22,7 @@ from fastbp._jit import helper, kernel, routine
 from fastbp.kernels.fields import LOSS_ONLY, OWN_DRAWN, SHARED, TRAIN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.lanes import copy_vectors
+from fastbp.kernels.population222 import steps222
 from fastbp.kernels.population_rows import gather_tile, lane_backward, lane_forward, lane_losses
 from fastbp.kernels.population_update import update_block
 from fastbp.kernels.records import get, nth, population_at
@@ -28,6 +32,7 @@ from fastbp.simd import (
     address,
     converted,
     element,
+    fma,
     long_load,
     put,
     shifted,
@@ -38,13 +43,13 @@ from fastbp.simd import (
     wide_splat,
 )
 
-MOST_LANES = 16
-"""Lanes of the widest vector of the shortest type."""
+MOST_LANES = 64
+"""The most lanes of a group."""
 
-POISON, SAVED_SUMS, SAVED_LOSSES, SUMS = (N_CONSTANTS + i * MOST_LANES for i in range(4))
+POISON, SAVED_SUMS, SAVED_LOSSES, SAVED_PARTS = (N_CONSTANTS + i * MOST_LANES for i in range(4))
 SCRATCH = N_CONSTANTS + 4 * MOST_LANES
-"""A thread's scratch: the constants of a step; then, for each lane, NaN if an epoch's loss was not finite,
-the losses from before a burst, and the sums of an evaluation."""
+"""A thread's scratch: the constants of a step; then, for each lane of a group, NaN if an epoch's loss was not
+finite, and the losses from before a burst."""
 
 
 @helper
@@ -105,78 +110,105 @@ def end_epoch(job, block, scratch, sums):
 
 
 @helper
-def block_save(job, block, area, scratch):
+def lanes_of_group(job):
+    """Return how many networks a group has."""
+    return get(job, "together") * wide(get(job, "theta"))
+
+
+@helper
+def group_save(job, group, area, scratch):
     """Keep what training changes."""
-    lanes, n = wide(area), get(job, "n_parameters") * wide(area)
+    lanes = lanes_of_group(job)
+    n = get(job, "n_parameters") * lanes
     n_states = get(job, "n_states") * n
     saved = shifted(area, get(job, "saved_at"))
-    copy_vectors(shifted(get(job, "theta"), block * n), saved, n)
-    copy_vectors(shifted(get(job, "state"), block * n_states), shifted(saved, n), n_states)
+    copy_vectors(shifted(get(job, "theta"), group * n), saved, n)
+    copy_vectors(shifted(get(job, "state"), group * n_states), shifted(saved, n), n_states)
     for lane in range(lanes):
         put(scratch, POISON + lane, 0.0)
-        put(scratch, SAVED_SUMS + lane, element(get(job, "loss_sums"), block * lanes + lane))
-        put(scratch, SAVED_LOSSES + lane, element(get(job, "epoch_losses"), block * lanes + lane))
+        put(scratch, SAVED_SUMS + lane, element(get(job, "loss_sums"), group * lanes + lane))
+        put(scratch, SAVED_LOSSES + lane, element(get(job, "epoch_losses"), group * lanes + lane))
+        put(scratch, SAVED_PARTS + lane, element(get(job, "loss_parts"), group * lanes + lane))
 
 
 @helper
-def lane_restore(job, block, area, scratch, lane):
-    """Go back to what was kept, in one lane."""
-    lanes, n = wide(area), get(job, "n_parameters") * wide(area)
+def lane_restore(job, group, area, scratch, lane):
+    """Go back to what was kept, in one lane of a group."""
+    lanes, width = lanes_of_group(job), wide(area)
+    n, n_block = get(job, "n_parameters") * lanes, get(job, "n_parameters") * width
     saved = shifted(area, get(job, "saved_at"))
-    theta, n_states = shifted(get(job, "theta"), block * n), get(job, "n_states") * n
-    state = shifted(get(job, "state"), block * n_states)
-    for k in range(lane, n, lanes):
+    theta, n_states = shifted(get(job, "theta"), group * n), get(job, "n_states") * n
+    state = shifted(get(job, "state"), group * n_states)
+    start = lane // width * n_block
+    for k in range(start + lane % width, start + n_block, width):
         put(theta, k, element(saved, k))
-    for k in range(lane, n_states, lanes):
+    start *= get(job, "n_states")
+    for k in range(start + lane % width, start + n_block * get(job, "n_states"), width):
         put(state, k, element(saved, n + k))
-    put(get(job, "loss_sums"), block * lanes + lane, element(scratch, SAVED_SUMS + lane))
-    put(get(job, "epoch_losses"), block * lanes + lane, element(scratch, SAVED_LOSSES + lane))
+    put(get(job, "loss_sums"), group * lanes + lane, element(scratch, SAVED_SUMS + lane))
+    put(get(job, "epoch_losses"), group * lanes + lane, element(scratch, SAVED_LOSSES + lane))
+    put(get(job, "loss_parts"), group * lanes + lane, element(scratch, SAVED_PARTS + lane))
 
 
 @helper
-def block_poison(job, block, area, scratch):
+def group_poison(job, group, scratch):
     """Add NaN to the poison of the networks that have a parameter or a loss that is not finite."""
-    lanes, n = wide(area), get(job, "n_parameters") * wide(area)
-    theta = shifted(get(job, "theta"), block * n)
-    zero = wide_splat(0.0, theta)
-    poison = zero
-    for k in range(0, n, lanes):
-        poison = poison + zero * wide_load(theta, k)
-    seen = long_load(scratch, POISON, poison) + converted(poison, scratch)
-    losses = long_load(get(job, "loss_sums"), block * lanes, poison)
-    store(scratch, POISON, seen + splat(0.0, losses) * losses)
+    together, width = get(job, "together"), wide(get(job, "theta"))
+    n = get(job, "n_parameters") * width
+    for i in range(together):
+        block = group * together + i
+        theta = shifted(get(job, "theta"), block * n)
+        zero = wide_splat(0.0, theta)
+        poison = zero * wide_load(get(job, "loss_parts"), block * width)
+        for k in range(0, n, width):
+            poison = fma(zero, wide_load(theta, k), poison)
+        at = POISON + i * width
+        seen = long_load(scratch, at, poison) + converted(poison, scratch)
+        losses = long_load(get(job, "loss_sums"), block * width, poison)
+        store(scratch, at, seen + splat(0.0, losses) * losses)
 
 
 @helper
-def is_bad(job, block, scratch, lane):
+def is_bad(job, group, scratch, lane):
     """Whether a network that is trained has gone bad."""
     poison = element(scratch, POISON + lane)
-    return poison != poison and element(get(job, "active"), block * wide(get(job, "theta")) + lane) > 0
+    return poison != poison and element(get(job, "active"), group * lanes_of_group(job) + lane) > 0
 
 
 @helper
-def any_bad(job, block, scratch):
-    """Whether any network of a block has gone bad."""
+def any_bad(job, group, scratch):
+    """Whether any network of a group has gone bad."""
     found = False
-    for lane in range(wide(get(job, "theta"))):
-        found = found or is_bad(job, block, scratch, lane)
+    for lane in range(lanes_of_group(job)):
+        found = found or is_bad(job, group, scratch, lane)
     return found
 
 
 @routine
-def careful_steps(job, block, area, scratch, drawn, place, step, stop):
+def group_steps(job, group, area, scratch, drawn, place, step, stop):
+    """Take some steps with the networks of a group. Their samples begin at `place` of the sequence."""
+    if get(job, "is_222") != 0:
+        steps222(job, group * get(job, "together"), shifted(scratch, POISON), place, step, stop)
+        return
+    for now in range(step, stop):
+        block_step(job, group, area, scratch, drawn, place, now)
+        place += rows_before(job, now + 1) - rows_before(job, now)
+
+
+@routine
+def careful_steps(job, group, area, scratch, drawn, place, step, stop):
     """Take the steps of a burst one by one, and freeze the networks that go bad before their bad step."""
-    lanes = wide(area)
+    lanes = lanes_of_group(job)
     for lane in range(lanes):
-        lane_restore(job, block, area, scratch, lane)
+        lane_restore(job, group, area, scratch, lane)
     while step < stop:
-        block_save(job, block, area, scratch)
-        block_step(job, block, area, scratch, drawn, place, step)
-        block_poison(job, block, area, scratch)
+        group_save(job, group, area, scratch)
+        group_steps(job, group, area, scratch, drawn, place, step, step + 1)
+        group_poison(job, group, scratch)
         for lane in range(lanes):
-            if is_bad(job, block, scratch, lane):
-                lane_restore(job, block, area, scratch, lane)
-                network = block * lanes + lane
+            if is_bad(job, group, scratch, lane):
+                lane_restore(job, group, area, scratch, lane)
+                network = group * lanes + lane
                 put(get(job, "active"), network, 0)
                 put(get(job, "frozen_at"), network, step)
                 put(get(job, "diverged_at"), network, step + 1)
@@ -185,38 +217,37 @@ def careful_steps(job, block, area, scratch, drawn, place, step, stop):
 
 
 @helper
-def is_block_active(job, block):
-    """Whether any network of a block is trained."""
-    found, lanes = False, wide(get(job, "theta"))
-    for network in range(block * lanes, (block + 1) * lanes):
+def is_group_active(job, group):
+    """Whether any network of a group is trained."""
+    found, lanes = False, lanes_of_group(job)
+    for network in range(group * lanes, (group + 1) * lanes):
         found = found or element(get(job, "active"), network) > 0
     return found
 
 
 @routine
-def train_block(job, block, thread, until):
-    """Train the networks of a block to step `until`."""
+def train_group(job, group, thread, until):
+    """Train the networks of a group to step `until`."""
     area = shifted(get(job, "work"), thread * get(job, "work_size"))
     scratch = shifted(get(job, "scratch"), thread * get(job, "scratch_size"))
     drawn = shifted(get(job, "drawn"), thread * get(job, "drawn_size"))
     steps, draws = get(job, "steps"), get(job, "ordering") == OWN_DRAWN
     shared = get(job, "ordering") == SHARED
-    step = element(steps, block)
-    while step < until and is_block_active(job, block):
+    step = element(steps, group)
+    if step >= until:
+        return
+    while step < until and is_group_active(job, group):
         stop = min(until, step + get(job, "burst_steps"))
         place = rows_before(job, step) - rows_before(job, get(job, "sequence_step")) if shared else 0
         if draws:
-            draw_own(job, block, drawn, step, stop)
-        block_save(job, block, area, scratch)
-        at = place
-        for now in range(step, stop):
-            block_step(job, block, area, scratch, drawn, at, now)
-            at += rows_before(job, now + 1) - rows_before(job, now)
-        block_poison(job, block, area, scratch)
-        if any_bad(job, block, scratch):
-            careful_steps(job, block, area, scratch, drawn, place, step, stop)
+            draw_own(job, group, drawn, step, stop)
+        group_save(job, group, area, scratch)
+        group_steps(job, group, area, scratch, drawn, place, step, stop)
+        group_poison(job, group, scratch)
+        if any_bad(job, group, scratch):
+            careful_steps(job, group, area, scratch, drawn, place, step, stop)
         step = stop
-    put(steps, block, until)
+    put(steps, group, until)
 
 
 @routine
@@ -243,7 +274,7 @@ def evaluate_block(job, block, thread, begin, end):
 
 @kernel
 def population(job_address, thread, first, last, begin, end, own):
-    """Train blocks to step `end`, or evaluate their networks on the samples from `begin` to `end`.
+    """Train groups to step `end`, or evaluate blocks on the samples from `begin` to `end`.
 
     Parameters
     ----------
@@ -252,7 +283,7 @@ def population(job_address, thread, first, last, begin, end, own):
     thread : int
         The number of the thread, which chooses its work area.
     first, last : int
-        The blocks: from the first to before the last.
+        The groups, or blocks: from the first to before the last.
     begin, end : int
         In training, only the end counts.
     own : array
@@ -261,11 +292,11 @@ def population(job_address, thread, first, last, begin, end, own):
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     job = population_at(job_address, own)
-    for block in range(first, last):
+    for group in range(first, last):
         if get(job, "mode") == TRAIN:
-            train_block(job, block, thread, end)
+            train_group(job, group, thread, end)
         else:
-            evaluate_block(job, block, thread, begin, end)
+            evaluate_block(job, group, thread, begin, end)
     set_floating_point_state(state)
 
 

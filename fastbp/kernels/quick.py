@@ -1,0 +1,136 @@
+"""Activations for populations: half the operations of `fastbp.kernels.elementwise`, and a few more ulp.
+
+Many networks at once are bound by the number of operations. The functions of `elementwise` spend half of
+theirs on the last bit. These do without it: `quick_sigmoid` is within 3 ulp, and `quick_tanh` in float32
+within 6. NaN stays NaN.
+"""
+
+import math
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastbp._jit import helper, routine
+from fastbp.activations import SIGMOID, TANH
+from fastbp.kernels.elementwise import (
+    LN2_HIGH,
+    LN2_LOW,
+    ROUNDER,
+    activate,
+    at_least,
+    at_most,
+    constant,
+    each,
+    minus,
+    tanh,
+)
+from fastbp.simd import emit_fma, fma, splat
+
+# e^r for |r| <= ln 2 / 2, with the least largest relative error
+QUICK_EXP = {
+    "float32": (1.000000072, 0.9999996918, 0.4999889441, 0.1666757509, 0.04191543147, 0.008297648357),
+    "float64": (
+        0.999999999999999997, 1.00000000000000003, 0.50000000000000177, 0.166666666666661682,
+        0.0416666666664926297, 0.00833333333355943393, 0.00138888889512610416, 0.000198412694324704883,
+        2.48014864814364009e-05, 2.75576226204719804e-06, 2.76323081748944858e-07, 2.49943032738143951e-08,
+    ),
+}  # fmt: skip
+
+# tanh x = x P(x^2) / Q(x^2) for |x| <= 9.02, from where on it is 1 in float32
+TANH_EDGE = 9.02
+TANH_TOP = (
+    0.9999999791093508, 0.13379729949582092, 0.0034940484000561245, 2.058369273711976e-05,
+    1.3319335095038029e-08,
+)  # fmt: skip
+TANH_BOTTOM = (
+    1.0, 0.46713045215198673, 0.025871126934631936, 0.0003283114765348601, 7.762133432455524e-07,
+)  # fmt: skip
+
+MOST_NEGATIVE = constant(87.0, 708.0)
+"""Beyond this number, e^x would leave the range of normal numbers."""
+
+
+def chain(float32, float64):
+    """Return an intrinsic that evaluates a polynomial by Horner's scheme: the fewest operations."""
+    coefficients = {types.float32: float32, types.float64: float64}
+
+    def evaluate(typing, x):
+        def generate(context, builder, signature, arguments):
+            (value,) = arguments
+            numbers = coefficients[x.element]
+
+            def number(c):
+                return ir.Constant(value.type, [c] * x.lanes)
+
+            total = number(numbers[-1])
+            for c in numbers[-2::-1]:
+                total = emit_fma(builder, x, total, value, number(c))
+            return total
+
+        return x(x), generate
+
+    evaluate.__doc__ = "Return the polynomial's value."
+    return intrinsic(evaluate)
+
+
+quick_power = chain(**QUICK_EXP)
+tanh_top, tanh_bottom = chain(TANH_TOP, TANH_TOP), chain(TANH_BOTTOM, TANH_BOTTOM)
+
+
+@intrinsic
+def times_power(typing, vec, shifted):
+    """Return vec * 2^n, where `shifted` is n + `ROUNDER`. The result must be a normal number."""
+    digits = {types.float32: 23, types.float64: 52}[vec.element]
+
+    def generate(context, builder, signature, arguments):
+        value, n = arguments
+        integers = ir.VectorType(ir.IntType(vec.element.bitwidth), vec.lanes)
+        n = builder.shl(builder.bitcast(n, integers), ir.Constant(integers, [digits] * vec.lanes))
+        return builder.bitcast(builder.add(builder.bitcast(value, integers), n), value.type)
+
+    return vec(vec, vec), generate
+
+
+@intrinsic
+def is_short(typing, vec):
+    """Whether a vector's numbers are float32: a constant, so that a branch on it costs nothing."""
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.boolean, vec.element == types.float32)
+
+    return types.boolean(vec), generate
+
+
+@helper
+def quick_sigmoid(z):
+    """Return s(z) = 1 / (1 + e^-z); beyond |z| = 87 (float32) or 708, the value there."""
+    limit, one, rounder = MOST_NEGATIVE(z), splat(1.0, z), ROUNDER(z)
+    x = at_most(at_least(z, minus(limit)), limit)
+    n_shifted = fma(x, splat(-1 / math.log(2), z), rounder)
+    n = n_shifted - rounder
+    r = fma(n, minus(LN2_LOW(z)), fma(n, minus(LN2_HIGH(z)), minus(x)))
+    return one / (one + times_power(quick_power(r), n_shifted))
+
+
+@helper
+def quick_tanh(z):
+    """Return tanh z, in float32 as a quotient of polynomials."""
+    if not is_short(z):
+        return tanh(z)
+    edge, one = splat(TANH_EDGE, z), splat(1.0, z)
+    x = at_most(at_least(z, minus(edge)), edge)
+    square = x * x
+    y = x * tanh_top(square) / tanh_bottom(square)
+    return at_most(at_least(y, minus(one)), one)
+
+
+@routine
+def quick_activate(code, z, a, n):
+    """Write f(z) to a, as `fastbp.kernels.elementwise.activate` does."""
+    if code == SIGMOID:
+        each(quick_sigmoid, z, a, n)
+    elif code == TANH:
+        each(quick_tanh, z, a, n)
+    else:
+        activate(code, z, a, n)
