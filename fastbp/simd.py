@@ -770,3 +770,23 @@ def long_load(typing, address, offset, like):
         return builder.load(vector_pointer(context, builder, vec, *arguments[:2]), align=element_bytes(vec))
 
     return vec(address, types.intp, like), generate
+
+
+@intrinsic
+def align_stack(typing):
+    """Let vectors that find no register lie at cache lines in the stack of this function.
+
+    LLVM keeps them in a stack that is aligned to 16 bytes, so that half of them may lie across two lines. It
+    aligns the stack further only if a variable asks for it. A step of four blocks of 2-2-2 networks takes a
+    fifth less time.
+    """
+
+    def generate(context, builder, signature, arguments):
+        with builder.goto_entry_block():
+            room = builder.alloca(ir.ArrayType(ir.IntType(8), 64))
+            room.align = 64
+        use = ir.InlineAsm(ir.FunctionType(ir.VoidType(), [room.type]), "", "r", side_effect=True)
+        builder.call(use, [room])
+        return context.get_dummy_value()
+
+    return types.void(), generate

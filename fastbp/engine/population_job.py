@@ -20,7 +20,7 @@ from fastbp.numba_internals import prepare
 from fastbp.simd import lanes
 from fastbp.specification import Specification
 
-TILE_BYTES = 2**19
+TILE_BYTES = 2**17
 """Bytes of the activations of a tile, all lanes together: they stay in the L2 cache."""
 
 PIECE_SECONDS = 0.003

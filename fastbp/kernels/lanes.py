@@ -25,6 +25,12 @@ from fastbp.simd import (
     wide_load,
 )
 
+FEW_ROWS = 4
+"""If C has fewer rows, and more columns than rows, its transpose is computed."""
+
+BLOCK_VECTORS = 512
+"""The vectors of A in a block of rows: 16 kB with vectors of 32 bytes."""
+
 
 @intrinsic(prefer_literal=True)
 def _lane_panel(
@@ -97,46 +103,46 @@ def _lane_panel(
 
 
 @routine
-def _lane_product(m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column):
-    j = 0
-    while j < n:
-        left = n - j
-        columns = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
-        b_at = shifted(b, j * b_column)
-        init_at, c_at = shifted(init, j * init_column), shifted(c, j * c_column)
-        if columns == 3:
-            _lane_panel(
-                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
-                c_column, 3,
-            )  # fmt: skip
-        elif columns == 2:
-            _lane_panel(
-                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
-                c_column, 2,
-            )  # fmt: skip
-        else:
-            _lane_panel(
-                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
-                c_column, 1,
-            )  # fmt: skip
-        j += columns
-
-
-@helper
 def lane_product(m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column):
     """Set C = init + A B in every lane. Sums run from the first term to the last.
 
     C is (m, n), A is (m, k) and B is (k, n). All may have any strides, so that a transpose costs nothing. The
-    register tiles have more rows than columns; so if C has few rows, its transpose is computed.
+    register tiles have more rows than columns; so if C has few rows, its transpose is computed. The rows are
+    divided into blocks, whose part of A stays in the L1 cache.
     """
-    if m < n and m < TILE_VECTORS + 1:
-        _lane_product(
-            n, m, k, b, b_column, b_k, a, a_row, a_k, init, init_column, init_row, c, c_column, c_row
-        )
-    else:
-        _lane_product(
-            m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column
-        )
+    if m < n and m < FEW_ROWS:
+        m, n = n, m
+        a, b = b, a
+        a_row, b_column = b_column, a_row
+        a_k, b_k = b_k, a_k
+        init_row, init_column = init_column, init_row
+        c_row, c_column = c_column, c_row
+    block = max(8, BLOCK_VECTORS // max(k, 1) // 8 * 8)
+    for i in range(0, m, block):
+        rows = min(block, m - i)
+        a_at, init_i, c_i = shifted(a, i * a_row), shifted(init, i * init_row), shifted(c, i * c_row)
+        j = 0
+        while j < n:
+            left = n - j
+            columns = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
+            b_at = shifted(b, j * b_column)
+            init_at, c_at = shifted(init_i, j * init_column), shifted(c_i, j * c_column)
+            if columns == 3:
+                _lane_panel(
+                    rows, k, a_at, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at,
+                    c_row, c_column, 3,
+                )  # fmt: skip
+            elif columns == 2:
+                _lane_panel(
+                    rows, k, a_at, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at,
+                    c_row, c_column, 2,
+                )  # fmt: skip
+            else:
+                _lane_panel(
+                    rows, k, a_at, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at,
+                    c_row, c_column, 1,
+                )  # fmt: skip
+            j += columns
 
 
 @helper

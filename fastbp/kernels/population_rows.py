@@ -9,10 +9,11 @@ import numpy as np
 
 from fastbp._jit import helper, routine
 from fastbp.activations import SOFTMAX
-from fastbp.kernels.elementwise import activate, apply_slope, exp, log, minus
-from fastbp.kernels.fields import OWN_DRAWN, SHARED, TRAIN
+from fastbp.kernels.elementwise import apply_slope, log, minus
+from fastbp.kernels.fields import OWN_DRAWN, PREDICT, SHARED, TRAIN
 from fastbp.kernels.lanes import fill, lane_product, multiply
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
+from fastbp.kernels.quick import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
 from fastbp.kernels.shuffle import hashed
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR, POISSON
@@ -104,17 +105,23 @@ def gather_tile(job, block, area, drawn, place, position, rows):
                 put(scales, r * step + lane, element(weights, at))
 
 
+@helper
+def softmax_row(z, r, distance, columns, a):
+    """Write e^(z_j - m), with m = max_k z_k, to a; return m and the sum."""
+    top, total = top_of(z, r, distance, columns), wide_splat(0.0, z)
+    for j in range(r, r + columns * distance, distance):
+        power = quick_exp(wide_load(z, j) - top)
+        store(a, j, power)
+        total = total + power
+    return top, total
+
+
 @routine
 def lane_softmax(z, rows, columns, a):
     """Write the softmax of every row's z to a."""
-    step = wide(z)
-    distance = rows * step
-    for r in range(0, distance, step):
-        top, total = top_of(z, r, distance, columns), wide_splat(0.0, z)
-        for j in range(r, r + columns * distance, distance):
-            power = exp(wide_load(z, j) - top)
-            store(a, j, power)
-            total = total + power
+    distance = rows * wide(z)
+    for r in range(0, distance, wide(z)):
+        _, total = softmax_row(z, r, distance, columns, a)
         scale = splat(1.0, total) / total
         for j in range(r, r + columns * distance, distance):
             store(a, j, wide_load(a, j) * scale)
@@ -174,9 +181,10 @@ def lane_forward(job, block, area, step, position, rows):
             z, lanes, rows * lanes,
         )  # fmt: skip
         if code == SOFTMAX:
-            lane_softmax(z, rows, n_out, a)
+            if get(job, "mode") == PREDICT or not is_fused(get(job, "loss")):
+                lane_softmax(z, rows, n_out, a)
         else:
-            activate(code, z, a, n_out * rows * lanes)
+            quick_activate(code, z, a, n_out * rows * lanes)
         if training and get(layer, "mask_at") >= 0:
             drop_rows(job, block, area, layer, number, step, position, rows)
 
@@ -231,6 +239,12 @@ def lane_propagate(job, area, theta, layer, number, rows):
     apply_slope(get(below, "activation"), a, z, target, n)
 
 
+@helper
+def is_fused(loss):
+    """Whether the loss computes softmax itself."""
+    return loss in (CATEGORICAL_CROSS_ENTROPY, POISSON)
+
+
 # --- losses ----------------------------------------------------------------------------------------------
 
 
@@ -245,14 +259,14 @@ def add_losses(sums, cost, weight, mean):
 @helper
 def softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns):
     """Write dL/dz of categorical cross-entropy or Poisson's loss after softmax; return the loss."""
-    top, zero = top_of(z, r, distance, columns), wide_splat(0.0, z)
-    total, all_targets, cost = zero, zero, zero
+    top, total = softmax_row(z, r, distance, columns, a)
+    zero = splat(0.0, total)
+    all_targets, cost, log_total, inverse = zero, zero, log(total), splat(1.0, total) / total
+    if loss == POISSON:
+        for j in range(r, r + columns * distance, distance):
+            all_targets = all_targets + wide_load(t, j)
     for j in range(r, r + columns * distance, distance):
-        total = total + exp(wide_load(z, j) - top)
-        all_targets = all_targets + wide_load(t, j)
-    log_total = log(total)
-    for j in range(r, r + columns * distance, distance):
-        target, y = wide_load(t, j), wide_load(a, j)
+        target, y = wide_load(t, j), inverse * wide_load(a, j)
         log_y = (wide_load(z, j) - top) - log_total
         if loss == POISSON:
             cost = cost + poisson_cost(y, target, log_y)
@@ -279,7 +293,7 @@ def lane_losses(job, area, rows, factor, sums):
     for r in range(0, distance, lanes):
         weight = wide_load(scales, r)
         scale = weight * wide_splat(factor * mean, a)
-        if loss == CATEGORICAL_CROSS_ENTROPY or (softmaxed and loss == POISSON):
+        if softmaxed and is_fused(loss):
             cost = softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns)
             add_losses(sums, cost, weight, mean)
             continue

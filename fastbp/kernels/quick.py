@@ -15,7 +15,6 @@ from fastbp._jit import helper, routine
 from fastbp.activations import SIGMOID, TANH
 from fastbp.kernels.elementwise import (
     LN2_HIGH,
-    LN2_LOW,
     ROUNDER,
     activate,
     at_least,
@@ -25,7 +24,7 @@ from fastbp.kernels.elementwise import (
     minus,
     tanh,
 )
-from fastbp.simd import emit_fma, fma, splat
+from fastbp.simd import align_stack, emit_fma, fma, splat
 
 # e^r for |r| <= ln 2 / 2, with the least largest relative error
 QUICK_EXP = {
@@ -109,8 +108,18 @@ def quick_sigmoid(z):
     x = at_most(at_least(z, minus(limit)), limit)
     n_shifted = fma(x, splat(-1 / math.log(2), z), rounder)
     n = n_shifted - rounder
-    r = fma(n, minus(LN2_LOW(z)), fma(n, minus(LN2_HIGH(z)), minus(x)))
+    r = fma(n, minus(LN2_HIGH(z)), minus(x))
     return one / (one + times_power(quick_power(r), n_shifted))
+
+
+@helper
+def quick_exp(x):
+    """Return e^x for x <= 0; from -87 (float32) or -708 down, the value there."""
+    rounder = ROUNDER(x)
+    x = at_least(x, minus(MOST_NEGATIVE(x)))
+    n_shifted = fma(x, splat(1 / math.log(2), x), rounder)
+    r = fma(n_shifted - rounder, minus(LN2_HIGH(x)), x)
+    return times_power(quick_power(r), n_shifted)
 
 
 @helper
@@ -128,6 +137,7 @@ def quick_tanh(z):
 @routine
 def quick_activate(code, z, a, n):
     """Write f(z) to a, as `fastbp.kernels.elementwise.activate` does."""
+    align_stack()
     if code == SIGMOID:
         each(quick_sigmoid, z, a, n)
     elif code == TANH:

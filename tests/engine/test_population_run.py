@@ -108,6 +108,8 @@ def each(*values: float) -> np.ndarray:
 RATES, SEEDS = each(0.1, 0.03, 0.2, 0.01, 0.15), np.arange(3, 8, dtype=np.uint64)
 WEIGHTS = np.random.default_rng(4).uniform(0, 2, (5, 11)) * (np.arange(5)[:, None] != np.arange(11) % 5)
 
+XOR = Task((2, 2, 2), "sigmoid", "sigmoid", "half_squared_error")
+
 CASES = {
     "sgd": Many(options={"learning_rate": RATES}),
     "one sample": Many(options={"batch_size": 1, "l2": each(0.0, 0.1, 0.01, 0.2, 0.0)}),
@@ -143,6 +145,14 @@ CASES = {
     "softmax and counts": Many(Task(hidden="elu", output="softmax", loss="poisson")),
     "counts": Many(Task(hidden="softplus", output="exp", loss="poisson")),
     "no biases": Many(Task(bias="none", hidden="leaky_relu", loss="huber")),
+    "2-2-2": Many(XOR, n=5, options={"batch_size": 1, "learning_rate": RATES * 5}),
+    "2-2-2 in order": Many(
+        replace(XOR, bias="fixed"), options={"batch_size": 1, "shuffle": False, "l2": RATES / 10}
+    ),
+    "2-2-2 without biases": Many(
+        replace(XOR, bias="none", n_samples=50),
+        options={"batch_size": 1, "optimizer": fastbp.SGD(CosineDecay(0.5, steps=20))},
+    ),
     "fixed biases": Many(Task(bias="fixed", output="tanh", loss="half_squared_error")),
 }  # fmt: skip
 
@@ -162,7 +172,7 @@ def test_each_network_follows_the_reference(case):
     assert_follows_reference(CASES[case])
 
 
-@pytest.mark.parametrize("case", ["own order and weights", "classes", "schedule", "own momenta"])
+@pytest.mark.parametrize("case", ["own order and weights", "classes", "schedule", "own momenta", "2-2-2"])
 def test_a_network_has_the_same_bits_alone_in_any_company_and_on_any_threads(case):
     many = CASES[case]
     alone, all_at_once = [], many.make(threads=3)
@@ -192,7 +202,7 @@ def test_many_networks_have_the_bits_of_few():
     assert many.make().theta.tobytes() == few.theta().tobytes()
 
 
-@pytest.mark.parametrize("case", ["own order", "schedule", "full batch", "own momenta"])
+@pytest.mark.parametrize("case", ["own order", "schedule", "own momenta", "2-2-2", "2-2-2 in order"])
 def test_a_run_that_was_stopped_restored_and_selected_from_has_the_same_bits(case):
     many = CASES[case]
     whole = many.make()
@@ -307,10 +317,15 @@ def test_evaluation_is_that_of_each_network(dtype):
         assert_allclose(outputs[i], network.predict(X), rtol=tolerance)
 
 
-def test_divergence_freezes_that_network_alone_before_its_bad_step():
+@pytest.mark.parametrize("case", ["layers", "2-2-2"])
+def test_divergence_freezes_that_network_alone_before_its_bad_step(case):
     task = Task(output="identity", hidden="identity")
-    many = Many(task, n=20, options={"learning_rate": np.where(np.arange(20) % 7 == 3, 3.0, 0.01)})
-    calm = Many(task, n=20, options={"learning_rate": 0.01})
+    if case == "2-2-2":  # it cannot diverge but by a penalty that overshoots
+        task = XOR
+    own = "l2" if case == "2-2-2" else "learning_rate"
+    options = {"batch_size": 1 if case == "2-2-2" else 4}
+    many = Many(task, n=20, options=options | {own: np.where(np.arange(20) % 7 == 3, 30.0, 0.01)})
+    calm = Many(task, n=20, options=options | {own: 0.01})
     run, quiet = many.make(), calm.make()
     run.advance(2000)
     quiet.advance(2000)
