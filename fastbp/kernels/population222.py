@@ -9,7 +9,7 @@ Legend: ``x``, ``t`` a sample, ``h`` the hidden layer, ``y`` the outputs; ``V`` 
 from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import minus, sigmoid_slope
 from fastbp.kernels.lanes import blocks_load, blocks_store
-from fastbp.kernels.quick import quick_sigmoid
+from fastbp.kernels.quick_functions import quick_sigmoid
 from fastbp.kernels.records import get
 from fastbp.simd import (
     align_stack,

@@ -13,7 +13,7 @@ from fastbp.kernels.elementwise import apply_slope, log, minus
 from fastbp.kernels.fields import OWN_DRAWN, PREDICT, SHARED, TRAIN
 from fastbp.kernels.lanes import fill, lane_product, multiply
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
-from fastbp.kernels.quick import quick_activate, quick_exp
+from fastbp.kernels.quick_functions import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
 from fastbp.kernels.shuffle import hashed
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR, POISSON
