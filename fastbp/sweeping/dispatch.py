@@ -5,10 +5,14 @@ A shard that runs twice gives the same result twice, and the second is dropped. 
 when or how often a shard runs.
 """
 
+import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from fastbp.errors import FastbpError
@@ -23,13 +27,16 @@ SLOW = 4.0
 """A shard is slow if it takes so many times as long as the middle one of those that ended last."""
 
 RECENT = 101
-"""So many shards that ended last are compared with."""
+"""A shard is compared with so many that ended last."""
 
 LEAST_SECONDS = 2.0
 """No shard is slow before this time."""
 
 LOOK = 0.05
 """Seconds between two looks at the clock."""
+
+MOST_TOGETHER = 256
+"""So many results are handed on together at most."""
 
 MOST_LOSSES = 5
 """A shard that was lost so many times is an error: it may be what ends the workers."""
@@ -45,6 +52,8 @@ class WorkersLostError(FastbpError, RuntimeError):
 class Dispatcher:
     """Runs shards on an executor, and yields results in the order in which they come.
 
+    The work of a shard here does not grow with the number of workers: futures report to a queue.
+
     Parameters
     ----------
     make_executor : callable
@@ -57,6 +66,9 @@ class Dispatcher:
         Returns whether to end now. It is asked several times a second.
     clock : callable
         Returns seconds.
+    wait : callable, optional
+        ``wait(seconds)`` is called before the queue is looked into, which then waits no more. A simulation
+        lets time pass there.
 
     Attributes
     ----------
@@ -72,20 +84,23 @@ class Dispatcher:
         in_flight: int = IN_FLIGHT,
         is_stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
     ):
         self._make_executor, self._submit = make_executor, submit
-        self._in_flight, self._is_stopped, self._clock = in_flight, is_stopped, clock
+        self._in_flight, self._is_stopped, self._clock, self._wait = in_flight, is_stopped, clock, wait
         self._executor: Executor | None = None
+        self._queue: SimpleQueue[Future] = SimpleQueue()
         self._running: dict[Future, tuple[int, float]] = {}
         """The shard of each future, and when it was submitted."""
-        self._open: dict[int, int] = {}
-        """How many futures each shard has that is not finished."""
+        self._open: dict[int, list[Future]] = {}
+        """The futures of each shard that is not finished."""
         self._lost: dict[int, int] = {}
-        self._seconds: list[float] = []
+        self._seconds: deque[float] = deque(maxlen=RECENT)
+        self._next_look = -math.inf
         self.n_repeated = 0
 
-    def run(self, shards: Iterable[int]) -> Iterator[tuple[int, Any]]:
-        """Yield the number and the result of each shard, once; end early if stopped.
+    def run(self, shards: Iterable[int]) -> Iterator[list[tuple[int, Any]]]:
+        """Yield the numbers and results of shards, each once, those together that came together.
 
         Raises
         ------
@@ -100,28 +115,42 @@ class Dispatcher:
                 self._fill(waiting, again)
                 if not self._running:
                     return
-                ended, _ = wait(self._running, timeout=LOOK, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    if future not in self._running:  # its shard has ended elsewhere, a moment ago
+                results = []
+                for future in self._ended():
+                    if future not in self._running:  # its shard has ended elsewhere
                         continue
                     shard, begun = self._running.pop(future)
                     error = CancelledError() if future.cancelled() else future.exception()
                     if error is not None:
-                        self._lose(shard, again, error)
+                        self._lose(shard, future, again, error)
                         continue
                     self._seconds.append(self._clock() - begun)
                     self._end(shard)
-                    yield shard, future.result()
+                    results.append((shard, future.result()))
+                if results:
+                    yield results
                 self._repeat_slow()
         finally:
             self.close()
 
     def close(self) -> None:
         """Cancel what has not begun, and forget what runs."""
-        for future in self._running:
-            future.cancel()
+        running = list(self._running)
         self._running.clear()
         self._open.clear()
+        for future in running:
+            future.cancel()
+
+    def _ended(self) -> list[Future]:
+        """Return the futures that have ended; wait a moment for the first."""
+        ended: list[Future] = []
+        with suppress(Empty):
+            if self._wait is not None:
+                self._wait(LOOK)
+            ended.append(self._queue.get(timeout=LOOK) if self._wait is None else self._queue.get_nowait())
+            while len(ended) < MOST_TOGETHER:
+                ended.append(self._queue.get_nowait())
+        return ended
 
     def _fill(self, waiting: Iterator[int], again: list[int]) -> None:
         while len(self._open) < self._in_flight:
@@ -138,43 +167,46 @@ class Dispatcher:
         except BrokenExecutor as error:
             future = Future()
             future.set_exception(error)
-        self._open[shard] = self._open.get(shard, 0) + 1
+        self._open.setdefault(shard, []).append(future)
         self._running[future] = (shard, self._clock())
+        future.add_done_callback(self._queue.put)
 
     def _end(self, shard: int) -> None:
-        """Take note of a shard that has ended, and cancel another run of it."""
-        del self._open[shard]
+        """Take note of a shard that has ended, and cancel other runs of it."""
         self._lost.pop(shard, None)
-        for future in [future for future, (other, _) in self._running.items() if other == shard]:
-            del self._running[future]
-            future.cancel()
+        for future in self._open.pop(shard):
+            if self._running.pop(future, None):
+                future.cancel()
 
-    def _lose(self, shard: int, again: list[int], error: BaseException) -> None:
+    def _lose(self, shard: int, future: Future, again: list[int], error: BaseException) -> None:
         """Take note of a run that came to nothing; raise the error if it is the shard's own."""
         if isinstance(error, BrokenExecutor):
             self._executor = None
         elif not is_loss(error):
             raise error
-        self._open[shard] -= 1
+        self._open[shard].remove(future)
         self._lost[shard] = self._lost.get(shard, 0) + 1
         if self._lost[shard] >= MOST_LOSSES:
             raise WorkersLostError(
                 f"the workers of shard {shard} died {MOST_LOSSES} times: {error!r}; what had ended is kept "
                 "in the journal, if there is one"
             ) from error
-        if self._open[shard] == 0:
+        if not self._open[shard]:
             del self._open[shard]
             again.append(shard)
             self.n_repeated += 1
 
     def _repeat_slow(self) -> None:
         """Submit slow shards a second time, if there is room: another worker may be faster."""
-        if len(self._seconds) < FEWEST_ENDED or len(self._running) >= self._in_flight:
-            return
-        limit = max(LEAST_SECONDS, SLOW * statistics.median(self._seconds[-RECENT:]))
         now = self._clock()
+        if now < self._next_look or len(self._seconds) < FEWEST_ENDED:
+            return
+        self._next_look = now + LEAST_SECONDS / 4
+        if len(self._running) >= self._in_flight:
+            return
+        limit = max(LEAST_SECONDS, SLOW * statistics.median(self._seconds))
         for shard, begun in list(self._running.values()):
-            if now - begun > limit and self._open[shard] == 1:
+            if now - begun > limit and len(self._open[shard]) == 1:
                 self.n_repeated += 1
                 self._start(shard)
 

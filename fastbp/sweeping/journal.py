@@ -7,11 +7,11 @@ blank, and JSON without line breaks. The first record describes the sweep::
 
 All others are shards, in the order in which they ended::
 
-    {"shard": 7, "scores": the bytes of float64 numbers in base64, "rungs": those of int8 numbers}
+    {"shard": 7, "places": the bytes of int32 numbers in base64, "scores": those of float64, "rungs": of int8}
 
-A record is written in one call and synced before the shard counts as finished. A process that is killed while
-it writes leaves a torn line at the end, which is dropped when the journal is opened again. A line in the
-middle that is damaged is left out, with a warning, and its shard runs again.
+Records are synced before their shards count as finished; those that come together, together. A process that
+is killed while it writes leaves a torn line at the end, which is dropped when the journal is opened again. A
+line in the middle that is damaged is left out, with a warning, and its shard runs again.
 """
 
 import base64
@@ -20,11 +20,11 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,25 @@ KIND, VERSION = "fastbp sweep", 1
 
 NAME = "sweep.journal"
 
-Outcome = tuple[np.ndarray, np.ndarray]
-"""What a shard gives: the score of each trial, float64[n], and how many rungs it finished, int8[n]."""
+DTYPES = ("<i4", "<f8", "<i1")
+
+
+class Outcome(NamedTuple):
+    """What a shard gives.
+
+    Attributes
+    ----------
+    places : int32[n]
+        The places of trials in the shard, ascending: all, or those of the best.
+    scores : float64[n]
+        Their scores.
+    rungs : int8[n]
+        How many rungs each has finished.
+    """
+
+    places: np.ndarray
+    scores: np.ndarray
+    rungs: np.ndarray
 
 
 class Journal:
@@ -85,10 +102,16 @@ class Journal:
             self.close()
             raise
 
-    def append(self, shard: int, outcome: Outcome) -> None:
-        """Write a finished shard, and sync it."""
-        scores, rungs = outcome
-        self._write({"shard": shard, "scores": _text(scores, "<f8"), "rungs": _text(rungs, "<i1")})
+    def append(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
+        """Write finished shards, and sync them together."""
+        self._write(
+            {"shard": shard}
+            | {
+                name: _text(values, dtype)
+                for name, values, dtype in zip(Outcome._fields, outcome, DTYPES, strict=True)
+            }
+            for shard, outcome in outcomes
+        )
 
     def close(self) -> None:
         """Close the file, which releases it for other processes."""
@@ -118,7 +141,7 @@ class Journal:
         os.ftruncate(self._file, len(whole))
         os.lseek(self._file, 0, os.SEEK_END)
         if not lines:
-            self._write({"kind": KIND, "version": VERSION, "run": run, "made_with": made_with_now()})
+            self._write([{"kind": KIND, "version": VERSION, "run": run, "made_with": made_with_now()}])
             _sync_folder(self.path.parent)
             return {}
         first = record_of(lines[0])
@@ -134,9 +157,11 @@ class Journal:
             if record is None:
                 n_damaged += 1
                 continue
-            outcomes[int(record["shard"])] = (
-                np.frombuffer(base64.b64decode(record["scores"]), "<f8"),
-                np.frombuffer(base64.b64decode(record["rungs"]), "<i1"),
+            outcomes[int(record["shard"])] = Outcome(
+                *(
+                    np.frombuffer(base64.b64decode(record[name]), dtype)
+                    for name, dtype in zip(Outcome._fields, DTYPES, strict=True)
+                )
             )
         if n_damaged:
             warnings.warn(
@@ -146,8 +171,8 @@ class Journal:
             )
         return outcomes
 
-    def _write(self, record: Mapping[str, Any]) -> None:
-        line = line_of(record)
+    def _write(self, records: Iterable[Mapping[str, Any]]) -> None:
+        line = b"".join(map(line_of, records))
         end = os.lseek(self._file, 0, os.SEEK_END)
         try:
             while line:

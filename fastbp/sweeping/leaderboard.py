@@ -27,12 +27,14 @@ Columns = dict[str, list[Any]]
 def ranked(scores: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     """Return the places of trials, the best first: of those that trained longest, the lowest scores.
 
+    Trials that diverged come last.
+
     Examples
     --------
     >>> ranked(np.array([0.1, 0.3, 0.2, np.inf]), np.array([3, 9, 9, 9])).tolist()
-    [2, 1, 3, 0]
+    [2, 1, 0, 3]
     """
-    return np.lexsort((scores, -epochs))
+    return np.lexsort((scores, -epochs, ~np.isfinite(scores)))
 
 
 def columns_of(

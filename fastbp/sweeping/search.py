@@ -66,6 +66,7 @@ def sweep(
     journal: str | os.PathLike[str] | None = None,
     resume: bool = True,
     shard_size: int | None = None,
+    top: int | None = None,
     threads: int | None = None,
     max_seconds: float | None = None,
     progress: bool | str = "auto",
@@ -122,6 +123,9 @@ def sweep(
     shard_size : int, optional
         The most trials that train together in one process, and are compared with each other at each rung. By
         default, about a second of work.
+    top : int, optional
+        Report only the best so many trials of each shard. The leaderboard of a sweep of many millions then
+        fits into memory.
     threads : int, optional
         Threads of a shard; by default all in this process, and one on an executor.
     max_seconds : float, optional
@@ -188,7 +192,8 @@ def sweep(
         shard_size = usual_shard_size(recipe, data, rungs_of(epochs, halving, min_epochs), halving)
     shard_size = check_integer("shard_size", shard_size, 1)
     brackets = brackets_of(points.n_trials, epochs, halving, min_epochs, hyperband)
-    task = Task(recipe, Plan(brackets, shard_size, halving))
+    top = None if top is None else check_integer("top", top, 1)
+    task = Task(recipe, Plan(brackets, shard_size, halving), top)
     result = SweepResult(task, data)
     with Interrupts() as interrupts:
         limits = Limits(interrupts)
@@ -223,10 +228,11 @@ def _run(
         bar.start(result.n_finished, plan.n_trials)
     missing = (number for number in range(len(plan)) if not result.has(number))
     scratch = None if journal is None else journal.path.parent
-    for number, outcome in _outcomes(result, missing, limits, executor, threads, scratch):
+    for outcomes in _outcomes(result, missing, limits, executor, threads, scratch):
         if journal is not None:
-            journal.append(number, outcome)
-        result.add(number, outcome)
+            journal.append(outcomes)
+        for number, outcome in outcomes:
+            result.add(number, outcome)
         if bar is not None:
             bar.update(result.n_finished, result.lowest)
 
@@ -238,7 +244,7 @@ def _outcomes(
     executor: Any,
     threads: int | None,
     scratch: Path | None,
-) -> Iterator[tuple[int, Outcome]]:
+) -> Iterator[list[tuple[int, Outcome]]]:
     """Yield the outcomes of shards as they come: from this process, or from an executor."""
     task, arrays = result.task, result.folds.arrays
     if executor is None:
@@ -246,7 +252,7 @@ def _outcomes(
             outcome = run_shard(task, arrays, number, threads=threads, is_stopped=limits.is_over)
             if outcome is None:
                 return
-            yield number, outcome
+            yield [(number, outcome)]
         return
     with on_workers(executor, task, arrays, threads=threads or 1, scratch=scratch) as workers:
         dispatcher = Dispatcher(
@@ -291,6 +297,7 @@ def description(task: Task, data: Folds) -> dict[str, Any]:
         "rungs": [[bracket.start, bracket.stop, list(bracket.rungs)] for bracket in plan.brackets],
         "halving": plan.halving,
         "shard_size": plan.shard_size,
+        "top": task.top,
         "loss": recipe.loss,
         "dtype": recipe.dtype,
         "data": data.digest,

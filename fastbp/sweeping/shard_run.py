@@ -9,6 +9,7 @@ from fastbp.populations.ranking import best_first
 from fastbp.sweeping.folds import Fold
 from fastbp.sweeping.groups import Group, Recipe
 from fastbp.sweeping.journal import Outcome
+from fastbp.sweeping.leaderboard import ranked
 from fastbp.sweeping.rungs import Plan, n_kept
 
 
@@ -20,10 +21,13 @@ class Task:
     ----------
     recipe : Recipe
     plan : Plan
+    top : int or None
+        How many of the best trials of a shard are reported; all, if it is None.
     """
 
     recipe: Recipe
     plan: Plan
+    top: int | None = None
 
 
 def run_shard(
@@ -40,10 +44,8 @@ def run_shard(
 
     Returns
     -------
-    scores : float64[n]
-        Infinite for a trial that diverged in one of the folds.
-    rungs : int8[n]
-        How many rungs each trial finished.
+    Outcome or None
+        A score is infinite if the trial diverged in one of the folds.
     """
     plan, recipe = task.plan, task.recipe
     shard = plan.shard(number)
@@ -83,4 +85,7 @@ def run_shard(
                     group.keep(np.flatnonzero(kept[places]))
         left = [(places[kept[places]], of) for places, of in zip(members, groups, strict=True)]
         members, groups = [p for p, _ in left if len(p)], [of for p, of in left if len(p)]
-    return scores, rungs
+    places = np.arange(len(trials), dtype=np.int32)
+    if task.top is not None:
+        places = np.sort(ranked(scores, np.array([0, *shard.rungs])[rungs])[: task.top]).astype(np.int32)
+    return Outcome(places, scores[places], rungs[places])

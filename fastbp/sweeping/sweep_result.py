@@ -1,7 +1,6 @@
 """What a sweep returns: the leaderboard, and the best networks, trained again to the bit."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,79 +31,93 @@ class SweepResult:
         How many configurations were to be tried.
     scores : ndarray of float64, shape (n_trials,)
         The validation loss of each trial at the last rung that it reached, averaged over the folds. Infinite
-        if it diverged; NaN if its shard did not end. The loss of a regression is that of scaled targets.
+        if it diverged; NaN if its shard did not end or did not report it. The loss of a regression is that of
+        scaled targets.
     epochs : ndarray of int64, shape (n_trials,)
-        The epochs that each trial trained; 0 if its shard did not end.
+        The epochs that each trial trained; 0 if it was not reported.
     order : ndarray of int64
-        The finished trials, the best first: of those that trained longest, the lowest scores.
+        The finished trials, the best first: of those that trained longest, the lowest scores. Those that
+        diverged come last.
     best : dict
         The first line of the leaderboard.
     seconds : float
     stop_reason : StopReason
         A str, too: "completed", "interrupted" (Ctrl-C) or "max_seconds".
-    n_finished : int
-        How many were tried.
+    n_finished, n_diverged : int
+        How many were tried, and how many of those that were reported diverged.
     n_repeated : int
         How many shards ran again, because a worker was lost or slow.
     """
 
     def __init__(self, task: Task, folds: Folds):
         self.task, self.folds = task, folds
-        self.scores = np.full(task.plan.n_trials, np.nan)
-        self._rungs = np.zeros(task.plan.n_trials, np.int8)
-        self.n_finished = 0
         self.seconds = 0.0
-        self.n_repeated = 0
+        self.n_finished = self.n_repeated = self.n_diverged = 0
         self.stop_reason = StopReason.INTERRUPTED
-        self._finished = np.zeros(len(task.plan), bool)
-        self._order: np.ndarray | None = None
         self.lowest: float | None = None
+        self._outcomes: dict[int, Outcome] = {}
+        self._table: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def add(self, number: int, outcome: Outcome) -> None:
         """Take a shard's outcome; that of a shard which is known changes nothing."""
-        if self._finished[number]:
+        if number in self._outcomes:
             return
         shard = self.task.plan.shard(number)
-        scores, rungs = outcome
-        at = slice(shard.start, shard.stop)
-        self.scores[at] = scores
-        self._rungs[at] = rungs
+        self._outcomes[number], self._table = outcome, None
         self.n_finished += shard.stop - shard.start
-        self._finished[number], self._order = True, None
-        lowest = float(scores.min())
+        self.n_diverged += int(np.isinf(outcome.scores).sum())
+        lowest = float(outcome.scores.min())
         self.lowest = lowest if self.lowest is None else min(lowest, self.lowest)
 
     def has(self, number: int) -> bool:
         """Return whether a shard has ended."""
-        return bool(self._finished[number])
+        return number in self._outcomes
 
     @property
     def n_trials(self) -> int:
         """How many configurations were to be tried."""
         return self.task.plan.n_trials
 
-    @property
-    def epochs(self) -> np.ndarray:
-        """The epochs that each trial trained; 0 if its shard did not end."""
-        parts = [
-            np.array([0, *bracket.rungs])[self._rungs[bracket.start : bracket.stop]]
-            for bracket in self.task.plan.brackets
-        ]
-        return np.concatenate(parts)
+    def _reported(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the trials that shards reported, the best first, with their scores and epochs."""
+        if self._table is None:
+            parts = []
+            for number in sorted(self._outcomes):
+                shard, (places, scores, rungs) = self.task.plan.shard(number), self._outcomes[number]
+                parts.append(
+                    (shard.start + places.astype(np.int64), scores, np.array([0, *shard.rungs])[rungs])
+                )
+            empty = (np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+            trials, scores, epochs = map(np.concatenate, zip(*parts or [empty], strict=True))
+            order = leaderboard.ranked(scores, epochs)
+            self._table = trials[order], scores[order], epochs[order]
+        return self._table
 
     @property
     def order(self) -> np.ndarray:
         """The finished trials, the best first."""
-        if self._order is None:
-            epochs = self.epochs
-            finished = np.flatnonzero(epochs)
-            self._order = finished[leaderboard.ranked(self.scores[finished], epochs[finished])]
-        return self._order
+        return self._reported()[0]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The score of each trial; NaN if it was not reported."""
+        trials, scores, _ = self._reported()
+        found = np.full(self.n_trials, np.nan)
+        found[trials] = scores
+        return found
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """The epochs that each trial trained; 0 if it was not reported."""
+        trials, _, epochs = self._reported()
+        found = np.zeros(self.n_trials, np.int64)
+        found[trials] = epochs
+        return found
 
     @property
     def best(self) -> dict[str, Any]:
         """The best trial: its hyper-parameters, loss and epochs."""
-        self._trial(1)
+        self._check_rank(1)
         return leaderboard.rows_of(self.leaderboard(1))[0]
 
     def leaderboard(self, n: int | None = None) -> Columns:
@@ -119,9 +132,9 @@ class SweepResult:
         dict of list
             "rank", "trial", "loss", "epochs", and each hyper-parameter of the space.
         """
-        chosen = self.order[: None if n is None else check_integer("n", n, 0)]
-        points = self.task.recipe.points
-        return leaderboard.columns_of(points, chosen, self.scores[chosen], self.epochs[chosen])
+        end = None if n is None else check_integer("n", n, 0)
+        trials, scores, epochs = (column[:end] for column in self._reported())
+        return leaderboard.columns_of(self.task.recipe.points, trials, scores, epochs)
 
     def save(self, path: str | os.PathLike[str], n: int | None = None) -> None:
         """Write the leaderboard, or its best n lines, to a .csv, .json or .parquet file.
@@ -141,7 +154,7 @@ class SweepResult:
         return {
             "n_networks": self.n_trials,
             "n_finished": self.n_finished,
-            "n_diverged": int(np.isinf(self.scores).sum()),
+            "n_diverged": self.n_diverged,
             "folds": len(self.folds.datasets),
             "shards": len(self.task.plan),
             "seed": self.task.recipe.seed,
@@ -175,7 +188,7 @@ class SweepResult:
         """
         from fastbp.sweeping.panels import draw_sweep
 
-        self._trial(1)
+        self._check_rank(1)
         draw_sweep(self.leaderboard(), self.task.recipe.points.space, Path(path))
 
     # --- networks ----------------------------------------------------------------------------------------
@@ -195,13 +208,13 @@ class SweepResult:
         OptionError
             If there are folds, so that it was several networks: `refit` trains one on all rows.
         """
-        trial = self._trial(rank)
+        rank = self._check_rank(rank)
         if len(self.folds.datasets) > 1:
             raise OptionError(
                 f"a trial of this sweep was {len(self.folds.datasets)} networks, one a fold; "
                 "refit() trains one on all rows"
             )
-        return self._winners([trial]).of_fold(0)[0]
+        return self._winners(rank - 1, rank).of_fold(0)[0]
 
     def refit(self, rank: int = 1) -> Model:
         """Return a network with the hyper-parameters of a rank, trained on all rows for as many epochs.
@@ -211,7 +224,8 @@ class SweepResult:
         rank : int
             1 is the best.
         """
-        return self._winners([self._trial(rank)]).of_all_rows()[0]
+        rank = self._check_rank(rank)
+        return self._winners(rank - 1, rank).of_all_rows()[0]
 
     def ensemble(self, size: int = 30, candidates: int = 100, *, refit: bool | None = None) -> Ensemble:
         """Return the mean of several of the best networks, by greedy selection on the validation rows.
@@ -229,21 +243,22 @@ class SweepResult:
         --------
         fastbp.greedy_selection : The algorithm, by Caruana et al. (2004).
         """
-        self._trial(1)
-        n = check_integer("candidates", candidates, 1)
-        trials = [int(trial) for trial in self.order[:n] if np.isfinite(self.scores[trial])]
-        if not trials:
+        self._check_rank(1)
+        n = int(np.isfinite(self._reported()[1][: check_integer("candidates", candidates, 1)]).sum())
+        if not n:
             raise OptionError("every trial diverged, so there is none to select")
         several = len(self.folds.datasets) > 1
         if several and refit is False:
             raise OptionError("refit is False, and with folds there is no network of all training rows")
-        return make_ensemble(self._winners(trials), size, refit=several if refit is None else bool(refit))
+        return make_ensemble(self._winners(0, n), size, refit=several if refit is None else bool(refit))
 
-    def _winners(self, trials: Sequence[int]) -> Winners:
-        return Winners(self.task, self.folds, np.array(trials), self.epochs[list(trials)])
+    def _winners(self, start: int, stop: int) -> Winners:
+        trials, _, epochs = self._reported()
+        return Winners(self.task, self.folds, trials[start:stop], epochs[start:stop])
 
-    def _trial(self, rank: int) -> int:
+    def _check_rank(self, rank: int) -> int:
+        """Return a rank, if a trial has it."""
         rank = check_integer("rank", rank, 1)
         if rank > len(self.order):
             raise OptionError(f"rank is {rank}, and {len(self.order)} trials were finished")
-        return int(self.order[rank - 1])
+        return rank

@@ -35,7 +35,7 @@ def run(behave, n=20, **options):
         return made[-1]
 
     dispatcher = Dispatcher(make, lambda pool, shard: pool.submit(lambda n: n * n, shard), **options)
-    results = list(dispatcher.run(range(n)))
+    results = [result for batch in dispatcher.run(range(n)) for result in batch]
     return dispatcher, results, made
 
 
@@ -128,7 +128,8 @@ def test_no_more_shards_are_in_flight_than_said():
             return number
 
         dispatcher = Dispatcher(lambda: pool, lambda pool, number: pool.submit(shard, number), in_flight=3)
-        assert sorted(dispatcher.run(range(200))) == [(n, n) for n in range(200)]
+        results = [result for batch in dispatcher.run(range(200)) for result in batch]
+    assert sorted(results) == [(n, n) for n in range(200)]
     assert counts[1] <= 3
 
 

@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 
 from fastbp import CheckpointError, CheckpointWarning, OptionError
-from fastbp.sweeping.journal import NAME, Journal
+from fastbp.sweeping.journal import NAME, Journal, Outcome
 
 RUN = {"n_networks": 100, "seed": 3, "space": {"hidden": [[8], [16]]}}
 
 
-def outcome(shard: int) -> tuple[np.ndarray, np.ndarray]:
+def outcome(shard: int) -> Outcome:
     generator = np.random.default_rng(shard)
     scores = generator.normal(size=5 + shard)
     scores[0] = np.inf
-    return scores, generator.integers(0, 4, 5 + shard).astype(np.int8)
+    places = np.arange(5 + shard, dtype=np.int32) * 3
+    return Outcome(places, scores, generator.integers(0, 4, 5 + shard).astype(np.int8))
 
 
 def written(folder, shards) -> bytes:
     journal = Journal(folder, RUN)
-    for shard in shards:
-        journal.append(shard, outcome(shard))
+    journal.append((shard, outcome(shard)) for shard in shards)
     journal.close()
     return (folder / NAME).read_bytes()
 
@@ -25,9 +25,8 @@ def written(folder, shards) -> bytes:
 def found(folder) -> list[int]:
     journal = Journal(folder, RUN)
     journal.close()
-    for shard, (scores, rungs) in journal.outcomes.items():
-        assert scores.tobytes() == outcome(shard)[0].tobytes()
-        assert rungs.tolist() == outcome(shard)[1].tolist()
+    for shard, there in journal.outcomes.items():
+        assert [values.tobytes() for values in there] == [values.tobytes() for values in outcome(shard)]
     return list(journal.outcomes)
 
 
@@ -83,7 +82,7 @@ def test_only_one_sweep_at_a_time_has_a_journal(tmp_path):
 
 def test_a_write_that_fails_leaves_whole_records(tmp_path, monkeypatch):
     journal = Journal(tmp_path, RUN)
-    journal.append(0, outcome(0))
+    journal.append([(0, outcome(0))])
 
     def no_space(descriptor):
         raise OSError(28, "No space left on device")
@@ -91,8 +90,8 @@ def test_a_write_that_fails_leaves_whole_records(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", no_space)
         with pytest.raises(OSError, match="No space left"):
-            journal.append(1, outcome(1))
-    journal.append(2, outcome(2))
+            journal.append([(1, outcome(1)), (3, outcome(3))])
+    journal.append([(2, outcome(2))])
     journal.close()
     assert found(tmp_path) == [0, 2]
 

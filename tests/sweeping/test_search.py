@@ -70,6 +70,19 @@ def test_the_order_is_by_epochs_and_then_by_loss(result):
     )
 
 
+def test_the_best_of_each_shard_alone_may_be_reported(result):
+    found = fastbp.sweep(X, Y, SPACE, 50, top=3, **OPTIONS)
+    expected = [
+        trial
+        for shard in result.task.plan
+        for trial in [one for one in result.order if shard.start <= one < shard.stop][:3]
+    ]
+    assert found.order.tolist() == [trial for trial in result.order if trial in expected]
+    assert found.best == result.best
+    assert np.isfinite(found.scores).sum() == 9
+    assert (found.n_finished, len(found.leaderboard()["rank"])) == (50, 9)
+
+
 @pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(3), processes(2)], ids=["threads", "processes"])
 def test_an_executor_gives_the_same_to_the_bit(result, make):
     with make() as executor:
@@ -196,6 +209,7 @@ WRONG = [
     ({"dtype": "float16"}, "dtype is 'float16'"),
     ({"loss": "hubber"}, "loss is 'hubber'"),
     ({"shard_size": 0}, "shard_size is 0"),
+    ({"top": 0}, "top is 0"),
     ({"max_seconds": 0}, "max_seconds is 0"),
     ({"executor": 3}, "executor is 3, and must be a concurrent.futures.Executor"),
     ({"space": {"activation": "rely"}}, "hidden_activation is 'rely'.*did you mean 'relu'"),
