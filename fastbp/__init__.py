@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from fastbp import interrupted_start as interrupted_start
-from fastbp import schedules, spaces
+from fastbp import schedules, spaces, stopping_rules
 from fastbp._version import __version__
 from fastbp.errors import (
     CheckpointError,
@@ -88,6 +88,7 @@ __all__ = [
     "schedules",
     "sklearn_is_patched",
     "spaces",
+    "stopping_rules",
     "train",
     "train_population",
     "unpatch_sklearn",

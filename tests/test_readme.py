@@ -25,7 +25,7 @@ BLOCKS = blocks_of(README)
 
 
 @pytest.mark.filterwarnings("ignore::fastbp.PatchWarning")  # other tests have imported the classes
-@pytest.mark.parametrize("page", ["README.md", "docs/scikit-learn.md", "docs/model.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/scikit-learn.md", "docs/model.md", "docs/stopping.md"])
 def test_python_examples_print_what_the_page_says(page, tmp_path, monkeypatch):
     blocks = blocks_of((ROOT / page).read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)  # some of them write files

@@ -136,7 +136,7 @@ class Epochs:
     @property
     def stop_reason(self) -> StopReason | None:
         """Why the last epoch ends the run, or None if it does not."""
-        if outcome := int(self.watch.state[OUTCOME]):
+        if outcome := self.watch.state.item(OUTCOME):
             return REASONS[outcome]
         if self._adapted is not None and self.adaptive.exhausted:  # type: ignore[union-attr]
             return StopReason.LEARNING_RATE_EXHAUSTED
@@ -253,13 +253,13 @@ class Epochs:
 
     def _show(self) -> bool:
         """Adapt the learning rate, and call the callbacks; return whether training just goes on."""
-        run, is_adapted = self._run, False
+        run, watch, is_adapted = self._run, self.watch, False
         if (adaptive := self.adaptive) is not None and adaptive.rate != run.schedule.rate(0):
             run.schedule, is_adapted = Constant(adaptive.rate), True
-        if self._callbacks is not None and self._callbacks.call(
-            self.watch.n_epochs, run.step, self.watch.row(), self.watch.flat
-        ):
-            self._is_stopped = True
+        if self._callbacks is not None:
+            epoch = watch.n_epochs
+            step = epoch * run.steps_per_epoch
+            self._is_stopped |= self._callbacks.call(epoch, step, watch.row(), watch.flat)
         return not is_adapted and self.stop_reason is None
 
     def schedule_from(self, step: int) -> tuple[Schedule, float]:
