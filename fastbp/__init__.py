@@ -37,6 +37,7 @@ from fastbp.training import (
 LAZY = {
     "MLPClassifier": "fastbp.sklearn",
     "MLPRegressor": "fastbp.sklearn",
+    "MLPSearchCV": "fastbp.sklearn",
     "Model": "fastbp.data.model",
     "fit": "fastbp.data.model",
     "sweep": "fastbp.sweeping",

@@ -47,6 +47,11 @@ class PopulationOptions:
         Where the generators of the networks start: of own orders, and of dropout. The default is 0 for all.
     gradient_clip_norm : float, optional
     threads : int, optional
+    n_rows : int, optional
+        The rows of X, if these are more than the samples of an epoch: `order` chooses from them. Then
+        networks may have data of their own, which are parts of one X. Weights are those of all rows.
+    divides_l2 : bool
+        Whether l2 is divided by the rows of each step, and losses contain the penalty, as in scikit-learn.
 
     Attributes
     ----------
@@ -77,6 +82,8 @@ class PopulationOptions:
     seeds: np.ndarray = None  # type: ignore[assignment]
     gradient_clip_norm: float = None  # type: ignore[assignment]
     threads: int | None = None
+    n_rows: int = None  # type: ignore[assignment]
+    divides_l2: bool = False
     schedule: Schedule = field(init=False)
     rows: np.ndarray = field(init=False)
     n_ordered: int = field(init=False)
@@ -84,6 +91,7 @@ class PopulationOptions:
 
     def __post_init__(self) -> None:
         n, settled = self.n_networks, vars(self)  # a frozen dataclass may write what it settles here
+        settled["n_rows"] = self.n_samples if self.n_rows is None else self.n_rows
         batch = self.n_samples if self.batch_size is None else check_integer("batch_size", self.batch_size, 1)
         settled["batch_size"] = min(batch, self.n_samples)
         if not isinstance(self.optimizer, Optimizer):
@@ -99,7 +107,7 @@ class PopulationOptions:
         settled["drops"] = bool(np.ndim(self.dropout) > 0 or self.dropout)
         settled["dropout"] = per_network("dropout", self.dropout, n, high=1.0, below=True)
         settled["sample_weight"] = check_weights_of_networks(
-            "sample_weight", self.sample_weight, n, self.n_samples
+            "sample_weight", self.sample_weight, n, self.n_rows
         )
         settled["shuffle"] = check_flag("shuffle", self.shuffle)
         settled["own_order"] = check_flag("own_order", self.own_order)
@@ -191,20 +199,19 @@ def per_network(name: str, value: Any, n: int, high: float = np.inf, below: bool
     return values
 
 
-def check_given_order(
-    order: Any, epoch: int, rows: np.ndarray, n_samples: int, n_networks: int
-) -> np.ndarray:
-    """Return an order for all networks, or those of the networks `rows`, as int32."""
+def check_given_order(order: Any, epoch: int, options: PopulationOptions) -> np.ndarray:
+    """Return an order for all networks, or those of the networks `options.rows`, as int32."""
+    n_samples, n_networks, n_rows = options.n_samples, options.n_ordered, options.n_rows
     found = np.asarray(order)
     shapes = ((n_samples,), (n_networks, n_samples))
     if (
         found.shape not in shapes
         or found.dtype.kind not in "iu"
         or int(found.min()) < 0
-        or int(found.max()) >= n_samples
+        or int(found.max()) >= n_rows
     ):
         raise OptionError(
-            f"order({epoch}) is {shown(order)}, and must be {n_samples} integers from 0 to {n_samples - 1}, "
+            f"order({epoch}) is {shown(order)}, and must be {n_samples} integers from 0 to {n_rows - 1}, "
             f"or such a row for each of {n_networks} networks"
         )
-    return np.ascontiguousarray(found if found.ndim == 1 else found[rows], np.int32)
+    return np.ascontiguousarray(found if found.ndim == 1 else found[options.rows], np.int32)

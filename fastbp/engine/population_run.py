@@ -153,6 +153,7 @@ class PopulationRun:
             "decays": bool((options.l2 > 0).any()),
             "trains_biases": specification.bias == "trainable",
             "clips": options.gradient_clip_norm > 0,
+            "divides_l2": options.divides_l2,
         }
         return PopulationJob(
             specification,
@@ -330,9 +331,7 @@ class PopulationRun:
     def _given(self, epoch: int) -> np.ndarray:
         options = self.options
         assert options.order is not None
-        return check_given_order(
-            options.order(epoch), epoch, options.rows, options.n_samples, options.n_ordered
-        )
+        return check_given_order(options.order(epoch), epoch, options)
 
     def _level(self) -> None:
         """Let the networks that are behind catch up with the others, after `advance` was stopped."""

@@ -245,6 +245,7 @@ POPULATION = {
     "first_step": _integer("the step of the first factor", RUN),
     "momenta": Field("float64*", ("n_lanes",), (OPTIONS,), "momenta"),
     "l2": Field("float64*", ("n_lanes",), (OPTIONS,), "factors of the L2 penalties"),
+    "divides_l2": _integer("whether these are divided by the rows of a step, and losses contain the penalty"),
     "keep": Field("float64*", ("n_lanes",), (OPTIONS,), "probabilities that dropout keeps an activation"),
     "drops": _integer("whether there is dropout"),
     "has_biases": _integer("whether layers have b"),

@@ -78,6 +78,21 @@ def draw_own(job, block, drawn, step, stop):
             put(drawn, i * lanes + lane, element(order, position))
 
 
+@helper
+def add_penalty(job, block, sums):
+    """Add l2 / 2 times the sum of the squared weights to the losses of a step's samples."""
+    lanes, n_parameters = wide(get(job, "theta")), get(job, "n_parameters")
+    theta = shifted(get(job, "theta"), block * n_parameters * lanes)
+    squares = wide_splat(0.0, theta)
+    for number in range(get(job, "n_layers")):
+        layer = nth(get(job, "layers"), number)
+        start = get(layer, "W_at") * lanes
+        for k in range(start, start + get(layer, "n_in") * get(layer, "n_out") * lanes, lanes):
+            squares = fma(wide_load(theta, k), wide_load(theta, k), squares)
+    l2, before = long_load(get(job, "l2"), block * lanes, squares), long_load(sums, 0, squares)
+    store(sums, 0, before + splat(0.5, l2) * l2 * converted(squares, sums))
+
+
 @routine
 def block_step(job, block, area, scratch, drawn, place, step):
     """Take a step with the networks of a block; its samples begin at `place` of the sequence."""
@@ -85,13 +100,15 @@ def block_step(job, block, area, scratch, drawn, place, step):
     first = batch_start(job, step)
     rows = min(get(job, "batch_size"), n_samples - first)
     sums = shifted(get(job, "loss_sums"), block * lanes)
+    if get(job, "divides_l2") != 0:
+        add_penalty(job, block, sums)
     for row in range(0, rows, tile):
         there = min(tile, rows - row)
         gather_tile(job, block, area, drawn, place + row, first + row, there)
         lane_forward(job, block, area, step, row, there)
         lane_losses(job, area, there, 1.0 / rows, sums)
         lane_backward(job, block, area, there, row == 0)
-    update_block(job, block, area, scratch, step)
+    update_block(job, block, area, scratch, step, rows)
     if first + rows == n_samples:
         end_epoch(job, block, scratch, sums)
 

@@ -1,5 +1,7 @@
 """Updates of the networks of a block by the rules of `fastbp.kernels.update_rules`, a network a lane."""
 
+import numpy as np
+
 from fastbp._jit import routine
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
 from fastbp.kernels.records import get, nth
@@ -43,8 +45,8 @@ def constant_kinds(rule: str, nesterov: bool) -> list[int]:
 
 
 @routine
-def lane_constants(job, block, area, scratch, step):
-    """Write the constants of a step, a vector each, and the networks' l2 after them."""
+def lane_constants(job, block, area, scratch, step, rows):
+    """Write the constants of a step of some rows, a vector each, and the networks' l2 after them."""
     lanes, constants = wide(area), shifted(area, get(job, "constants_at"))
     last = get(job, "n_rates") - 1
     relative = element(get(job, "relative_rates"), min(step - get(job, "first_step"), last))
@@ -61,6 +63,8 @@ def lane_constants(job, block, area, scratch, step):
         else:
             store(constants, i * lanes, wide_splat(number, area))
     l2 = long_load(get(job, "l2"), first, like)
+    if get(job, "divides_l2") != 0:
+        l2 = l2 / splat(np.float64(rows), l2)
     store(constants, N_CONSTANTS * lanes, converted(l2, area))
 
 
@@ -124,10 +128,10 @@ def clip_lanes(job, block, area):
 
 
 @routine
-def update_block(job, block, area, scratch, step):
+def update_block(job, block, area, scratch, step, rows):
     """Take the step with the gradient in the work area; frozen networks keep their parameters."""
     lanes, n_parameters = wide(area), get(job, "n_parameters")
-    lane_constants(job, block, area, scratch, step)
+    lane_constants(job, block, area, scratch, step, rows)
     if get(job, "clips") != 0:
         clip_lanes(job, block, area)
     constants, zero = shifted(area, get(job, "constants_at")), shifted(area, 0)

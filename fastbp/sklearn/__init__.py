@@ -6,6 +6,7 @@ except ImportError:
     raise ImportError("the estimators need scikit-learn; install it: pip install 'fastbp[sklearn]'") from None
 
 from fastbp.sklearn.classifier import MLPClassifier
+from fastbp.sklearn.grid_search import MLPSearchCV
 from fastbp.sklearn.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "MLPSearchCV"]

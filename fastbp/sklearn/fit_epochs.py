@@ -112,13 +112,13 @@ class EpochLoop:
         if not self._is_scheduled:
             self._run.set_rate(self._state.learning_rate)
         losses = self._run.epochs(n_epochs, self._is_stopped)
-        ends = [self._end_epoch(loss) for loss in losses]
+        ends = [self.end_epoch(loss) for loss in losses]
         if self._is_stopped() and not any(ends):
             self._tell_why()
             return True
         return any(ends)
 
-    def _end_epoch(self, loss: float) -> bool:
+    def end_epoch(self, loss: float) -> bool:
         """Do what is due after an epoch; return whether training is to stop."""
         estimator, state = self._estimator, self._state
         estimator.n_iter_ += 1
