@@ -67,9 +67,8 @@ class JobRun(Run):
         self.schedule = options.schedule
         self.n_parameters = specification.n_parameters
         self.steps_per_epoch = -(-n_samples // options.batch_size)
-        self._record_every = (
-            1 if options.losses_at_once else record_every(options.n_steps, self.steps_per_epoch)
-        )
+        every = record_every(options.n_steps, self.steps_per_epoch)
+        self._record_every = 1 if options.losses_at_once else every
         self._ordered = range(0)
         self._specification, self._data, self._options = specification, (X, Y), options
         self._epoch_order = options.order
@@ -104,8 +103,7 @@ class JobRun(Run):
             losses_at_once=options.losses_at_once or 0,
         )
         self._layout = make_layout(specification, job_options, limits)
-        self._packing = self._layout.packing
-        self._transposed = one_sample
+        self._packing, self._transposed = self._layout.packing, one_sample
         job = self.make_job({})
         self._job: Job | None = job
         self._packer = job

@@ -137,7 +137,7 @@ class Epochs:
     def stop_reason(self) -> StopReason | None:
         """Why the last epoch ends the run, or None if it does not."""
         if outcome := self.watch.state.item(OUTCOME):
-            return REASONS[outcome]
+            return REASONS[int(outcome)]
         if self._adapted is not None and self.adaptive.exhausted:  # type: ignore[union-attr]
             return StopReason.LEARNING_RATE_EXHAUSTED
         return StopReason.CALLBACK if self._is_stopped else None
