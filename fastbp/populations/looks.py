@@ -125,6 +125,10 @@ class Looks:
         members.find_diverged()
         active = members.active
         losses = members.spread(members.run.losses())
+        if not self._wanted:
+            self.record = replace(record, n_epochs=epoch)
+            self.rows.append((epoch, {"loss": losses}))
+            return bool(active.any())
         states = None if record.rules is None else record.rules.copy()
         self._rules.after_epoch(states, losses, active)
         new = replace(record, n_epochs=epoch, rules=states)

@@ -106,9 +106,9 @@ class Members:
 
     def pack(self) -> None:
         """Let the run go on without the networks that have ended, if these are more than half of it."""
-        rows = np.flatnonzero(self.reasons[self.numbers] == ACTIVE)
-        if len(rows) > 0 and WORTH_PACKING * len(rows) <= len(self.numbers):
-            self._keep(rows)
+        n_active = np.count_nonzero(self.active)
+        if n_active > 0 and WORTH_PACKING * n_active <= len(self.numbers):
+            self._keep(np.flatnonzero(self.reasons[self.numbers] == ACTIVE))
 
     def _keep(self, rows: np.ndarray) -> None:
         others = self.theta()

@@ -23,6 +23,13 @@ from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar, shows_progress
 
+PACING = Pacing(chunk_seconds=0.25)
+"""Longer chunks than those of one network: a run of a population can be stopped within a chunk.
+
+Networks are trained one block after the other. Where all of them do not fit into the caches, every chunk
+reads them from memory.
+"""
+
 
 def make_population_loop(
     run: Any,
@@ -32,7 +39,7 @@ def make_population_loop(
     options: MonitoringOptions,
     validation_weight: np.ndarray | None = None,
     *,
-    pacing: Pacing = Pacing(),
+    pacing: Pacing = PACING,
     interrupts: Interrupts | None = None,
     progress: ProgressBar | None = None,
     folder: CheckpointFolder | None = None,
