@@ -36,6 +36,8 @@ from fastbp.training import (
 
 LAZY = {
     "MLPClassifier": "fastbp.sklearn",
+    "MLPEnsembleClassifier": "fastbp.sklearn",
+    "MLPEnsembleRegressor": "fastbp.sklearn",
     "MLPRegressor": "fastbp.sklearn",
     "MLPSearchCV": "fastbp.sklearn",
     "Model": "fastbp.data.model",

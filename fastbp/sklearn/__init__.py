@@ -6,7 +6,14 @@ except ImportError:
     raise ImportError("the estimators need scikit-learn; install it: pip install 'fastbp[sklearn]'") from None
 
 from fastbp.sklearn.classifier import MLPClassifier
+from fastbp.sklearn.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 from fastbp.sklearn.grid_search import MLPSearchCV
 from fastbp.sklearn.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "MLPSearchCV"]
+__all__ = [
+    "MLPClassifier",
+    "MLPEnsembleClassifier",
+    "MLPEnsembleRegressor",
+    "MLPRegressor",
+    "MLPSearchCV",
+]

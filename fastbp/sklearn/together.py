@@ -71,14 +71,15 @@ class CheckedData:
     Attributes
     ----------
     X : ndarray, shape (n_samples, n_features)
-    y : ndarray
-        As the estimator encodes it.
+    y, labels : ndarray
+        As the estimator encodes it, and as the user gave it.
     Y : ndarray
         The targets of the networks.
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any):
         self.X, self.y = estimator._validated(X, y, is_incremental=False, reset=True)
+        self.labels = estimator._labels_of(self.y)
         self._known = {name: vars(estimator)[name] for name in DATA_ATTRIBUTES if name in vars(estimator)}
         self.is_dense = not hasattr(self.X, "tocsr")
         self.Y: Any = estimator._targets(self.y, self.X.dtype) if self.is_dense else None
@@ -133,6 +134,20 @@ class Fit:
         if estimator.dropout > 0:
             self.dropout_seed = int(generator.randint(2**31 - 1))
         self.batch_rows = estimator._batch_rows(len(self.rows))
+
+    def alone(self, data: CheckedData) -> None:
+        """Fit the estimator by itself, to all classes: samples that are drawn twice have twice the weight."""
+        counts = np.bincount(self.rows, minlength=data.X.shape[0])
+        own = np.flatnonzero(counts)
+        weights = None if (counts[own] == 1).all() else counts[own].astype(np.float64)
+        held = self.held
+        more = {}
+        if held is not None:
+            more = {"X_val": data.X[held], "y_val": data.labels[held]}
+        try:
+            self.estimator.fit(data.X[own], data.labels[own], weights, **more)
+        except ValueError as error:
+            self.error = error
 
     @property
     def network(self) -> Network:
