@@ -65,7 +65,7 @@ def _ticks(low: float, high: float, log: bool) -> tuple[list[float], list[str]]:
     """Return where ticks are between the bounds, as fractions, and their labels."""
     from matplotlib.ticker import MaxNLocator
 
-    found = MaxNLocator(4, integer=log and high - low > 2).tick_values(low, high)
+    found = MaxNLocator(4, integer=log and high - low >= 2).tick_values(low, high)
     inside = [tick for tick in found if low - 1e-9 <= tick <= high + 1e-9]
     labels = [f"{10**tick:.2g}" if log else f"{tick:g}" for tick in inside]
     return [(tick - low) / (high - low) for tick in inside], labels
@@ -100,7 +100,8 @@ def draw_sweep(columns: Columns, space: Space, path: Path) -> None:
     finite = losses[np.isfinite(losses)]
     top = min(finite.max(), HIGHEST * np.median(finite)) if finite.size else 1.0
     shown = np.where(np.isfinite(losses), np.minimum(losses, top), top)
-    n_rows = -(-max(len(names), 1) // PANELS_A_ROW)
+    a_row = 2 if len(names) in (2, 4) else PANELS_A_ROW
+    n_rows = -(-max(len(names), 1) // a_row)
     with style():
         picture = Figure(figsize=(9.6, 2.5 * n_rows + 3.0), layout="constrained")
         upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=(2.5 * n_rows, 3.0))[:, 0]
@@ -111,12 +112,12 @@ def draw_sweep(columns: Columns, space: Space, path: Path) -> None:
             fontweight="bold",
             fontsize=11,
         )
-        panels = upper.subplots(n_rows, PANELS_A_ROW, sharey=True, squeeze=False).ravel()
+        panels = upper.subplots(n_rows, a_row, sharey=True, squeeze=False).ravel()
         for panel, axis in zip(panels, axes, strict=False):
             _scatter(panel, axis, shown)
         for panel in panels[len(axes) :]:
             panel.set_visible(False)
-        for panel in panels[: len(axes) : PANELS_A_ROW]:
+        for panel in panels[: len(axes) : a_row]:
             panel.set_ylabel("loss")
         _parallel(lower, axes, shown)
         save_picture(picture, path)
@@ -154,7 +155,9 @@ def _parallel(figure: Any, axes: list[Axis], losses: np.ndarray) -> None:
     generator = np.random.default_rng(0)
     columns = []
     for axis in axes:
-        spread = 0.0 if axis.is_continuous else generator.uniform(-0.25, 0.25, len(chosen)) / len(axis.ticks)
+        spread = np.zeros(len(chosen))
+        if not axis.is_continuous:
+            spread[1:] = generator.uniform(-0.25, 0.25, len(chosen) - 1) / len(axis.ticks)
         columns.append(axis.values[chosen] + spread)
     y = np.column_stack([*columns, ranked])
     x = np.arange(y.shape[1])
