@@ -74,5 +74,9 @@ def _uses() -> Iterator[tuple[str, str, Callable[[], object]]]:
                 fastbp.train, network, x, y, steps=1, optimizer=fastbp.SGD(), kernel=name, math=math
             )
             yield f"{name}, math={math}", dtype, use
+        use = functools.partial(
+            fastbp.train, network, x, y, epochs=1, optimizer=fastbp.SGD(), validation_data=(x, y)
+        )
+        yield "after an epoch", dtype, use
         yield "predict", dtype, functools.partial(network.predict, x)
         yield "loss and gradient", dtype, functools.partial(network.gradient, x, y)

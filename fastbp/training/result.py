@@ -27,15 +27,16 @@ class TrainingResult:
         Wall-clock time in the training loop, without compilation, and without the first and last checkpoint.
     stop_reason : StopReason
         A str, too: "completed", if the run took all its steps; else what ended it: "interrupted" (Ctrl-C),
-        "early_stopping", "max_seconds", "callback", or "learning_rate_exhausted" (`schedules.Adaptive` could
-        not lower the rate any further).
+        "early_stopping", "goal", "max_seconds", "callback", or "learning_rate_exhausted"
+        (`schedules.Adaptive` could not lower the rate any further).
     kernel : str
         The kernel that ran.
     history : dict of ndarray
         Columns of equal length: "epoch", "step", "loss", "learning_rate" (of the last step), with validation
         data "validation_loss", and the metrics by their names. Metrics of validation data are named
-        "validation_accuracy" and so on. There is a row for each epoch if there are validation data, metrics,
-        early stopping, callbacks or an adaptive learning rate. Otherwise the rows are those of `loss_steps`,
+        "validation_accuracy" and so on. There is a row for each epoch, or with `every=k` for every k-th, if
+        there are validation data, metrics, a goal, early stopping, callbacks or an adaptive learning rate.
+        Otherwise the rows are those of `loss_steps`,
         as it takes time to look at every epoch. If a run without callbacks is resumed with some, the loss of
         its earlier epochs is NaN.
     best_epoch : int or None

@@ -157,6 +157,24 @@ def test_patience_ends_a_run_that_gets_no_better(fastbp):
     assert "no better since epoch" in fastbp(line).out
 
 
+def test_a_rule_ends_a_run_and_says_so(fastbp):
+    line = (
+        "train diabetes.csv --target progression --validation 0.3 --epochs 500 --every 5 --rule 'UP2 | GL(3)'"
+    )
+    result = report(fastbp, line)
+    assert result["stop_reason"] == "early_stopping"
+    assert result["epochs"] % 5 == result["best_epoch"] % 5 == 0
+    assert f"by UP(strips=2) | GL(alpha=3.0); epoch {result['best_epoch']} was kept" in fastbp(line).out
+
+
+@pytest.mark.parametrize("goal", ["0.3", "accuracy=0.9,validation_loss=0.5"])
+def test_a_goal_ends_a_run(fastbp, goal):
+    line = f"{IRIS} --validation 0.2 --epochs 500 --goal {goal}"
+    result = report(fastbp, line)
+    assert (result["stop_reason"], result["epochs"] < 500) == ("goal", True)
+    assert "at the goal" in fastbp(line).out
+
+
 def test_validation_may_be_another_file(fastbp):
     frame = pl.read_csv("iris.csv")
     frame[::3].write_parquet("held out.parquet")
@@ -519,6 +537,13 @@ def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
         (f"{IRIS} --loss poisson", "'poisson' is not for a regression"),
         (f"{IRIS} --epochs 0", "--epochs is 0"),
         (f"{IRIS} --patience 0", "--patience is 0"),
+        (f"{IRIS} --patience 3 --rule GL5", "give --patience or --rule"),
+        (f"{IRIS} --rule GL5x", "where a number must be"),
+        (f"{IRIS} --rule PQ1", "every must be 2 or more"),
+        (f"{IRIS} --goal much", "'much' is not like 0.05"),
+        (f"{IRIS} --goal acuracy=1", "did you mean 'accuracy'"),
+        (f"{IRIS} --goal r2=1", "metric 'r2' is for targets that are numbers"),
+        (f"{IRIS} --every 0", "--every is 0"),
         (f"{IRIS} --seed -1", "--seed is -1"),
         (f"{IRIS} --batch-size 0", "--batch-size is 0"),
         (f"{IRIS} --learning-rate -1", "--learning-rate is -1"),
