@@ -1,6 +1,6 @@
 """A million networks of 2-2-2 learn exclusive or: how many solve it, and where the others end.
 
-    python -m examples.xor_basins                            some 2 seconds
+    python -m examples.xor_basins                            some seconds
     python -m examples.xor_basins --picture basins.png       needs matplotlib
 
 The picture has a million networks, too: one for each pixel. They differ in two of their start weights alone.
@@ -70,14 +70,14 @@ def draw(picture: str, ends: np.ndarray, losses: np.ndarray, steps: int, side: i
     for end, colour in enumerate(COLOURS):
         shade = colour if end else "#a39d8b"  # the background's would hardly be seen as a line
         right.hist(losses[ends == end], bins, histtype="step", color=shade, linewidth=1.6, log=True)
-    right.set_title(f"Losses of {len(ends):,} networks with random start weights", loc="left")
+    right.set_title(f"Losses of {len(ends):,} others, from random weights", loc="left")
     right.set_xlabel(f"loss after {steps:,} steps")
     right.set_ylabel("networks")
     right.spines[["top", "right"]].set_visible(False)
     share = [float((ends == end).mean()) for end in range(len(ENDS))]
     labels = [f"{name}: {100 * part:.3g} %" for name, part in zip(ENDS, share, strict=True)]
     handles = [Patch(facecolor=colour, edgecolor="0.3", linewidth=0.3) for colour in COLOURS]
-    right.legend(handles, labels, frameon=False, loc="upper center", ncols=2)
+    right.legend(handles, labels, frameon=False, loc="upper right", fontsize=9)
     right.set_xlim(0, 0.3)
     right.set_ylim(0.7, 40 * len(ends))
     figure.savefig(picture, dpi=130)

@@ -23,11 +23,12 @@ def blocks_of(text: str) -> list[tuple[str, str]]:
 
 BLOCKS = blocks_of(README)
 
+PAGES = ("scikit-learn", "model", "stopping", "sweep", "populations")
+"""Those of docs/ that have examples."""
+
 
 @pytest.mark.filterwarnings("ignore::fastbp.PatchWarning")  # other tests have imported the classes
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/scikit-learn.md", "docs/model.md", "docs/stopping.md", "docs/sweep.md"]
-)
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page}.md" for page in PAGES)])
 def test_python_examples_print_what_the_page_says(page, tmp_path, monkeypatch):
     blocks = blocks_of((ROOT / page).read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)  # some of them write files
