@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from fastbp._version import __version__
-from fastbp.cli import bench, example, info, predict, sweep, train, warmup
+from fastbp.cli import bench, cv, example, info, predict, sweep, train, warmup
 from fastbp.cli.reading_options import joined
 from fastbp.errors import DivergenceError, FastbpError, OptionError, nearest, shell_options
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "example": example,
     "train": train,
     "predict": predict,
+    "cv": cv,
     "sweep": sweep,
     "info": info,
     "bench": bench,

@@ -121,16 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading(add, group)
 
     group = parser.add_argument_group("the network")
-    add(
-        group,
-        "--hidden",
-        "sizes of the hidden layers, such as 16,16, or 0 (default: 32)",
-        type=_sizes,
-        metavar="SIZES",
-    )
-    add(group, "--activation", "of the hidden layers (default: relu)", choices=activations.HIDDEN)
-    choices = f"of a regression (default: mean_squared_error): {', '.join(LOSSES)}"
-    add(group, "--loss", choices, type=_loss, metavar="LOSS")
+    add_network(add, group)
     add(group, "--dtype", "of all arithmetic (default: float64)", choices=("float64", "float32"))
     add(
         group,
@@ -141,12 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     group = parser.add_argument_group("training")
-    add(group, "--epochs", "passes over the rows", type=int, metavar="N")
-    add(group, "--batch-size", "rows of a step, or all", type=_batch_size, metavar="N")
-    add(group, "--optimizer", "how a step is made", choices=BY_NAME)
-    add(group, "--learning-rate", "by default, the optimizer's own", type=float, metavar="RATE")
-    add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
-    add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
+    add_steps(add, group)
     _add_stopping(add, group)
     add(group, "--max-seconds", "end after this time", type=float, metavar="SECONDS")
     add(group, "--seed", "the same seed gives the same network", type=int, metavar="N")
@@ -170,6 +156,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
     )
+
+
+def add_network(add: Callable[..., None], group: Any) -> None:
+    """Declare the options that say what the network is."""
+    add(
+        group,
+        "--hidden",
+        "sizes of the hidden layers, such as 16,16, or 0 (default: 32)",
+        type=_sizes,
+        metavar="SIZES",
+    )
+    add(group, "--activation", "of the hidden layers (default: relu)", choices=activations.HIDDEN)
+    choices = f"of a regression (default: mean_squared_error): {', '.join(LOSSES)}"
+    add(group, "--loss", choices, type=_loss, metavar="LOSS")
+
+
+def add_steps(add: Callable[..., None], group: Any) -> None:
+    """Declare the options that say how it is trained, and how long."""
+    add(group, "--epochs", "passes over the rows", type=int, metavar="N")
+    add(group, "--batch-size", "rows of a step, or all", type=_batch_size, metavar="N")
+    add(group, "--optimizer", "how a step is made", choices=BY_NAME)
+    add(group, "--learning-rate", "by default, the optimizer's own", type=float, metavar="RATE")
+    add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
+    add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
 
 
 def _add_stopping(add: Callable[..., None], group: Any) -> None:

@@ -1,0 +1,123 @@
+"""Cross-validation: each network is that of its fold alone, and no validation row reaches it."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.metrics import accuracy_score, confusion_matrix, r2_score
+
+import fastbp
+from fastbp import data
+from fastbp.data.cross_validation import NetworkAndSteps, cross_validate, train_each
+from fastbp.data.model import Model
+
+RECIPE = NetworkAndSteps((4,), "tanh", None, "float64", fastbp.Adam(0.02), 12, 16, 1e-3, 0.0, 3)
+IRIS, DIABETES = load_iris(return_X_y=True), load_diabetes(return_X_y=True)
+
+
+def rows_of(bunch, **options):
+    X, y = bunch
+    return data.open_rows(X, target=y, **options)
+
+
+def divided(rows, folds):
+    return [rows.dataset(np.arange(len(rows)) % folds != fold) for fold in range(folds)]
+
+
+@pytest.mark.parametrize("bunch", [IRIS, DIABETES], ids=["iris", "diabetes"])
+def test_each_network_is_that_of_its_fold_alone(bunch):
+    datasets = divided(rows_of(bunch), 4)
+    networks, diverged = train_each(datasets, RECIPE)
+    assert not diverged.any()
+    for i, (network, dataset) in enumerate(zip(networks, datasets, strict=True)):
+        start = fastbp.Population(
+            network.layer_sizes,
+            1,
+            hidden_activation="tanh",
+            output_activation=network.output_activation,
+            loss=network.loss_name,
+            seed=3,
+            first=i,
+        )
+        n = len(dataset.X)
+        fastbp.train_population(
+            start,
+            dataset.X,
+            dataset.Y,
+            epochs=12,
+            batch_size=16,
+            optimizer=fastbp.Adam(0.02),
+            l2=1e-3,
+            order=lambda epoch, n=n: np.random.default_rng([3, epoch]).permutation(n),
+        )
+        assert_array_equal(network.theta, start.theta[0])
+
+
+def test_rows_that_validate_change_no_bit_of_a_network():
+    X, y = DIABETES
+    networks, _ = train_each(divided(rows_of((X, y)), 3), RECIPE)
+    changed, targets = X.copy(), y.copy()
+    changed[::3], targets[::3] = 9 * X[::3] + 1, y[::3] + 500  # the rows that validate the first
+    again, _ = train_each(divided(rows_of((changed, targets)), 3), RECIPE)
+    assert_array_equal(again[0].theta, networks[0].theta)
+    assert (again[1].theta != networks[1].theta).any()
+
+
+def test_scores_are_those_of_predictions_for_the_rows_of_each_fold():
+    rows = rows_of(IRIS)
+    result = cross_validate(rows, RECIPE, folds=5, repeats=2)
+    numbers = [data.learning.fold_numbers(150, IRIS[1], 5, 3 + repeat) for repeat in range(2)]
+    datasets = [rows.dataset(one != fold) for one in numbers for fold in range(5)]
+    networks, _ = train_each(datasets, RECIPE)
+    total = np.zeros((3, 3), int)
+    for i, network in enumerate(networks):
+        own = numbers[i // 5] == i % 5
+        assert np.bincount(IRIS[1][own]).tolist() == [10, 10, 10]
+        predicted = Model(network).predict(IRIS[0][own])
+        assert_allclose(result.scores["accuracy"].ravel()[i], accuracy_score(IRIS[1][own], predicted))
+        total += confusion_matrix(IRIS[1][own], predicted, labels=[0, 1, 2])
+    assert_array_equal(result.confusion, total)
+    assert result.confusion.sum() == 300
+
+
+def test_scores_of_a_regression_are_in_the_unit_of_its_target():
+    rows = rows_of(DIABETES)
+    result = cross_validate(rows, RECIPE, folds=3)
+    numbers = data.learning.fold_numbers(len(rows), None, 3, 3)
+    networks, _ = train_each([rows.dataset(numbers != fold) for fold in range(3)], RECIPE)
+    for fold, network in enumerate(networks):
+        own = numbers == fold
+        predicted = Model(network).predict(DIABETES[0][own])
+        assert_allclose(result.scores["r2"][0, fold], r2_score(DIABETES[1][own], predicted))
+        rmse = np.sqrt(np.mean((DIABETES[1][own] - predicted) ** 2))
+        assert_allclose(result.scores["rmse"][0, fold], rmse)
+    assert result.confusion is None
+
+
+def test_weights_of_rows_weigh_in_each_fold():
+    X, y = DIABETES
+    doubled = np.where(np.arange(len(X)) % 2, 2.0, 1.0)
+    plain, weighted = (
+        cross_validate(data.open_rows(X, target=y, sample_weight=one), RECIPE, folds=3).scores["r2"]
+        for one in (np.full(len(X), 7.0), doubled)
+    )
+    assert_array_equal(plain, cross_validate(rows_of(DIABETES), RECIPE, folds=3).scores["r2"])
+    assert (plain != weighted).all()
+
+
+def test_a_network_that_diverges_has_no_scores():
+    wild = NetworkAndSteps((4,), None, None, "float32", fastbp.SGD(1e30), 2, 16, 0.0, 0.0, 0)
+    result = cross_validate(rows_of(DIABETES), wild, folds=3)
+    assert result.n_diverged == 3
+    assert np.isnan(result.scores["r2"]).all()
+
+
+def test_it_stops_when_told():
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(rows_of(IRIS), RECIPE, folds=3, is_stopped=lambda: True)
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(1, 1), (151, 1), (3, 0)])
+def test_numbers_of_folds_that_cannot_be_are_named(folds, repeats):
+    with pytest.raises(fastbp.OptionError, match=r"folds|repeats"):
+        cross_validate(rows_of(IRIS), RECIPE, folds=folds, repeats=repeats)
