@@ -54,10 +54,23 @@ def as_lanes(values: np.ndarray, dtype: np.dtype, together: int = 1) -> np.ndarr
 
 def from_lanes(flat: np.ndarray, n: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return numbers of n networks, shape (n, *shape), from a flat array [block, *shape, lane]."""
-    width = lanes(flat.dtype.itemsize)
-    n_blocks = -(-n // width)
-    blocks = flat[: n_blocks * width * math.prod(shape)].reshape(n_blocks, *shape, width)
-    return np.moveaxis(blocks, -1, 1).reshape(n_blocks * width, *shape)[:n]
+    out = np.empty((n, *shape), flat.dtype)
+    copy_from_lanes(flat, out)
+    return out
+
+
+def copy_from_lanes(flat: np.ndarray, out: np.ndarray) -> None:
+    """Copy numbers of networks into a C-contiguous array of shape (n, ...), from [block, ..., lane].
+
+    There is no copy of the whole in between: fresh memory for it would take longer than the copy.
+    """
+    width, n, shape = lanes(flat.dtype.itemsize), len(out), out.shape[1:]
+    whole, size = n // width, width * math.prod(shape)
+    blocks = flat[: whole * size].reshape(whole, *shape, width)
+    out[: whole * width].reshape(whole, width, *shape)[...] = np.moveaxis(blocks, -1, 1)
+    if n % width:
+        last = flat[whole * size : (whole + 1) * size].reshape(*shape, width)
+        out[whole * width :] = np.moveaxis(last, -1, 0)[: n % width]
 
 
 def needs_z(specification: Specification, number: int) -> bool:

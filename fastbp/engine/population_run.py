@@ -7,7 +7,14 @@ from typing import Any, Self
 import numpy as np
 
 from fastbp.engine.population_evaluation import PopulationEvaluation, one_hot, weights_in_lanes
-from fastbp.engine.population_job import PopulationJob, as_lanes, from_lanes, pieces_of, up_to_lanes
+from fastbp.engine.population_job import (
+    PopulationJob,
+    as_lanes,
+    copy_from_lanes,
+    from_lanes,
+    pieces_of,
+    up_to_lanes,
+)
 from fastbp.engine.population_options import PopulationOptions, check_given_order
 from fastbp.engine.team import threads_for
 from fastbp.kernels import fields
@@ -215,8 +222,8 @@ class PopulationRun:
         return theta
 
     def copy_theta_to(self, theta: np.ndarray) -> None:
-        """Copy the parameters into an array of this shape."""
-        theta[...] = from_lanes(self._arrays["theta"], self.n_networks, (self._specification.n_parameters,))
+        """Copy the parameters into a C-contiguous array of this shape."""
+        copy_from_lanes(self._arrays["theta"], theta)
 
     # --- training -----------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -189,11 +190,19 @@ class Looks:
         )
         members.end(callbacks.call(state), StopReason.CALLBACK)
 
-    def history(self) -> dict[str, np.ndarray]:
-        """Return the columns of the history."""
-        epochs = np.array([epoch for epoch, _ in self.rows], np.int64)
-        shape = len(self.rows), len(self._members)
-        columns = {
-            name: np.array([row[name] for _, row in self.rows]).reshape(shape) for name in self.columns
-        }
-        return {"epoch": epochs, "step": epochs * self._members.steps_per_epoch, **columns}
+    def history(self) -> Callable[[], dict[str, np.ndarray]]:
+        """Return a function that makes the columns of the history; it keeps the rows, and nothing else."""
+        length, n_networks = self._members.steps_per_epoch, len(self._members)
+        return partial(_columns, self.columns, tuple(self.rows), length, n_networks)
+
+
+def _columns(
+    names: tuple[str, ...],
+    rows: tuple[tuple[int, dict[str, np.ndarray]], ...],
+    steps_per_epoch: int,
+    n_networks: int,
+) -> dict[str, np.ndarray]:
+    epochs = np.array([epoch for epoch, _ in rows], np.int64)
+    shape = len(rows), n_networks
+    columns = {name: np.array([row[name] for _, row in rows]).reshape(shape) for name in names}
+    return {"epoch": epochs, "step": epochs * steps_per_epoch, **columns}

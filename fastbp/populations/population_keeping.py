@@ -47,7 +47,7 @@ class PopulationKeeper(Keeper):
         looks, record = self._looks, self._looks.record
         tensors = self._members.state()
         tensors["looks"] = np.array([epoch for epoch, _ in looks.rows], np.int64)
-        for name, column in looks.history().items():
+        for name, column in looks.history()().items():
             if name in looks.columns:
                 tensors[f"history.{name}"] = column
         if record.rules is not None:

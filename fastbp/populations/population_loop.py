@@ -17,6 +17,9 @@ from fastbp.training.pace import ChunkLength, Pacing
 from fastbp.training.progress import ProgressBar
 from fastbp.training.stopping import Limits, Stopped, StopReason
 
+QUICK_BYTES = 2**25
+"""The most parameters that are put into lanes for an evaluation after Ctrl-C: some milliseconds' worth."""
+
 Losses = Callable[[np.ndarray, Callable[[], None]], np.ndarray]
 
 
@@ -167,10 +170,10 @@ class PopulationLoop:
             n_steps,
             members.diverged_at,
             best_epoch,
-            self._looks.history(),
             seconds,
             members.run.name,
             self._interrupts.pressed,
+            make_history=self._looks.history(),
             reasons=np.where(reasons == ACTIVE, REASONS.index(stop_reason), reasons),
         )
 
@@ -184,7 +187,7 @@ class PopulationLoop:
             if self._interrupts.pressed:
                 now = self._clock()
                 answer_at = min(answer_at, now + ANSWER_SECONDS)
-                if now >= answer_at:
+                if now >= answer_at or self._theta.nbytes > QUICK_BYTES:
                     raise Stopped
 
         try:

@@ -1,6 +1,8 @@
 """What `fastbp.train_population` returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -45,12 +47,12 @@ class PopulationResult:
     n_steps: np.ndarray
     diverged_at: np.ndarray
     best_epoch: np.ndarray | None
-    history: dict[str, np.ndarray]
     seconds: float
     kernel: str
     interrupted: bool
-    reasons: np.ndarray = field(repr=False)
+    reasons: np.ndarray = field(kw_only=True)
     """The stop reasons as indices into `REASONS`."""
+    make_history: Callable[[], dict[str, np.ndarray]] = field(kw_only=True)
 
     def __repr__(self) -> str:
         counts = [
@@ -62,6 +64,11 @@ class PopulationResult:
             f"PopulationResult({len(self.loss)} networks: {', '.join(counts)}; "
             f"best loss {self.best_loss:.4g}, {self.seconds:.3g} s, kernel {self.kernel!r})"
         )
+
+    @cached_property
+    def history(self) -> dict[str, np.ndarray]:
+        """Columns of equal length, made when they are first asked for."""
+        return self.make_history()
 
     @property
     def best_loss(self) -> float:
