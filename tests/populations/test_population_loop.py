@@ -1,6 +1,7 @@
 """A population's run can be stopped, saved and resumed at any moment, with the bits of one that was not."""
 
 import signal
+import time
 import warnings
 
 import numpy as np
@@ -28,6 +29,7 @@ from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar
 from fastbp.training.stopping import StopReason
+from tests.processes import start
 from tests.training.seams import Clock
 
 GENERATOR = np.random.default_rng(0)
@@ -153,6 +155,23 @@ def test_a_run_that_is_interrupted_and_resumed_has_the_bits_of_a_whole_one(name,
     assert steps == sorted(set(steps))
     assert bits(*train(name, **options)) == bits(*whole)
     assert bits(*train(name, **options)) == bits(*whole)  # it is over, and gives its result again
+
+
+KILLED = """
+import sys
+from tests.populations.test_population_loop import Checkpoint, Pacing, train
+train(sys.argv[1], 4000, pacing=Pacing(), checkpoint=Checkpoint(sys.argv[2], every="0.001ms"))
+"""
+
+
+@pytest.mark.parametrize("name", ["own order, dropout", pytest.param("adaptive", marks=pytest.mark.soak)])
+def test_a_run_that_is_killed_and_resumed_has_the_bits_of_a_whole_one(name, tmp_path):
+    with start(KILLED, name, str(tmp_path)) as process:
+        while process.poll() is None and len(list(tmp_path.glob("*.safetensors"))) < 3:
+            time.sleep(0.001)
+        process.kill()
+    resumed = train(name, 4000, pacing=Pacing(), checkpoint=Checkpoint(tmp_path, every="1h"))
+    assert bits(*resumed) == bits(*train(name, 4000, pacing=Pacing()))
 
 
 @pytest.mark.parametrize("name", ["plain", "early stopping"])
