@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, r2_score
 import fastbp
 from fastbp import data
 from fastbp.data.cross_validation import NetworkAndSteps, cross_validate, train_each
+from fastbp.data.fold_datasets import FoldDatasets
 from fastbp.data.model import Model
 
 RECIPE = NetworkAndSteps((4,), "tanh", None, "float64", fastbp.Adam(0.02), 12, 16, 1e-3, 0.0, 3)
@@ -121,3 +122,37 @@ def test_it_stops_when_told():
 def test_numbers_of_folds_that_cannot_be_are_named(folds, repeats):
     with pytest.raises(fastbp.OptionError, match=r"folds|repeats"):
         cross_validate(rows_of(IRIS), RECIPE, folds=folds, repeats=repeats)
+
+
+@pytest.mark.parametrize("missing", ["mean", "median", "indicator"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["numbers and texts", "dates", "as they are"])
+def test_a_fold_has_the_data_that_are_made_of_its_rows_alone(tmp_path, kind, dtype, missing):
+    generator = np.random.default_rng(0)
+    path, lines = tmp_path / "table.csv", ["size;colour;flag;same;weight;day;price"]
+    for i in range(60):
+        size = "" if i % 7 == 3 else f"{generator.normal(5, 2):.2f}".replace(".", ",")
+        colour = ("", "red", "green", "blue")[generator.integers(4)]
+        day = f"2020-0{1 + i % 9}-1{i % 10}" if kind == "dates" else f"{i % 4}"
+        lines.append(
+            f"{size};{colour};{'yes' if i % 3 else 'no'};{int(i < 15)};{1 + i % 2};{day};{i * i % 17}"
+        )
+    path.write_text("\n".join(lines))
+    rows = data.open_rows(
+        path,
+        target="price",
+        task="regression",
+        sample_weight="weight",
+        missing=missing,
+        dtype=dtype,
+        standardize=kind != "as they are",
+        date=("number",),
+    )
+    of_folds = FoldDatasets(rows)
+    for fold in range(4):
+        training = np.arange(60) // 15 != fold
+        found, expected = of_folds.dataset(training), rows.dataset(training)
+        for name in ("X", "Y", "X_validation", "Y_validation", "sample_weight"):
+            assert getattr(found, name).dtype == getattr(expected, name).dtype
+            assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert found.preprocessing == expected.preprocessing

@@ -54,7 +54,7 @@ def fit_columns(
     missing : {"error", "mean", "median", "indicator"}
     """
     meanings = {name: meaning_of(table, name) for name in names}
-    kinds = {"number": _Numbers, "boolean": _Numbers, "text": _Texts, "date": _Dates}
+    kinds = {"number": NumberStatistics, "boolean": NumberStatistics, "text": _Texts, "date": _Dates}
     seen: dict[str, Any] = {name: kinds[meaning.kind](name, meaning) for name, meaning in meanings.items()}
     for name, meaning in meanings.items():
         if meaning.codes:
@@ -123,7 +123,7 @@ def _complain_of_missing(table: Table, absent: dict[str, int]) -> None:
     )
 
 
-class _Numbers:
+class NumberStatistics:
     """Mean and scale of a column, block by block.
 
     Chan, Golub & LeVeque 1983, https://doi.org/10.1080/00031305.1983.10483115, eq. 2.1.
@@ -137,12 +137,16 @@ class _Numbers:
         self.low, self.high = math.inf, -math.inf
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
+        """Add a block of the column; `training` says which of its rows count."""
         for at in range(0, len(column), ROWS_AT_A_TIME):
             part = slice(at, at + ROWS_AT_A_TIME)
             self._add(table, start + at, column[part], training[part])
 
     def _add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
-        values = numbers(table, start, column, self.meaning.spelling)
+        self.take(numbers(table, start, column, self.meaning.spelling), training)
+
+    def take(self, values: np.ndarray, training: np.ndarray) -> None:
+        """Add some rows of the column, as numbers, with NaN for missing values."""
         if math.isnan(values.sum()) or not training.all():
             absent = np.isnan(values)
             self.n_missing += int(absent.sum())
@@ -159,9 +163,11 @@ class _Numbers:
 
     @property
     def is_constant(self) -> bool:
+        """Whether all training rows have the same value."""
         return self.low == self.high
 
     def settle(self, table: Table, missing: str, training: np.ndarray, remarks: list[str]) -> NumberColumn:
+        """Return what the column is, or say why it cannot be used; add remarks about it."""
         if self.n == 0:
             raise DataError(
                 f"column {self.name!r} of {table.path} has no value in any training row; leave it out: "
@@ -344,7 +350,6 @@ def columns_of(table: Table, preprocessing: Preprocessing) -> list[str]:
     return wanted
 
 
-@np.errstate(all="ignore")
 def _encode_number(
     table: Table,
     start: int,
@@ -354,15 +359,23 @@ def _encode_number(
     out: np.ndarray,
 ) -> None:
     values = numbers(table, start, column, known.spelling)
-    # The caller finds values that do not fit into float32.
     if math.isnan(values.sum()):
         absent = np.isnan(values)
         if absent.any():
             _refuse_missing(table, start, column, absent, preprocessing)
-            values = np.where(absent, known.mean if known.fill is None else known.fill, values)
-            if known.indicator:
-                out[:, 1] = absent
-    if preprocessing.standardize:
+    write_scaled(values, known, preprocessing.standardize, out)
+
+
+@np.errstate(all="ignore")
+def write_scaled(values: np.ndarray, known: NumberColumn, standardize: bool, out: np.ndarray) -> None:
+    """Write numbers as inputs, with NaN for those that are missing and to be replaced."""
+    # The caller finds values that do not fit into float32.
+    if math.isnan(values.sum()):
+        absent = np.isnan(values)
+        values = np.where(absent, known.mean if known.fill is None else known.fill, values)
+        if known.indicator:
+            out[:, 1] = absent
+    if standardize:
         values = values - known.mean
         np.divide(values, known.scale, out=values)
     out[:, 0] = values

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastbp.data import learning
 from fastbp.data.dataset import Dataset, Rows
+from fastbp.data.fold_datasets import FoldDatasets
 from fastbp.data.model import network_options
 from fastbp.data.scoring import scores
 from fastbp.engine.kernel_options import generator_state
@@ -121,7 +122,8 @@ def cross_validate(
     folds, repeats = check_integer("folds", folds, 2), check_integer("repeats", repeats, 1)
     by = learning.groups(rows.table, rows.target, rows.values, stratify, 1.0)
     numbers = [learning.fold_numbers(len(rows), by, folds, recipe.seed + i) for i in range(repeats)]
-    datasets = [rows.dataset(one != fold) for one in numbers for fold in range(folds)]
+    of_folds = FoldDatasets(rows)
+    datasets = [of_folds.dataset(one != fold) for one in numbers for fold in range(folds)]
     networks, diverged = train_each(datasets, recipe, threads=threads, is_stopped=is_stopped)
     found = [_scores(network, dataset) for network, dataset in zip(networks, datasets, strict=True)]
     table = {name: np.array([one[name] for one in found]) for name in found[0]}
