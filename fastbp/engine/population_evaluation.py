@@ -1,6 +1,7 @@
 """Losses and outputs of many networks, a network a SIMD lane."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class PopulationEvaluation:
     ):
         self._specification, self._theta, self._n = specification, theta, n_networks
         self._threads = threads
+        self._kept: tuple[tuple[Any, ...], PopulationJob] | None = None
 
     def losses(
         self,
@@ -58,11 +60,16 @@ class PopulationEvaluation:
         weights: np.ndarray | None,
         check: Callable[[], object],
     ) -> np.ndarray:
-        """Return each network's mean loss over checked samples."""
-        own, weighs_each = weights_in_lanes(weights, self._specification)
-        job = self._job(
-            fields.LOSS_ONLY, X, {"Y": one_hot(Y, self._specification), "weights": own}, weighs_each
-        )
+        """Return each network's mean loss over checked samples.
+
+        The next call with the same arrays uses what was prepared.
+        """
+        samples = X, Y, weights
+        if self._kept is None or any(a is not b for a, b in zip(self._kept[0], samples, strict=True)):
+            own, weighs_each = weights_in_lanes(weights, self._specification)
+            arrays = {"Y": one_hot(Y, self._specification), "weights": own}
+            self._kept = samples, self._job(fields.LOSS_ONLY, X, arrays, weighs_each)
+        job = self._kept[1]
         sums = np.zeros(job.n_lanes)
         job.replace("losses", sums)
         self._run(job, len(X), check)

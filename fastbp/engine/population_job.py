@@ -32,6 +32,10 @@ ROOM = 128
 WRITTEN = (fields.KERNEL, fields.TRAIN, fields.LOSS_ONLY, fields.PREDICT)
 
 
+_COMPILED: set[np.dtype] = set()
+"""The types for which this process has the kernel: to ask Numba takes 0.1 ms, and every chunk would ask."""
+
+
 def up_to_lanes(n_networks: int, dtype: np.dtype, together: int = 1) -> int:
     """Return the lanes of the groups that n networks take."""
     width = lanes(dtype.itemsize) * together
@@ -260,7 +264,10 @@ class PopulationJob:
 
     def compile(self) -> None:
         """Compile the kernel, or load it."""
-        prepare(population, *self._arguments(0, 0, 0, 0, 0))
+        dtype = self.own.dtype
+        if dtype not in _COMPILED:
+            prepare(population, *self._arguments(0, 0, 0, 0, 0))
+            _COMPILED.add(dtype)
 
     def _arguments(self, thread: int, first: int, last: int, begin: int, end: int) -> tuple[Any, ...]:
         return self.address, thread, first, last, begin, end, self.own

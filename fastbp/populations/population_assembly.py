@@ -113,10 +113,12 @@ def _make_looks(
             settings.threads,
         )
 
+    weights, numbers = validation_weight, members.numbers
+
     def validation_losses() -> np.ndarray:
-        weights = validation_weight
-        if weights is not None and weights.ndim == 2:
-            weights = weights[members.numbers]
+        nonlocal weights, numbers
+        if numbers is not members.numbers and validation_weight is not None and validation_weight.ndim == 2:
+            weights, numbers = validation_weight[members.numbers], members.numbers
         losses: np.ndarray = members.run.evaluate(*evaluated, weights, interrupts.check)
         return losses
 
