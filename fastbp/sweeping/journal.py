@@ -92,7 +92,12 @@ class Journal:
         if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
             raise OptionError(f"journal is {shown(folder)}, and must be the name of a folder")
         self.path = Path(os.path.abspath(os.fsdecode(folder))) / NAME
-        os.makedirs(self.path.parent, exist_ok=True)
+        try:
+            os.makedirs(self.path.parent, exist_ok=True)
+        except OSError as error:
+            raise OptionError(
+                f"journal is {str(self.path.parent)!r}, and this folder cannot be made: {error.strerror}"
+            ) from None
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._file = os.open(self.path, flags, 0o666)
         try:

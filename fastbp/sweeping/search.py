@@ -1,5 +1,6 @@
 """`fastbp.sweep`: many networks with different hyper-parameters, compared by validation data."""
 
+import inspect
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -9,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from fastbp.checks import check_threads
+from fastbp.data import open_rows
 from fastbp.errors import (
+    LARGEST_INTEGER,
     OptionError,
     as_option,
     check_choice,
     check_flag,
     check_integer,
     check_number,
-    check_seed,
+    nearest,
 )
+from fastbp.reading import OPTIONS as READING
 from fastbp.spaces import USUAL, Space
 from fastbp.sweeping.dispatch import Dispatcher
 from fastbp.sweeping.folds import Folds, make_folds
@@ -163,7 +167,8 @@ def sweep(
     begun = time.perf_counter()
     settled = Space(USUAL if space is None else space)
     check_choice("sampling", sampling, SAMPLINGS)
-    seed = check_integer("seed", seed, 0) if check_seed(seed) is not None else 0
+    seed = check_integer("seed", seed, 0, LARGEST_INTEGER)
+    _check_names(options)
     if n_networks is None:
         n_networks = grid_size(settled) if sampling == "grid" else N_NETWORKS
     points = Points(settled, check_integer("n_networks", n_networks, 1), sampling, seed)
@@ -210,6 +215,16 @@ def sweep(
         result.stop_reason = _reason(result, interrupts)
     result.seconds = time.perf_counter() - begun
     return result
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Raise an error if an option is none of reading data."""
+    of_data = {*inspect.signature(open_rows).parameters, *READING}
+    known = of_data - {"source", "target", "dtype", "preprocessing", "scratch", "reading"}
+    for name in options:
+        if name not in known:
+            near = nearest(name, known | {*inspect.signature(sweep).parameters})
+            raise OptionError(f"{name!r} is no option of sweep, load or reading{near}")
 
 
 def _run(

@@ -9,8 +9,10 @@ import multiprocessing.connection
 import os
 import pickle
 import shutil
+import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +31,9 @@ from fastbp.sweeping.shard_run import Task, run_shard
 
 PREFIX = "data-"
 """Folders of data begin with this."""
+
+LOOK_SECONDS = 0.2
+"""A worker looks whether its shard is still wanted, and not more often."""
 
 KEPT = 2
 """A worker process keeps the data of so many sweeps."""
@@ -73,8 +78,24 @@ def work(task: bytes, data: Any, number: int, threads: int | None) -> Outcome | 
     number : int
     threads : int or None
     """
-    folds = _of_folder(data) if isinstance(data, Folder) else data
-    return run_shard(pickle.loads(task), folds, number, threads=threads)
+    if not isinstance(data, Folder):
+        return run_shard(pickle.loads(task), data, number, threads=threads)
+    is_gone = Gone(data.path)
+    return run_shard(pickle.loads(task), _of_folder(data), number, threads=threads, is_stopped=is_gone)
+
+
+class Gone:
+    """Whether a folder is gone: the client removes that of the data when it ends, and its shards end, too."""
+
+    def __init__(self, path: str):
+        self._path, self._next, self._is_gone = path, 0.0, False
+
+    def __call__(self) -> bool:
+        """Look at most five times a second: the folder may be on another machine."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next, self._is_gone = now + LOOK_SECONDS, not os.path.isdir(self._path)
+        return self._is_gone
 
 
 def _of_folder(folder: Folder) -> list[Fold]:
@@ -116,7 +137,11 @@ def processes(n_workers: int | None = None) -> Callable[[], Executor]:
 
 
 def end_with_parent() -> None:
-    """Let this process end when its parent does: a worker that waits for work would not notice."""
+    """Let this process end when its parent does, and leave Ctrl-C to it.
+
+    A worker that waits for work would not notice that its parent was killed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()

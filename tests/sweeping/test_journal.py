@@ -97,6 +97,9 @@ def test_a_write_that_fails_leaves_whole_records(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", [None, 3, ""])
-def test_a_journal_is_a_folder(folder):
+def test_a_journal_is_a_folder(folder, tmp_path):
     with pytest.raises(OptionError, match="must be the name of a folder"):
         Journal(folder, RUN)
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match="this folder cannot be made: File exists"):
+        Journal(tmp_path / "file", RUN)
