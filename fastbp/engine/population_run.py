@@ -33,7 +33,7 @@ SEQUENCE_ROWS = 2**15
 CHUNK_SECONDS = 0.1
 """The time of a chunk, or that of a burst if this is longer. After a chunk, all networks are equally far."""
 
-BURST_STEPS, BURST_ROWS = 128, 1024
+BURST_STEPS, BURST_ROWS = 512, 1024
 """Steps between two checks for numbers that are not finite: up to so many, of so many rows together."""
 
 SECONDS_A_MULTIPLICATION = 4e-10

@@ -23,8 +23,8 @@ from fastbp.kernels.fields import LOSS_ONLY, OWN_DRAWN, SHARED, TRAIN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.lanes import copy_vectors
 from fastbp.kernels.population222 import steps222
-from fastbp.kernels.population_rows import gather_tile, lane_backward, lane_forward, lane_losses
-from fastbp.kernels.population_update import update_block
+from fastbp.kernels.population_rows import gather_tile, lane_forward, lane_losses
+from fastbp.kernels.population_update import lane_backward, lane_constants, update_clipped
 from fastbp.kernels.records import get, nth, population_at
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.update_rules import N_CONSTANTS
@@ -99,7 +99,8 @@ def block_step(job, block, area, scratch, drawn, place, step):
     lanes, n_samples, tile = wide(area), get(job, "n_samples"), get(job, "tile_rows")
     first = batch_start(job, step)
     rows = min(get(job, "batch_size"), n_samples - first)
-    sums = shifted(get(job, "loss_sums"), block * lanes)
+    sums, clips = shifted(get(job, "loss_sums"), block * lanes), get(job, "clips") != 0
+    lane_constants(job, block, area, scratch, step, rows)
     if get(job, "divides_l2") != 0:
         add_penalty(job, block, sums)
     for row in range(0, rows, tile):
@@ -107,8 +108,9 @@ def block_step(job, block, area, scratch, drawn, place, step):
         gather_tile(job, block, area, drawn, place + row, first + row, there)
         lane_forward(job, block, area, step, row, there)
         lane_losses(job, area, there, 1.0 / rows, sums)
-        lane_backward(job, block, area, there, row == 0)
-    update_block(job, block, area, scratch, step, rows)
+        lane_backward(job, block, area, there, row == 0, row + there == rows and not clips)
+    if clips:
+        update_clipped(job, block, area)
     if first + rows == n_samples:
         end_epoch(job, block, scratch, sums)
 

@@ -138,6 +138,7 @@ def steps222(job, block, poison, place, step, stop):
     zero = splat(0.0, weights[0])
     trained = load_like(get(job, "active"), first, zero)
     factor_b = splat(1.0 if get(job, "trains_biases") != 0 else 0.0, zero)
+    seen = zero
     part = load_like(get(job, "loss_parts"), first, zero)
     sums, losses = (
         long_load(get(job, "loss_sums"), first, zero),
@@ -164,6 +165,11 @@ def steps222(job, block, poison, place, step, stop):
         place += until - step
         position += until - step
         step = until
+        if (
+            position == n_samples <= FLUSHED and step + n_samples <= stop
+        ):  # the loss of an epoch to come counts
+            seen, part = fma(zero, part, seen), zero
+            continue
         if position % FLUSHED == 0 or position == n_samples:
             sums = fma(splat(0.5, sums), converted(part, poison), sums)
             part = zero
@@ -176,4 +182,4 @@ def steps222(job, block, poison, place, step, stop):
     store(get(job, "loss_parts"), first, part)
     store(get(job, "loss_sums"), first, sums)
     store(get(job, "epoch_losses"), first, losses)
-    store(poison, 0, poisons)
+    store(poison, 0, poisons + converted(seen, poison))

@@ -11,7 +11,7 @@ from fastbp._jit import helper, routine
 from fastbp.activations import SOFTMAX
 from fastbp.kernels.elementwise import apply_slope, log, minus
 from fastbp.kernels.fields import OWN_DRAWN, PREDICT, SHARED, TRAIN
-from fastbp.kernels.lanes import fill, lane_product, multiply
+from fastbp.kernels.lanes import lane_product, multiply
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
 from fastbp.kernels.quick_functions import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
@@ -187,35 +187,6 @@ def lane_forward(job, block, area, step, position, rows):
             quick_activate(code, z, a, n_out * rows * lanes)
         if training and get(layer, "mask_at") >= 0:
             drop_rows(job, block, area, layer, number, step, position, rows)
-
-
-@routine
-def lane_backward(job, block, area, rows, begins):
-    """Compute the gradient of a tile's rows; add it to that of the tiles before, unless this one begins."""
-    lanes = wide(area)
-    theta = shifted(get(job, "theta"), block * get(job, "n_parameters") * lanes)
-    zero, gradient = shifted(area, 0), shifted(area, get(job, "gradient_at"))
-    for number in range(get(job, "n_layers") - 1, -1, -1):
-        layer = nth(get(job, "layers"), number)
-        n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
-        x, delta = shifted(area, get(layer, "x_at")), shifted(area, get(layer, "delta_at"))
-        n_rows = n_in
-        if get(job, "trains_biases") != 0:
-            fill(wide_splat(1.0, x), shifted(x, n_in * rows * lanes), rows * lanes)
-            n_rows += 1
-        dW = shifted(gradient, at)
-        init, init_row, init_column = dW, n_out * lanes, lanes
-        if begins:
-            init, init_row, init_column = zero, 0, 0
-        lane_product(
-            n_rows, n_out, rows,
-            x, rows * lanes, lanes,
-            delta, rows * lanes, lanes,
-            init, init_row, init_column,
-            dW, n_out * lanes, lanes,
-        )  # fmt: skip
-        if number > 0:
-            lane_propagate(job, area, theta, layer, number, rows)
 
 
 @helper

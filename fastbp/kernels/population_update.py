@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from fastbp._jit import routine
+from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
+from fastbp.kernels.lanes import fill, lane_product
+from fastbp.kernels.population_rows import lane_propagate
+from fastbp.kernels.product import TILE_VECTORS
 from fastbp.kernels.records import get, nth
 from fastbp.kernels.tuples import replaced, store_each, wide_load_each
 from fastbp.kernels.update import by_code, step_constants
@@ -42,6 +45,10 @@ def constant_kinds(rule: str, nesterov: bool) -> list[int]:
     (fields,) = (found.Constants._fields for found in RULES if found.name == rule)
     by_momentum = ("momentum", "ahead") if nesterov else ("momentum",)
     return [BY_RATE if name in RATE_FIELDS else BY_MOMENTUM * (name in by_momentum) for name in fields]
+
+
+PART_VECTORS = 256
+"""Vectors of the gradient that are computed, and then used, at a time."""
 
 
 @routine
@@ -110,7 +117,6 @@ def clip_lanes(job, block, area):
         start = get(layer, "W_at") * lanes
         for k in range(start, start + get(layer, "n_in") * get(layer, "n_out") * lanes, lanes):
             store(gradient, k, fma(l2, wide_load(theta, k), wide_load(gradient, k)))
-    store(constants, N_CONSTANTS * lanes, wide_splat(0.0, area))
     largest = wide_splat(0.0, area)
     squares = largest
     for k in range(0, n_parameters * lanes, lanes):
@@ -127,43 +133,75 @@ def clip_lanes(job, block, area):
         store(gradient, k, where_less(norm, largest * length, g / largest * factor, g))
 
 
+@helper
+def update_part(job, block, area, start, n, gradient, with_l2):
+    """Update n numbers of a block's parameters, from `start` on; frozen networks keep theirs."""
+    lanes, constants = wide(area), shifted(area, get(job, "constants_at"))
+    distance = get(job, "n_parameters") * lanes
+    state = shifted(get(job, "state"), block * get(job, "n_states") * distance)
+    l2 = shifted(constants, N_CONSTANTS * lanes) if with_l2 else shifted(area, 0)
+    lane_update_vectors(
+        get(job, "update"),
+        constants,
+        l2,
+        shifted(get(job, "active"), block * lanes),
+        shifted(get(job, "theta"), block * distance + start),
+        gradient,
+        shifted(state, start),
+        distance,
+        n,
+    )
+
+
 @routine
-def update_block(job, block, area, scratch, step, rows):
-    """Take the step with the gradient in the work area; frozen networks keep their parameters."""
-    lanes, n_parameters = wide(area), get(job, "n_parameters")
-    lane_constants(job, block, area, scratch, step, rows)
-    if get(job, "clips") != 0:
-        clip_lanes(job, block, area)
-    constants, zero = shifted(area, get(job, "constants_at")), shifted(area, 0)
-    l2, active = shifted(constants, N_CONSTANTS * lanes), shifted(get(job, "active"), block * lanes)
-    distance = n_parameters * lanes
-    theta, gradient = shifted(get(job, "theta"), block * distance), shifted(area, get(job, "gradient_at"))
-    state, code = shifted(get(job, "state"), block * get(job, "n_states") * distance), get(job, "update")
+def lane_backward(job, block, area, rows, begins, ends):
+    """Compute the gradient of a tile's rows; add it to that of the tiles before, unless this one begins.
+
+    With the last tile, parameters are updated as soon as their gradient is known, some rows of W at a time,
+    while both are in the L1 cache.
+    """
+    lanes, trains_biases = wide(area), get(job, "trains_biases") != 0
+    theta = shifted(get(job, "theta"), block * get(job, "n_parameters") * lanes)
+    zero, gradient = shifted(area, 0), shifted(area, get(job, "gradient_at"))
+    for number in range(get(job, "n_layers") - 1, -1, -1):
+        layer = nth(get(job, "layers"), number)
+        n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
+        x, delta = shifted(area, get(layer, "x_at")), shifted(area, get(layer, "delta_at"))
+        if number > 0:
+            lane_propagate(job, area, theta, layer, number, rows)
+        n_rows = n_in
+        if trains_biases:
+            fill(wide_splat(1.0, x), shifted(x, n_in * rows * lanes), rows * lanes)
+            n_rows += 1
+        some = max(TILE_VECTORS + 1, PART_VECTORS // n_out // 4 * 4)
+        for first in range(0, n_rows, some):
+            there, start = min(some, n_rows - first), at + first * n_out * lanes
+            dW = shifted(gradient, start)
+            init, init_row, init_column = dW, n_out * lanes, lanes
+            if begins:
+                init, init_row, init_column = zero, 0, 0
+            lane_product(
+                there, n_out, rows,
+                shifted(x, first * rows * lanes), rows * lanes, lanes,
+                delta, rows * lanes, lanes,
+                init, init_row, init_column,
+                dW, n_out * lanes, lanes,
+            )  # fmt: skip
+            if ends:
+                n = min(there, n_in - first) * n_out * lanes
+                update_part(job, block, area, start, n, dW, True)
+                if first + there > n_in:
+                    update_part(job, block, area, start + n, n_out * lanes, shifted(dW, n), False)
+
+
+@routine
+def update_clipped(job, block, area):
+    """Take the step with the gradient in the work area, after clipping it."""
+    lanes, gradient = wide(area), shifted(area, get(job, "gradient_at"))
+    clip_lanes(job, block, area)
     for number in range(get(job, "n_layers")):
         layer = nth(get(job, "layers"), number)
-        at, n_out = get(layer, "W_at") * lanes, get(layer, "n_out") * lanes
+        start, n_out = get(layer, "W_at") * lanes, get(layer, "n_out") * lanes
         n = get(layer, "n_in") * n_out
-        lane_update_vectors(
-            code,
-            constants,
-            l2,
-            active,
-            shifted(theta, at),
-            shifted(gradient, at),
-            shifted(state, at),
-            distance,
-            n,
-        )
-        if get(job, "trains_biases") != 0:
-            at += n
-            lane_update_vectors(
-                code,
-                constants,
-                zero,
-                active,
-                shifted(theta, at),
-                shifted(gradient, at),
-                shifted(state, at),
-                distance,
-                n_out,
-            )
+        n += n_out if get(job, "trains_biases") != 0 else 0
+        update_part(job, block, area, start, n, shifted(gradient, start), False)
