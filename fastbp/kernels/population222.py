@@ -21,7 +21,6 @@ from fastbp.simd import (
     shifted,
     splat,
     store,
-    where_less,
     wide,
 )
 
@@ -98,36 +97,29 @@ def read222(theta, distance, has_biases):
 
 
 @helper
-def keep222(theta, offset, distance, after, trained):
-    """Write new numbers of the networks that are trained."""
-    before = blocks_load(theta, offset, distance, TOGETHER)
-    blocks_store(theta, offset, distance, where_less(splat(0.0, after), trained, after, before))
-
-
-@helper
-def write222(theta, distance, has_biases, weights, trained):
-    """Write the weights of the networks that are trained."""
+def write222(theta, distance, has_biases, weights):
+    """Write the weights of some blocks."""
     V11, V12, V21, V22, b1, b2, W11, W12, W21, W22, c1, c2 = weights
     n = wide(theta)
-    keep222(theta, 0, distance, V11, trained)
-    keep222(theta, n, distance, V12, trained)
-    keep222(theta, 2 * n, distance, V21, trained)
-    keep222(theta, 3 * n, distance, V22, trained)
+    blocks_store(theta, 0, distance, V11)
+    blocks_store(theta, n, distance, V12)
+    blocks_store(theta, 2 * n, distance, V21)
+    blocks_store(theta, 3 * n, distance, V22)
     if has_biases:
-        keep222(theta, 4 * n, distance, b1, trained)
-        keep222(theta, 5 * n, distance, b2, trained)
-        keep222(theta, 10 * n, distance, c1, trained)
-        keep222(theta, 11 * n, distance, c2, trained)
+        blocks_store(theta, 4 * n, distance, b1)
+        blocks_store(theta, 5 * n, distance, b2)
+        blocks_store(theta, 10 * n, distance, c1)
+        blocks_store(theta, 11 * n, distance, c2)
         theta = shifted(theta, 2 * n)
-    keep222(theta, 4 * n, distance, W11, trained)
-    keep222(theta, 5 * n, distance, W12, trained)
-    keep222(theta, 6 * n, distance, W21, trained)
-    keep222(theta, 7 * n, distance, W22, trained)
+    blocks_store(theta, 4 * n, distance, W11)
+    blocks_store(theta, 5 * n, distance, W12)
+    blocks_store(theta, 6 * n, distance, W21)
+    blocks_store(theta, 7 * n, distance, W22)
 
 
 @routine
 def steps222(job, block, poison, place, step, stop):
-    """Take some steps with `TOGETHER` blocks; frozen networks keep their parameters and losses."""
+    """Take some steps with `TOGETHER` blocks."""
     align_stack()
     n, n_samples = wide(get(job, "theta")), get(job, "n_samples")
     distance, first = get(job, "n_parameters") * n, block * n
@@ -136,7 +128,6 @@ def steps222(job, block, poison, place, step, stop):
     decays = get(job, "decays") != 0
     weights = read222(theta, distance, has_biases)
     zero = splat(0.0, weights[0])
-    trained = load_like(get(job, "active"), first, zero)
     factor_b = splat(1.0 if get(job, "trains_biases") != 0 else 0.0, zero)
     seen = zero
     part = load_like(get(job, "loss_parts"), first, zero)
@@ -146,7 +137,7 @@ def steps222(job, block, poison, place, step, stop):
     )
     poisons = long_load(poison, 0, zero)
     rates, l2 = long_load(get(job, "rates"), first, zero), long_load(get(job, "l2"), first, zero)
-    trained_long, zero_long = converted(trained, poison), splat(0.0, sums)
+    zero_long = splat(0.0, sums)
     while step < stop:
         position = step % n_samples
         until = min(stop, step + min(n_samples - position, FLUSHED - position % FLUSHED))
@@ -176,9 +167,9 @@ def steps222(job, block, poison, place, step, stop):
         if position == n_samples:
             mean = sums * splat(1.0 / n_samples, sums)
             poisons = fma(zero_long, mean, poisons)
-            losses = where_less(zero_long, trained_long, mean, losses)
+            losses = mean
             sums = zero_long
-    write222(theta, distance, has_biases, weights, trained)
+    write222(theta, distance, has_biases, weights)
     store(get(job, "loss_parts"), first, part)
     store(get(job, "loss_sums"), first, sums)
     store(get(job, "epoch_losses"), first, losses)

@@ -81,16 +81,14 @@ def lane_update_by(rule):
     n_constants = len(Constants._fields)
 
     @routine
-    def lane_update(constants, l2, active, theta, gradient, state, distance, n):
+    def lane_update(constants, l2, theta, gradient, state, distance, n):
         lanes = wide(theta)
         c = Constants(*wide_load_each(constants, 0, lanes, n_constants))
         c = replaced(c, "decay", c.decay + wide_load(l2, 0))
-        trained, zero = wide_load(active, 0), wide_splat(0.0, theta)
         for k in range(0, n, lanes):
             states = wide_load_each(state, k, distance, n_states)
-            before = wide_load(theta, k)
-            after = rule_on_registers(before, wide_load(gradient, k), *states, c)
-            store(theta, k, where_less(zero, trained, after[0], before))
+            after = rule_on_registers(wide_load(theta, k), wide_load(gradient, k), *states, c)
+            store(theta, k, after[0])
             store_each(state, k, distance, after[1:])
 
     return lane_update
@@ -135,7 +133,7 @@ def clip_lanes(job, block, area):
 
 @helper
 def update_part(job, block, area, start, n, gradient, with_l2):
-    """Update n numbers of a block's parameters, from `start` on; frozen networks keep theirs."""
+    """Update n numbers of a block's parameters, from `start` on."""
     lanes, constants = wide(area), shifted(area, get(job, "constants_at"))
     distance = get(job, "n_parameters") * lanes
     state = shifted(get(job, "state"), block * get(job, "n_states") * distance)
@@ -144,7 +142,6 @@ def update_part(job, block, area, start, n, gradient, with_l2):
         get(job, "update"),
         constants,
         l2,
-        shifted(get(job, "active"), block * lanes),
         shifted(get(job, "theta"), block * distance + start),
         gradient,
         shifted(state, start),
