@@ -286,50 +286,69 @@ class PopulationJob:
         threads have ended.
         """
         self.compile()
-        waiting = deque(pieces)
-        others = [
-            Call(self._take_pieces, thread, waiting, begin, end)
-            for thread in range(1, min(n_threads or self.n_threads, len(pieces)))
-        ]
-        raised: BaseException | None = None
-        stopped = False
-        for call in others:
-            call.start()
-        try:
-            while waiting and not stopped:
-                self._take_piece(0, waiting, begin, end)
-                stopped = bool(waiting) and is_stopped()
-        except BaseException as error:
-            raised = error
-        if stopped or raised:
-            waiting.clear()
-        while not all(call.is_done for call in others):
-            try:
-                for call in others:
-                    if not waiting:
-                        call.cancel()
-                    call.wait()
-            except BaseException as error:
-                waiting.clear()
-                raised = raised or error
-        raised = raised or next((call.error for call in others if call.error), None)
-        try:
-            if raised:
-                raise raised
-            return not stopped
-        finally:
-            raised = None  # else a cycle: of an error, its traceback, and this frame
 
-    def _take_pieces(self, thread: int, waiting: deque[tuple[int, int]], begin: int, end: int) -> None:
-        while waiting:
-            self._take_piece(thread, waiting, begin, end)
+        def take(thread: int, piece: tuple[int, int]) -> None:
+            population(*self._arguments(thread, *piece, begin, end))
 
-    def _take_piece(self, thread: int, waiting: deque[tuple[int, int]], begin: int, end: int) -> None:
+        return in_threads(take, deque(pieces), n_threads or self.n_threads, is_stopped)
+
+
+def in_threads(
+    work: Callable[[int, Any], None], waiting: deque[Any], n_threads: int, is_stopped: Callable[[], bool]
+) -> bool:
+    """Do what waits, one by one, on several threads; return False if it was stopped.
+
+    Parameters
+    ----------
+    work : function
+        Takes the number of the thread, and what waited.
+    waiting : deque
+    n_threads : int
+    is_stopped : function
+        It is called between two pieces of work, in this thread only. What it raises comes out after all
+        threads have ended.
+    """
+
+    def take(thread: int) -> None:
         try:
-            first, last = waiting.popleft()
-        except IndexError:
+            piece = waiting.popleft()
+        except IndexError:  # another thread was faster
             return
-        population(*self._arguments(thread, first, last, begin, end))
+        work(thread, piece)
+
+    def take_all(thread: int) -> None:
+        while waiting:
+            take(thread)
+
+    others = [Call(take_all, thread) for thread in range(1, min(n_threads, len(waiting)))]
+    raised: BaseException | None = None
+    stopped = False
+    for call in others:
+        call.start()
+    try:
+        while waiting and not stopped:
+            take(0)
+            stopped = bool(waiting) and is_stopped()
+    except BaseException as error:
+        raised = error
+    if stopped or raised:
+        waiting.clear()
+    while not all(call.is_done for call in others):
+        try:
+            for call in others:
+                if not waiting:
+                    call.cancel()
+                call.wait()
+        except BaseException as error:
+            waiting.clear()
+            raised = raised or error
+    raised = raised or next((call.error for call in others if call.error), None)
+    try:
+        if raised:
+            raise raised
+        return not stopped
+    finally:
+        raised = None  # else a cycle: of an error, its traceback, and this frame
 
 
 def pieces_of(n_groups: int, seconds_per_group: float, n_threads: int) -> list[tuple[int, int]]:

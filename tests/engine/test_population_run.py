@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 import fastbp
 from fastbp import activations, reference
 from fastbp.checks import check_data
+from fastbp.engine.population_choice import start_population
 from fastbp.engine.population_options import PopulationOptions
 from fastbp.engine.population_run import PopulationRun
 from fastbp.errors import DataError, OptionError, ShapeError
@@ -39,15 +40,14 @@ class Many:
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         return check_data(self.task.network().specification, *self.task.samples())
 
-    def make(self, networks: Any = slice(None), **others: Any) -> PopulationRun:
+    def make(self, networks: Any = slice(None), kernel: str = "population", **others: Any) -> Any:
         """Return a run of some of the networks."""
         X, Y = self.data()
         options = {"optimizer": fastbp.SGD(0.1), "batch_size": 4} | self.options | others
         all_options = PopulationOptions(self.n, len(X), **options)
         numbers = np.arange(self.n)[networks]
-        return PopulationRun(
-            self.task.network().specification, self.theta()[numbers], X, Y, all_options.of(numbers)
-        )
+        specification, chosen = self.task.network().specification, all_options.of(numbers)
+        return start_population(specification, self.theta()[numbers], X, Y, chosen, kernel)
 
     def expected(self, i: int, steps: int) -> np.ndarray:
         """Return theta of network i after some steps of the reference."""
@@ -159,17 +159,20 @@ CASES = {
 STEPS = 20
 
 
-def assert_follows_reference(many: Many, steps: int = STEPS, tolerance: float = 1e-10) -> None:
-    run = many.make()
+def assert_follows_reference(
+    many: Many, steps: int = STEPS, tolerance: float = 1e-10, kernel: str = "population"
+) -> None:
+    run = many.make(kernel=kernel)
     run.advance(steps)
     for i, theta in enumerate(run.theta):
         expected = many.expected(i, steps)
         assert_allclose(theta, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("kernel", ["population", "layered"])
 @pytest.mark.parametrize("case", CASES)
-def test_each_network_follows_the_reference(case):
-    assert_follows_reference(CASES[case])
+def test_each_network_follows_the_reference(case, kernel):
+    assert_follows_reference(CASES[case], kernel=kernel)
 
 
 @pytest.mark.parametrize("case", ["own order and weights", "classes", "schedule", "own momenta", "2-2-2"])
@@ -202,15 +205,16 @@ def test_many_networks_have_the_bits_of_few():
     assert many.make().theta.tobytes() == few.theta().tobytes()
 
 
+@pytest.mark.parametrize("kernel", ["population", "layered"])
 @pytest.mark.parametrize("case", ["own order", "schedule", "own momenta", "2-2-2", "2-2-2 in order"])
-def test_a_run_that_was_stopped_restored_and_selected_from_has_the_same_bits(case):
+def test_a_run_that_was_stopped_restored_and_selected_from_has_the_same_bits(case, kernel):
     many = CASES[case]
-    whole = many.make()
+    whole = many.make(kernel=kernel)
     whole.advance(STEPS)
-    first = many.make(threads=1)
+    first = many.make(threads=1, kernel=kernel)
     first.advance(4)
     first.advance(9)
-    second = many.make()
+    second = many.make(kernel=kernel)
     second.restore(first.state())
     second.advance(13)
     chosen = second.select(np.array([4, 1]))
@@ -224,9 +228,10 @@ def test_a_run_that_was_stopped_restored_and_selected_from_has_the_same_bits(cas
         assert array.tobytes() == whole.state()[name].tobytes() or name in ("steps", "order", "generator")
 
 
-def test_an_advance_that_is_stopped_goes_on():
+@pytest.mark.parametrize("kernel", ["population", "layered"])
+def test_an_advance_that_is_stopped_goes_on(kernel):
     many = Many(n=40, options={"own_order": True, "seeds": np.arange(40), "batch_size": 1})
-    whole, stopped = many.make(), many.make()
+    whole, stopped = many.make(kernel=kernel), many.make(kernel=kernel)
     whole.advance(3000)
     calls = 0
 
@@ -299,10 +304,11 @@ def test_losses_are_those_of_the_last_epoch():
     assert run.steps_per_epoch == 3
 
 
+@pytest.mark.parametrize("kernel", ["population", "layered"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_evaluation_is_that_of_each_network(dtype):
+def test_evaluation_is_that_of_each_network(dtype, kernel):
     many = Many(Task(dtype=dtype, hidden="relu", output="softmax", loss="categorical_cross_entropy"), n=19)
-    run, (X, Y) = many.make(), many.data()
+    run, (X, Y) = many.make(kernel=kernel), many.data()
     weights = np.random.default_rng(3).uniform(0, 2, (19, 11))
     weights /= weights.mean(axis=1, keepdims=True)
     losses, shared = run.evaluate(X, Y, weights), run.evaluate(X, Y, weights[0])
@@ -317,16 +323,17 @@ def test_evaluation_is_that_of_each_network(dtype):
         assert_allclose(outputs[i], network.predict(X), rtol=tolerance)
 
 
-@pytest.mark.parametrize("case", ["layers", "2-2-2"])
+@pytest.mark.parametrize("case", ["layers", "2-2-2", "layered"])
 def test_divergence_freezes_that_network_alone_before_its_bad_step(case):
     task = Task(output="identity", hidden="identity")
+    kernel = "layered" if case == "layered" else "population"
     if case == "2-2-2":  # it cannot diverge but by a penalty that overshoots
         task = XOR
     own = "l2" if case == "2-2-2" else "learning_rate"
     options = {"batch_size": 1 if case == "2-2-2" else 4}
     many = Many(task, n=20, options=options | {own: np.where(np.arange(20) % 7 == 3, 30.0, 0.01)})
     calm = Many(task, n=20, options=options | {own: 0.01})
-    run, quiet = many.make(), calm.make()
+    run, quiet = many.make(kernel=kernel), calm.make(kernel=kernel)
     run.advance(2000)
     quiet.advance(2000)
     wild = np.arange(20) % 7 == 3
@@ -338,7 +345,7 @@ def test_divergence_freezes_that_network_alone_before_its_bad_step(case):
     for i in np.flatnonzero(wild):
         bad = int(run.diverged_at[i])
         assert run.n_steps[i] == run.frozen_at[i] == bad - 1
-        before = many.make([i])
+        before = many.make([i], kernel=kernel)
         before.advance(bad - 1)
         assert before.is_active.all()
         assert before.theta[0].tobytes() == run.theta[i].tobytes()
@@ -346,9 +353,10 @@ def test_divergence_freezes_that_network_alone_before_its_bad_step(case):
         assert before.diverged_at[0] == bad
 
 
-def test_frozen_networks_keep_their_parameters_and_losses():
+@pytest.mark.parametrize("kernel", ["population", "layered"])
+def test_frozen_networks_keep_their_parameters_and_losses(kernel):
     many = Many()
-    run, whole = many.make(), many.make()
+    run, whole = many.make(kernel=kernel), many.make(kernel=kernel)
     run.advance(7)
     theta, losses = run.theta, run.losses()
     run.freeze(np.array([1, 3]))

@@ -1,0 +1,37 @@
+"""The kernels that train populations, and the choice between them."""
+
+import numpy as np
+
+from fastbp.engine.population_layered import LayeredPopulationRun
+from fastbp.engine.population_options import PopulationOptions
+from fastbp.engine.population_run import PopulationRun
+from fastbp.errors import check_choice
+from fastbp.specification import Specification
+
+AnyPopulationRun = PopulationRun | LayeredPopulationRun
+
+POPULATION_KERNELS = ("auto", PopulationRun.name, LayeredPopulationRun.name)
+"""Possible values of the option `kernel` of `fastbp.train_population`."""
+
+WIDE_PARAMETERS = 20_000
+"""From so many parameters on, those of a block do not fit into the caches, and networks go one by one."""
+
+
+def start_population(
+    specification: Specification,
+    theta: np.ndarray,
+    X: np.ndarray,
+    Y: np.ndarray,
+    options: PopulationOptions,
+    kernel: str = "auto",
+) -> AnyPopulationRun:
+    """Return a run of a population on the chosen kernel, or on the faster one.
+
+    The shape of the networks alone decides, so that a network has the same bits in every population.
+    """
+    check_choice("kernel", kernel, POPULATION_KERNELS)
+    if kernel == "auto":
+        wide = specification.n_parameters >= WIDE_PARAMETERS
+        kernel = LayeredPopulationRun.name if wide else PopulationRun.name
+    kind = LayeredPopulationRun if kernel == LayeredPopulationRun.name else PopulationRun
+    return kind(specification, theta, X, Y, options)
