@@ -98,7 +98,7 @@ class PopulationEvaluation:
             self._n,
             len(X),
             own | arrays,
-            {"n_samples": len(X), "weighs_each": weighs_each},
+            {"n_samples": len(X), "n_rows": len(X), "weighs_each": weighs_each},
             n_threads=threads_for(work, self._threads),
         )
 

@@ -92,9 +92,7 @@ class LayeredPopulationRun:
     def _order(self, i: int, epoch: int) -> np.ndarray:
         options = self.options
         assert options.order is not None
-        order = check_given_order(
-            options.order(epoch), epoch, options.rows, options.n_samples, options.n_ordered
-        )
+        order = check_given_order(options.order(epoch), epoch, options)
         return order if order.ndim == 1 else order[i]
 
     # --- what is known ------------------------------------------------------------------------------------

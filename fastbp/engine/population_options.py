@@ -148,6 +148,7 @@ class PopulationOptions:
             and self.sample_weight is None
             and self.gradient_clip_norm == 0
             and not self.drops
+            and not self.divides_l2
         )
 
     @property

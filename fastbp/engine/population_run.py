@@ -147,6 +147,7 @@ class PopulationRun:
         }
         numbers = {
             "n_samples": options.n_samples,
+            "n_rows": options.n_rows,
             "weighs_each": weighs_each,
             "ordering": fields.OWN_DRAWN if self._draws_own else fields.SHARED,
             "n_states": self._n_states,

@@ -206,8 +206,9 @@ POPULATION = {
     "loss_parameters": Field("float64*", ("n_loss_parameters",), (), "the level of quantile"),
     # --- data
     "n_samples": _integer("samples"),
-    "X": Field(OWN, ("n_samples", "n_inputs"), (DATA,), "inputs"),
-    "Y": Field(OWN, ("n_samples", "n_outputs"), (DATA,), "targets; labels as rows of probabilities"),
+    "n_rows": _integer("rows of X: more than the samples of an epoch if a given order chooses from them"),
+    "X": Field(OWN, ("n_rows", "n_inputs"), (DATA,), "inputs"),
+    "Y": Field(OWN, ("n_rows", "n_outputs"), (DATA,), "targets; labels as rows of probabilities"),
     "weights": Field(OWN, ("n_weights",), (DATA,), "weights of samples; 0 if they are all 1"),
     "weighs_each": _integer("whether each network has its own weights: block, sample, lane"),
     # --- the order of the samples

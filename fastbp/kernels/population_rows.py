@@ -76,7 +76,7 @@ def gather_tile(job, block, area, drawn, place, position, rows):
     step = wide(x)
     shared = get(job, "mode") != TRAIN or get(job, "ordering") == SHARED
     has_targets = has(job, "Y")
-    n_samples, network = get(job, "n_samples"), block * step
+    n_rows, network = get(job, "n_rows"), block * step
     for r in range(rows):
         if shared:
             sample = sample_of(job, network, drawn, place, position, r, 0)
@@ -95,13 +95,13 @@ def gather_tile(job, block, area, drawn, place, position, rows):
             store(scales, r * step, wide_splat(element(weights, sample), scales))
         elif shared:
             sample = sample_of(job, network, drawn, place, position, r, 0)
-            store(scales, r * step, wide_load(weights, (block * n_samples + sample) * step))
+            store(scales, r * step, wide_load(weights, (block * n_rows + sample) * step))
         else:
             for lane in range(step):
                 sample = sample_of(job, network + lane, drawn, place, position, r, lane)
                 at = sample
                 if get(job, "weighs_each") != 0:
-                    at = (block * n_samples + sample) * step + lane
+                    at = (block * n_rows + sample) * step + lane
                 put(scales, r * step + lane, element(weights, at))
 
 

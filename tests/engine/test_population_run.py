@@ -248,27 +248,44 @@ def test_an_advance_that_is_stopped_goes_on(kernel):
     assert stopped.theta.tobytes() == whole.theta.tobytes()
 
 
-def test_given_orders_are_those_of_the_samples():
+@pytest.mark.parametrize("kernel", ["population", "layered"])
+def test_given_orders_are_those_of_the_samples(kernel):
     many = Many(n=3)
     shuffled = Many(n=3, options={"own_order": True, "seeds": SEEDS[:3]})
     orders = []
     for seed in SEEDS[:3].tolist():
         drawn = reference.sample_order(11, seed)
         orders.append([[next(drawn) for _ in range(11)] for _ in range(8)])
-    whole = shuffled.make()
+    whole = shuffled.make(kernel=kernel)
     whole.advance(STEPS)
-    given = many.make(order=lambda epoch: np.array([order[epoch] for order in orders]))
+    given = many.make(kernel=kernel, order=lambda epoch: np.array([order[epoch] for order in orders]))
     given.advance(STEPS)
-    some = many.make([2, 0], order=lambda epoch: np.array([order[epoch] for order in orders]))
+    some = many.make([2, 0], kernel=kernel, order=lambda epoch: np.array([order[epoch] for order in orders]))
     some.advance(7)
     some = some.select([True, False])
     some.advance(STEPS)
-    shared = many.make(order=lambda epoch: orders[1][epoch])
+    shared = many.make(kernel=kernel, order=lambda epoch: orders[1][epoch])
     shared.advance(5)
     shared.advance(STEPS)
     assert given.theta.tobytes() == whole.theta.tobytes()
     assert some.theta.tobytes() == whole.theta[2:].tobytes()
     assert shared.theta[1].tobytes() == whole.theta[1].tobytes()
+
+
+def test_a_given_order_may_choose_from_more_rows_with_weights_of_their_own():
+    many = Many(n=3, options={"shuffle": False, "sample_weight": WEIGHTS[:3]})
+    (X, Y), whole = many.data(), many.make()
+    whole.advance(STEPS)
+    weights = np.concatenate([WEIGHTS[3:4].repeat(3, axis=0), WEIGHTS[:3]], axis=1)
+    weights[:, 11:] *= 5.0 / weights[:, 11:].mean(axis=1, keepdims=True)
+    weights[:, :11] *= (22 * 5.0 - 55.0) / 11 / weights[:, :11].mean(axis=1, keepdims=True)
+    options = {"optimizer": fastbp.SGD(0.1), "batch_size": 4, "sample_weight": weights, "n_rows": 22}
+    options = PopulationOptions(3, 11, order=lambda epoch: np.arange(11, 22), **options)
+    specification = many.task.network().specification
+    data = np.concatenate([X + 1, X]), np.concatenate([Y, Y])
+    run = PopulationRun(specification, many.theta(), *data, options)
+    run.advance(STEPS)
+    assert_allclose(run.theta, whole.theta, rtol=1e-12)
 
 
 def test_orders_that_are_none_are_refused():
