@@ -113,7 +113,8 @@ class Fused222Run(Run):
         self.carry.fill(0.0)
         self.slots.fill(np.nan)
         if self._words is not None:
-            self._words.set(X=self._data[0], T=self._data[1])
+            self._words.point("X", self._data[0])
+            self._words.point("T", self._data[1])
 
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
         """Begin as a new run does, with the same options but `seed`, on as many other samples."""
@@ -133,8 +134,6 @@ class Fused222Run(Run):
     def let_go(self) -> None:
         """Keep no reference to the samples."""
         self._data = NO_SAMPLES
-        if self._words is not None:
-            self._words.set(X=self._empty, T=self._empty)
 
     @property
     def step(self) -> int:
@@ -221,10 +220,11 @@ class Fused222Run(Run):
         """What the kernel is told."""
         if self._words is None:
             arrays = {name: getattr(self, name) for name in (*self.kept_alike, *self.packed, "slots")}
+            numbers = {"rate": self._rate, "loss": self._loss}
+            self._words = Words("fused", self._dtype, **numbers, **arrays, **self._fixed)
             X, T = self._data
-            self._words = Words(
-                "fused", self._dtype, X=X, T=T, rate=self._rate, loss=self._loss, **arrays, **self._fixed
-            )
+            self._words.point("X", X)
+            self._words.point("T", T)
         return self._words
 
     def loss(self, check: Callable[[], object] = lambda: None, theta: np.ndarray | None = None) -> float:

@@ -47,7 +47,7 @@ class Words:
 
     def __getitem__(self, name: str) -> int:
         """Return the word of a field."""
-        return self._words.item(fields.place(self._record, name))
+        return self._words.item(fields.PLACES[self._record][name])
 
     def set(self, **values: Any) -> None:
         """Set fields: integers, and addresses of arrays and records, which are kept alive."""
@@ -58,7 +58,11 @@ class Words:
                 word = value.address if hasattr(value, "address") else address_of(self._checked(name, value))
             else:
                 word = operator.index(value)
-            self._words[fields.place(self._record, name)] = word
+            self._words[fields.PLACES[self._record][name]] = word
+
+    def point(self, name: str, array: np.ndarray) -> None:
+        """Set a field to the address of an array that the caller has checked, and keeps alive."""
+        self._words[fields.PLACES[self._record][name]] = address_of(array)
 
     def _checked(self, name: str, array: Any) -> np.ndarray:
         """Return the array if a kernel can use its address."""

@@ -145,20 +145,23 @@ def next_stop(step, record_every, until):
 
 
 @helper
-def begin(fused, loss_arguments):
-    """Return the position of the next sample; before the first step, draw it and record the loss."""
+def begin(fused, until, loss_arguments):
+    """Return the position of the next sample; before the first step, draw it and record the loss.
+
+    For `LOSS_ALONE`, write the loss, and return any position. Here is one of two calls of `mean_loss`: with a
+    third one, LLVM would not make it part of the kernel, and steps on one sample would take a sixth longer.
+    """
     counters = get(fused, "counters")
     position = get(counters, "position")
-    if position < 0:
-        position = next_position(
-            position,
-            get(fused, "order"),
-            get(fused, "n_samples"),
-            get(fused, "generator"),
-            get(fused, "shuffles") != 0,
-        )
+    if position < 0 or until == LOSS_ALONE:
+        loss = np.float64(mean_loss(*loss_arguments))
+        if until == LOSS_ALONE:
+            put(get(fused, "loss"), 0, loss)
+            return 0
+        order, generator, n_samples = get(fused, "order"), get(fused, "generator"), get(fused, "n_samples")
+        position = next_position(position, order, n_samples, generator, get(fused, "shuffles") != 0)
         write(counters, "position", position)
-        put(get(fused, "losses"), 0, np.float64(mean_loss(*loss_arguments)))
+        put(get(fused, "losses"), 0, loss)
         write(counters, "recorded", 1)
     return position
 
@@ -236,12 +239,8 @@ def fused222_exact(fused_address, until, unused):
     trains_biases, sequential = get(fused, "trains_biases") != 0, get(fused, "sequential") != 0
     learning_rate = own(fused, element(get(fused, "rate"), 0))
     loss_arguments = parameters, X, T, n_samples, parameters, False
-    if until == LOSS_ALONE:
-        put(get(fused, "loss"), 0, np.float64(mean_loss(*loss_arguments)))
-        set_floating_point_state(state)
-        return
     parameters_now = read_parameters(parameters)
-    position, step = begin(fused, loss_arguments), get(counters, "step")
+    position, step = begin(fused, until, loss_arguments), get(counters, "step")
     while step < until:
         stop = next_stop(step, record_every, until)
         for _ in range(step, stop):
@@ -419,14 +418,10 @@ def fused222_fast(fused_address, until, unused):
     learning_rate = own(fused, element(get(fused, "rate"), 0))
     bias_factor = own(fused, 1.0 if get(fused, "trains_biases") != 0 else 0.0)
     loss_arguments = parameters, X, T, n_samples, lookup_table, True
-    if until == LOSS_ALONE:
-        put(get(fused, "loss"), 0, np.float64(mean_loss(*loss_arguments)))
-        set_floating_point_state(state)
-        return
     weights = read_pairs(parameters)
 
-    starts = get(counters, "position") < 0
-    position, step = begin(fused, loss_arguments), get(counters, "step")
+    starts = get(counters, "position") < 0 and until != LOSS_ALONE
+    position, step = begin(fused, until, loss_arguments), get(counters, "step")
     sample = element(order, position)
     x = element(X, 2 * sample), element(X, 2 * sample + 1)
     if starts:
