@@ -274,10 +274,3 @@ def test_rules_of_ratios_refuse_losses_that_may_be_negative():
     options = {"epochs": 3, "optimizer": SGD(), "early_stopping": EarlyStopping(rule="GL5")}
     with pytest.raises(OptionError, match="'poisson' may be negative"):
         fastbp.train(network, [[0, 1]], [[1]], **options)
-
-
-def test_a_population_refuses_other_rules_than_patience():
-    population = fastbp.Population([2, 1], 3, seed=0)
-    options = {"epochs": 3, "optimizer": SGD(0.1), "early_stopping": EarlyStopping(rule="UP2")}
-    with pytest.raises(OptionError, match="populations have patience alone"):
-        fastbp.train_population(population, [[0, 1]], [[1]], **options)
