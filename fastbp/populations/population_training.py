@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.checks import check_data, warn_of_targets_out_of_reach
-from fastbp.engine.population_run import PopulationRun
+from fastbp.engine.population_choice import start_population
 from fastbp.errors import OptionError
 from fastbp.optimizers import Optimizer
 from fastbp.populations.networks import Population
@@ -128,8 +128,11 @@ def train_population(
     threads : int, optional
         How many threads train, each some of the networks. None takes as many as are useful. The result has
         the same bits for any number.
-    kernel : {"auto", "population"}
-        "population" trains a network in each lane of the vectors.
+    kernel : {"auto", "population", "layered"}
+        "population" trains a network in each lane of the vectors. "layered" trains one network after the
+        other in each thread: that is faster if the parameters of a whole vector of networks do not fit into
+        the caches. "auto" takes the faster one, by the layers of the networks alone. The bits of the two
+        differ.
 
     Returns
     -------
@@ -207,7 +210,7 @@ def train_population(
     )
     warn_of_targets_out_of_reach(specification, Y)
     with np.errstate(all="ignore"):
-        run = PopulationRun(specification, population.theta, X, Y, settings.of_kernel)
+        run = start_population(specification, population.theta, X, Y, settings.of_kernel, settings.kernel)
     result = make_population_loop(run, population, (X, Y), settings, options, weights).train()
     population.scores = result.scores.copy()
     return result

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.kernel_options import KernelOptions, generator_state
+from fastbp.engine.population_choice import POPULATION_KERNELS
 from fastbp.engine.population_options import PopulationOptions
 from fastbp.errors import OptionError, check_choice, shown
 from fastbp.optimizers import Optimizer
 from fastbp.options import option
 from fastbp.populations.starts import Seed, check_seeds, keys_of
 from fastbp.schedules import Adaptive, Schedule
-
-KERNELS = ("auto", "population")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ class PopulationSettings:
     def __post_init__(self) -> None:
         n = len(self.indices)
         settled: dict[str, Any] = vars(self)  # a frozen dataclass may write what it settles here
-        check_choice("kernel", self.kernel, KERNELS)
+        check_choice("kernel", self.kernel, POPULATION_KERNELS)
         seed = settled["seed"] = check_seeds(self.seed, n)
         each = isinstance(seed, np.ndarray)
         self._check_scale()

@@ -73,9 +73,10 @@ ALIKE = {
 """Options that mean the same for `fastbp.train` and for `train_population`."""
 
 
+@pytest.mark.parametrize("kernel", ["population", "layered"])
 @pytest.mark.parametrize("name", ALIKE)
-def test_a_network_trains_as_it_does_alone_to_rounding(name):
-    population, result = trained(make(), **ALIKE[name])
+def test_a_network_trains_as_it_does_alone_to_rounding(name, kernel):
+    population, result = trained(make(), **ALIKE[name], kernel=kernel)
     assert (population.scores == result.loss).all()
     for i in range(N):
         network, alone = apart(make(), i, **ALIKE[name])
@@ -185,17 +186,18 @@ def some(which):
     }
 
 
+@pytest.mark.parametrize("kernel", ["population", "layered"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_network_has_the_same_bits_in_any_population_on_any_number_of_threads(dtype):
-    whole, result = trained(make(37, dtype=dtype), **EVERYTHING)
+def test_a_network_has_the_same_bits_in_any_population_on_any_number_of_threads(dtype, kernel):
+    whole, result = trained(make(37, dtype=dtype), **EVERYTHING, kernel=kernel)
     assert len(set(result.n_steps)) > 2
     for which in (slice(0, 1), slice(3, 36), np.array([36, 2, 17])):
-        part, of_part = trained(make(37, dtype=dtype)[which], **some(which), threads=2)
+        part, of_part = trained(make(37, dtype=dtype)[which], **some(which), threads=2, kernel=kernel)
         assert part.theta.tobytes() == whole.theta[which].tobytes()
         for name in ("loss", "validation_loss", "n_steps", "best_epoch", "reasons"):
             assert getattr(of_part, name).tobytes() == getattr(result, name)[which].tobytes()
     shard = Population([3, 4, 2], 5, first=30, seed=1, hidden_activation="tanh", dtype=dtype)
-    shard, _ = trained(shard, **some(slice(30, 35)))
+    shard, _ = trained(shard, **some(slice(30, 35)), kernel=kernel)
     assert shard.theta.tobytes() == whole.theta[30:35].tobytes()
 
 
