@@ -12,9 +12,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
-from sklearn.utils import check_random_state, indexable
-from sklearn.utils._indexing import _safe_indexing
-from sklearn.utils._tags import get_tags
+from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
 
 from fastbp.sklearn.classifier import MLPClassifier
 from fastbp.sklearn.quick import validate_parameters
