@@ -90,6 +90,11 @@ def test_selection_is_no_worse_than_any_network_on_what_is_held_out():
     chosen.fit(IRIS[0], labels)
     assert 1 <= len(chosen.estimators_) <= 8
     assert_allclose(chosen.weights_.sum(), 1)
+    assert len(set(chosen.weights_)) > 1
+    each = [member.predict_proba(IRIS[0]) for member in chosen.estimators_]
+    assert_allclose(
+        chosen.predict_proba(IRIS[0]), np.average(each, axis=0, weights=chosen.weights_), rtol=1e-9
+    )
     held = np.setdiff1d(np.arange(150), rows_of_all(all_of_them, labels))
     losses = [log_loss(labels[held], one.predict_proba(IRIS[0][held])) for one in all_of_them.estimators_]
     assert log_loss(labels[held], chosen.predict_proba(IRIS[0][held])) <= min(losses) + 1e-9

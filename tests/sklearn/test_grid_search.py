@@ -46,7 +46,7 @@ CASES = {
     "a function": (CLASSIFIER, ALPHAS, BINARY, {"scoring": mean_of_right, "refit": "right"}),
     "no refit": (CLASSIFIER, ALPHAS, IRIS, {"refit": False, "cv": KFold(4)}),
     "own choice": (CLASSIFIER, ALPHAS, IRIS, {"refit": lambda results: len(results["params"]) - 1}),
-    "folds that lack a class": (CLASSIFIER, ALPHAS, IRIS, {"cv": KFold(3)}),
+    "folds that lack a class": (CLASSIFIER, ALPHAS, IRIS, {"cv": KFold(3), "return_train_score": True}),
     "masks": (CLASSIFIER, ALPHAS, IRIS, {"cv": [(np.arange(150) % 3 > 0, np.arange(150) % 3 == 0)]}),
     "one fold": (REGRESSOR, ALPHAS, DIABETES, {"cv": PredefinedSplit([-1, 0] * 221)}),
     "losses": (REGRESSOR, {"loss": ["squared_error", "poisson"], "shuffle": [False]}, DIABETES, {}),
