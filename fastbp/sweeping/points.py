@@ -5,6 +5,7 @@ is a function of the sweep's seed and of i alone, by the mixing function of Spli
 2014, "Fast splittable pseudorandom number generators", https://doi.org/10.1145/2714064.2660195).
 """
 
+import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -193,7 +194,9 @@ def _order(seed: int, n_structures: int, number: int) -> np.ndarray:
     return np.argsort(hashed(seed, each, 100), kind="stable")
 
 
+@lru_cache(maxsize=4)
 def _halton(n_dimensions: int, seed: int) -> Any:
+    """Return Halton's sequence, which takes some time to scramble."""
     try:
         from scipy.stats import qmc
     except ImportError:
@@ -206,7 +209,7 @@ def _halton(n_dimensions: int, seed: int) -> Any:
 @lru_cache(maxsize=64)
 def _halton_block(n_dimensions: int, seed: int, block: int) -> np.ndarray:
     """Return a block of points of Halton's sequence; a point has the same bits in every order of blocks."""
-    sequence = _halton(n_dimensions, seed)
+    sequence = copy.copy(_halton(n_dimensions, seed))  # of its own, at its beginning
     sequence.fast_forward(block * HALTON_BLOCK)
     return sequence.random(HALTON_BLOCK).T
 

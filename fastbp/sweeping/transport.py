@@ -133,6 +133,8 @@ def processes(n_workers: int | None = None) -> Callable[[], Executor]:
     """
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:  # it imports once what all workers need
+        context.set_forkserver_preload(["__main__", __name__])
     return partial(ProcessPoolExecutor, n_workers, context, end_with_parent)
 
 

@@ -54,13 +54,13 @@ def test_streams_and_seeds_are_independent():
 
 @pytest.mark.parametrize("sampling", ["random", "halton"])
 def test_values_lie_within_bounds_and_are_distributed_as_said(sampling):
-    values = Points(SPACE, 50_000, sampling, 3).values(np.arange(50_000))
+    values = Points(SPACE, 20_000, sampling, 3).values(np.arange(20_000))
     rates = values["learning_rate"]
     assert 1e-4 <= rates.min() < 1.1e-4
     assert 0.09 < rates.max() <= 0.1
-    assert np.mean(rates < 1e-3) == pytest.approx(1 / 3, abs=0.01)
-    assert np.mean(values["l2"]) == pytest.approx(0.05, abs=0.001)
-    assert np.unique(values["momentum"], return_counts=True)[1] == pytest.approx([16667] * 3, rel=0.03)
+    assert np.mean(rates < 1e-3) == pytest.approx(1 / 3, abs=0.015)
+    assert np.mean(values["l2"]) == pytest.approx(0.05, abs=0.002)
+    assert np.unique(values["momentum"], return_counts=True)[1] == pytest.approx([6667] * 3, rel=0.05)
     assert np.unique(values["seed"]).tolist() == list(range(10))
 
 
