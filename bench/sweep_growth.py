@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from fastbp import spaces
+from fastbp.sweeping.cohorts import Recipe
 from fastbp.sweeping.dispatch import Dispatcher
 from fastbp.sweeping.folds import make_folds
-from fastbp.sweeping.groups import Recipe
 from fastbp.sweeping.journal import NAME, Journal, Outcome
 from fastbp.sweeping.points import Points
 from fastbp.sweeping.rungs import Plan, brackets_of

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp.errors import OptionError
 from fastbp.interchange.atomic import write_atomically
 from fastbp.interchange.standard_json import dumps
-from fastbp.sweeping.groups import as_optimizer, has_momentum
+from fastbp.sweeping.cohorts import as_optimizer, has_momentum
 from fastbp.sweeping.points import Points
 
 SUFFIXES = (".csv", ".json", ".parquet")

@@ -17,14 +17,14 @@ from fastbp.spaces import NETWORK, Integers, Space
 
 SAMPLINGS = ("random", "halton", "grid")
 
-WHOLE_BLOCK = 64
+LONGEST_STRETCH = 64
 """The most trials with consecutive numbers that share a structure: they fill the lanes of a kernel."""
 
-FEWEST_IN_BLOCK = 16
-"""So many share one, if the space has more structures than all trials could try in whole blocks."""
+SHORTEST_STRETCH = 16
+"""So many share one, if the space has more structures than all trials could try in the longest stretches."""
 
-HALTON_BLOCK = 1024
-"""Points of Halton's sequence are made in blocks of so many."""
+HALTON_PART = 1024
+"""Points of Halton's sequence are made in parts of so many."""
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -84,7 +84,7 @@ class Points:
 
     Attributes
     ----------
-    block : int
+    stretch : int
         How many trials with consecutive numbers share a structure. Every structure comes once before one
         comes again, in an order that is drawn anew each time.
     """
@@ -101,10 +101,10 @@ class Points:
             _halton(len(self.space.of_networks), self.seed)
 
     @property
-    def block(self) -> int:
+    def stretch(self) -> int:
         """How many trials with consecutive numbers share a structure."""
         fair = self.n_trials // self.space.n_structures
-        return min(WHOLE_BLOCK, max(1, fair, min(FEWEST_IN_BLOCK, self.n_trials // WHOLE_BLOCK)))
+        return min(LONGEST_STRETCH, max(1, fair, min(SHORTEST_STRETCH, self.n_trials // LONGEST_STRETCH)))
 
     def structures(self, trials: np.ndarray) -> np.ndarray:
         """Return the number of the structure of each trial; int64[n]."""
@@ -113,7 +113,7 @@ class Points:
             return trials % grid_size(self.space) // (grid_size(self.space) // n)
         if n == 1:
             return np.zeros(len(trials), np.int64)
-        rounds, places = np.divmod(trials // self.block, n)
+        rounds, places = np.divmod(trials // self.stretch, n)
         found = np.empty(len(trials), np.int64)
         for number in np.unique(rounds):
             chosen = rounds == number
@@ -207,17 +207,17 @@ def _halton(n_dimensions: int, seed: int) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _halton_block(n_dimensions: int, seed: int, block: int) -> np.ndarray:
-    """Return a block of points of Halton's sequence; a point has the same bits in every order of blocks."""
+def _halton_part(n_dimensions: int, seed: int, part: int) -> np.ndarray:
+    """Return a part of Halton's sequence; a point has the same bits in every order of parts."""
     sequence = copy.copy(_halton(n_dimensions, seed))  # of its own, at its beginning
-    sequence.fast_forward(block * HALTON_BLOCK)
-    return sequence.random(HALTON_BLOCK).T
+    sequence.fast_forward(part * HALTON_PART)
+    return sequence.random(HALTON_PART).T
 
 
 def _halton_points(n_dimensions: int, seed: int, trials: np.ndarray) -> np.ndarray:
     points = np.empty((n_dimensions, len(trials)))
-    blocks, places = np.divmod(trials, HALTON_BLOCK)
-    for block in np.unique(blocks):
-        chosen = blocks == block
-        points[:, chosen] = _halton_block(n_dimensions, seed, int(block))[:, places[chosen]]
+    parts, places = np.divmod(trials, HALTON_PART)
+    for part in np.unique(parts):
+        chosen = parts == part
+        points[:, chosen] = _halton_part(n_dimensions, seed, int(part))[:, places[chosen]]
     return points

@@ -23,9 +23,9 @@ from fastbp.errors import (
 )
 from fastbp.reading import OPTIONS as READING
 from fastbp.spaces import USUAL, Space
+from fastbp.sweeping.cohorts import Recipe
 from fastbp.sweeping.dispatch import Dispatcher
 from fastbp.sweeping.folds import Folds, make_folds
-from fastbp.sweeping.groups import Recipe
 from fastbp.sweeping.journal import Journal, Outcome
 from fastbp.sweeping.points import SAMPLINGS, Points, grid_size
 from fastbp.sweeping.rungs import Plan, brackets_of, rungs_of

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.populations.ranking import best_first
+from fastbp.sweeping.cohorts import Cohort, Recipe
 from fastbp.sweeping.folds import Fold
-from fastbp.sweeping.groups import Group, Recipe
 from fastbp.sweeping.journal import Outcome
 from fastbp.sweeping.leaderboard import ranked
 from fastbp.sweeping.rungs import Plan, n_kept
@@ -53,9 +53,9 @@ def run_shard(
     structures = recipe.points.structures(trials)
     scores, rungs = np.full(len(trials), np.inf), np.zeros(len(trials), np.int8)
     members = [np.flatnonzero(structures == one) for one in np.unique(structures)]
-    groups = [
+    cohorts = [
         [
-            Group(
+            Cohort(
                 recipe,
                 int(structures[places[0]]),
                 trials[places],
@@ -68,10 +68,10 @@ def run_shard(
         for places in members
     ]
     for i, epochs in enumerate(shard.rungs):
-        for places, of_folds in zip(members, groups, strict=True):
-            if not all(group.train_until(epochs) for group in of_folds):
+        for places, of_folds in zip(members, cohorts, strict=True):
+            if not all(cohort.train_until(epochs) for cohort in of_folds):
                 return None
-            scores[places] = np.mean([group.scores() for group in of_folds], axis=0)
+            scores[places] = np.mean([cohort.scores() for cohort in of_folds], axis=0)
             rungs[places] = i + 1
         if epochs == shard.rungs[-1]:
             break
@@ -79,12 +79,12 @@ def run_shard(
         assert plan.halving is not None
         kept = np.zeros(len(trials), bool)
         kept[alive[best_first(scores[alive], n_kept(len(alive), plan.halving))]] = True
-        for places, of_folds in zip(members, groups, strict=True):
+        for places, of_folds in zip(members, cohorts, strict=True):
             if kept[places].any() and not kept[places].all():
-                for group in of_folds:
-                    group.keep(np.flatnonzero(kept[places]))
-        left = [(places[kept[places]], of) for places, of in zip(members, groups, strict=True)]
-        members, groups = [p for p, _ in left if len(p)], [of for p, of in left if len(p)]
+                for cohort in of_folds:
+                    cohort.keep(np.flatnonzero(kept[places]))
+        left = [(places[kept[places]], of) for places, of in zip(members, cohorts, strict=True)]
+        members, cohorts = [p for p, _ in left if len(p)], [of for p, of in left if len(p)]
     places = np.arange(len(trials), dtype=np.int32)
     if task.top is not None:
         places = np.sort(ranked(scores, np.array([0, *shard.rungs])[rungs])[: task.top]).astype(np.int32)

@@ -7,8 +7,8 @@ import numpy as np
 from fastbp.data.dataset import Dataset
 from fastbp.data.model import Model
 from fastbp.network import Network
+from fastbp.sweeping.cohorts import Cohort
 from fastbp.sweeping.folds import Fold, Folds
-from fastbp.sweeping.groups import Group
 from fastbp.sweeping.shard_run import Task
 
 
@@ -44,10 +44,10 @@ class Winners:
         structures = self.task.recipe.points.structures(self.trials)
         for structure, epochs in sorted({*zip(structures.tolist(), self.epochs.tolist(), strict=True)}):
             places = np.flatnonzero((structures == structure) & (self.epochs == epochs))
-            group = Group(self.task.recipe, structure, self.trials[places], Fold.of(dataset))
-            group.train_until(epochs)
-            for place, theta in zip(places.tolist(), group.theta, strict=True):
-                network = Network.from_specification(group.specification)
+            cohort = Cohort(self.task.recipe, structure, self.trials[places], Fold.of(dataset))
+            cohort.train_until(epochs)
+            for place, theta in zip(places.tolist(), cohort.theta, strict=True):
+                network = Network.from_specification(cohort.specification)
                 network.theta[:] = theta
                 network.preprocessing = dataset.preprocessing
                 found[place] = Model(network, remarks=dataset.remarks)

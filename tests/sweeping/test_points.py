@@ -77,12 +77,12 @@ def test_halton_points_are_more_even_than_random_ones():
 
 
 @pytest.mark.parametrize("n", [6, 60, 1000, 4000])
-def test_every_structure_is_tried_equally_often_in_whole_blocks(n):
+def test_every_structure_is_tried_equally_often_in_whole_stretches(n):
     points = Points(SPACE, n, "random", 5)
     numbers = points.structures(np.arange(n))
     counts = np.bincount(numbers, minlength=6)
-    assert counts.max() - counts.min() <= points.block
-    assert all(len(set(numbers[at : at + points.block])) == 1 for at in range(0, n, points.block))
+    assert counts.max() - counts.min() <= points.stretch
+    assert all(len(set(numbers[at : at + points.stretch])) == 1 for at in range(0, n, points.stretch))
 
 
 def test_the_grid_has_every_combination_once_before_any_comes_again():

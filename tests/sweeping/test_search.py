@@ -6,7 +6,7 @@ import pytest
 import fastbp
 from fastbp import OptionError, spaces
 from fastbp.sweeping import shard_run
-from fastbp.sweeping.groups import Group
+from fastbp.sweeping.cohorts import Cohort
 from fastbp.sweeping.rungs import n_kept
 from fastbp.sweeping.transport import processes
 from tests.sweeping.tasks import OPTIONS, SPACE, data, same
@@ -23,9 +23,9 @@ def alone(result, trial: int, epochs: int) -> float:
     """Return the score of a trial that trains alone, from the start."""
     recipe, folds = result.task.recipe, result.folds.arrays
     structure = int(recipe.points.structures(np.array([trial]))[0])
-    groups = [Group(recipe, structure, np.array([trial]), fold, threads=1) for fold in folds]
-    assert all(group.train_until(epochs) for group in groups)
-    return float(np.mean([group.scores()[0] for group in groups]))
+    cohorts = [Cohort(recipe, structure, np.array([trial]), fold, threads=1) for fold in folds]
+    assert all(cohort.train_until(epochs) for cohort in cohorts)
+    return float(np.mean([cohort.scores()[0] for cohort in cohorts]))
 
 
 def halved_by_hand(result) -> tuple[list[float], list[int]]:

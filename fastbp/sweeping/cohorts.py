@@ -102,7 +102,7 @@ def has_momentum(optimizer: Optimizer) -> bool:
     return "momentum" in {field.name for field in fields(optimizer)}  # type: ignore[arg-type]
 
 
-class Group:
+class Cohort:
     """Trials of one structure that train on one fold, as one population.
 
     Parameters
