@@ -8,6 +8,7 @@
 
 import warnings
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -31,9 +32,6 @@ class AdamAsInPyTorch(AdamOptimizer):
             return super()._get_updates(grads)
         finally:
             self.epsilon = stated
-
-
-_multilayer_perceptron.AdamOptimizer = AdamAsInPyTorch
 
 
 def prepare(workload: Workload) -> Train:
@@ -71,7 +69,10 @@ def prepare(workload: Workload) -> Train:
     sizes = list(pairwise(workload.layer_sizes))
 
     def fit(epochs: int) -> None:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            patch.object(_multilayer_perceptron, "AdamOptimizer", AdamAsInPyTorch),
+        ):
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.set_params(max_iter=epochs).fit(X, Y)
 

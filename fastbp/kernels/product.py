@@ -180,35 +180,30 @@ def product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
         Addresses and distances between rows. With ``init_row=0``, init is one row for all. init may be C.
     """
     distance = b_row * (WIDTH // wide(c))
-    if k < FEW_ROWS_OF_B or distance < FAR_BYTES or distance % ALIASING_BYTES == 0:
-        product_of_block(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, False)
-        return
-    n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS if k > 2 * BLOCK_ROWS else 1
-    block = (k + n_blocks - 1) // n_blocks
-    product_of_block(m, n, block, a, a_row, a_k, b, b_row, init, init_row, c, c_row, True)
-    for i in range(block, k, block):
-        there, a_at, b_at = min(block, k - i), shifted(a, i * a_k), shifted(b, i * b_row)
-        product_of_block(m, n, there, a_at, a_row, a_k, b_at, b_row, c, c_row, c, c_row, True)
-
-
-@routine
-def product_of_block(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, prefetches):
-    """Do what `product` does, for one block of k; `prefetches` says whether to ask for rows of B ahead."""
-    step = wide(c)
-    j = 0
-    while j < n:
-        left = (n - j) // step
-        vectors = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
-        b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
-        if vectors == 3 and prefetches:
-            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, ROWS_AHEAD)
-        elif vectors == 3:
-            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, 0)
-        elif vectors == 2:
-            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 2, 0)
-        else:
-            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 1, 0)
-        j += vectors * step
+    is_far = k >= FEW_ROWS_OF_B and distance >= FAR_BYTES and distance % ALIASING_BYTES != 0
+    n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS if is_far and k > 2 * BLOCK_ROWS else 1
+    block, step = (k + n_blocks - 1) // n_blocks, wide(c)
+    i = 0
+    while True:
+        there, a_at = min(block, k - i), shifted(a, i * a_k)
+        j = 0
+        while j < n:
+            left = (n - j) // step
+            vectors = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
+            b_at, init_at, c_at = shifted(b, i * b_row + j), shifted(init, j), shifted(c, j)
+            if vectors == 3 and is_far:
+                _panel(m, there, a_at, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, ROWS_AHEAD)
+            elif vectors == 3:
+                _panel(m, there, a_at, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, 0)
+            elif vectors == 2:
+                _panel(m, there, a_at, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 2, 0)
+            else:
+                _panel(m, there, a_at, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 1, 0)
+            j += vectors * step
+        i += block
+        if i >= k:  # with k = 0, C = init
+            return
+        init, init_row = c, c_row
 
 
 # --- one row -----------------------------------------------------------------------------------------------

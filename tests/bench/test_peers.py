@@ -110,3 +110,11 @@ def peers_folder():
     from pathlib import Path
 
     return Path(peers.__file__).parent
+
+
+def test_scikit_learn_is_as_it_was_after_its_peer_has_run():
+    from sklearn.neural_network import _multilayer_perceptron, _stochastic_optimizers
+
+    workload = next(w for w in TASKS if w.name == "batch, Adam")
+    prepared("scikit-learn", workload)(workload.steps_per_epoch)
+    assert _multilayer_perceptron.AdamOptimizer is _stochastic_optimizers.AdamOptimizer
