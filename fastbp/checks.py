@@ -63,7 +63,7 @@ def is_ready(array: ArrayLike, n_columns: int, dtype: np.dtype) -> bool:
 
 def all_finite(array: np.ndarray) -> bool:
     """Return whether no element is infinite or NaN; a finite sum of squares proves it for a small array."""
-    if array.size <= SMALL and array.ndim == 1 and math.isfinite(array.dot(array)):
+    if array.size <= SMALL and math.isfinite(np.vdot(array, array)):  # dot would raise where errors do
         return True
     return bool(np.isfinite(array).all())
 
