@@ -1,8 +1,8 @@
 """Activations for populations: half the operations of `fastbp.kernels.elementwise`, and a few more ulp.
 
 Many networks at once are bound by the number of operations. The functions of `elementwise` spend half of
-theirs on the last bit. These do without it: `quick_sigmoid` is within 3 ulp, and `quick_tanh` in float32
-within 6. NaN stays NaN.
+theirs on the last bit. These do without it: for |z| below 20, they are within 6 ulp in float32 and
+9 in float64. NaN stays NaN.
 """
 
 import math

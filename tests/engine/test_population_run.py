@@ -417,6 +417,17 @@ def test_what_a_check_raises_comes_out():
         run.advance(10**6, check)
 
 
+def test_wide_networks_go_through_the_layered_kernel():
+    X, Y = np.ones((3, 100)), np.ones((3, 2))
+    for width, name in ((90, "population"), (110, "layered")):
+        network = fastbp.Network([100, width, 2])
+        options = PopulationOptions(2, 3, optimizer=fastbp.SGD(0.1))
+        theta = np.stack([network.theta, network.theta])
+        assert start_population(network.specification, theta, X, Y, options).name == name
+    with pytest.raises(OptionError, match="kernel is 'online', and may be 'auto', 'population', 'layered'"):
+        start_population(network.specification, theta, X, Y, options, "online")
+
+
 WRONG = {
     "a rate below 0": ({"learning_rate": each(1, -1, 1, 1, 1)}, OptionError, r"learning_rate\[1\] is -1"),
     "rates of others": ({"learning_rate": each(1, 2)}, ShapeError, r"learning_rate has shape \(2,\)"),

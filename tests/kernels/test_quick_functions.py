@@ -1,0 +1,54 @@
+"""The activations of populations: how many ulp they are off, and what they do at the ends."""
+
+import numpy as np
+import pytest
+
+from fastbp import activations
+from fastbp._jit import kernel
+from fastbp.kernels.quick_functions import quick_activate
+from fastbp.simd import address
+
+TRUE = {
+    "sigmoid": lambda z: np.where(z > 0, 1 / (1 + np.exp(-np.abs(z))), np.exp(z) / (1 + np.exp(z))),
+    "tanh": np.tanh,
+}
+
+
+@kernel
+def apply_quick(code, z, a):
+    quick_activate(code, address(z), address(a), z.size)
+
+
+def computed(name: str, z: np.ndarray) -> np.ndarray:
+    a = np.empty_like(z)
+    apply_quick(activations.CODES[name], z, a)
+    return a
+
+
+@pytest.mark.parametrize("name", TRUE)
+def test_float32_is_within_6_ulp(name):
+    z = np.concatenate([np.linspace(-20, 20, 2**16), np.geomspace(1e-30, 1, 2**12)]).astype("f")
+    true = TRUE[name](z.astype(np.longdouble))
+    ulps = np.abs(computed(name, z) - true) / np.spacing(np.abs(true).astype("f"))
+    assert ulps.max() < 6
+
+
+@pytest.mark.parametrize("name", TRUE)
+def test_float64_is_within_9_ulp(name):
+    z = np.linspace(-20, 20, 2**16)
+    true = TRUE[name](z.astype(np.longdouble))
+    ulps = np.abs(computed(name, z) - true) / np.spacing(np.abs(true).astype("d"))
+    assert ulps.max() < 9
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ends_are_those_of_the_functions_and_nan_stays(dtype):
+    z = np.zeros(64, dtype)
+    z[:6] = -np.inf, -1e4, 1e4, np.inf, np.nan, 0.0
+    sigmoid, tanh = computed("sigmoid", z)[:6], computed("tanh", z)[:6]
+    assert sigmoid[:2].max() < 1e-37
+    assert sigmoid[2:4].tolist() == [1.0, 1.0]
+    assert tanh[:4].tolist() == [-1.0, -1.0, 1.0, 1.0]
+    assert np.isnan(sigmoid[4])
+    assert np.isnan(tanh[4])
+    assert (sigmoid[5], tanh[5]) == (0.5, 0.0)
