@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastbp
 from fastbp import DataError, DataWarning, Model, Network, OptionError
+from fastbp.data.defaults import Defaults
 from tests.conftest import described
 
 QUICK = {"epochs": 30, "seed": 0}
@@ -309,7 +310,7 @@ def test_several_numbers_are_learned_together():
     by_value = fit(data.data, target=data.target, **options)
     as_array = fit(data.data, target=data.target.to_numpy(), **options)
     assert bits(by_name.network.theta) == bits(by_value.network.theta) == bits(as_array.network.theta)
-    assert by_name.network.layer_sizes == (3, 32, 3)
+    assert by_name.network.layer_sizes == (3, 100, 3)
     assert by_name.network.loss_name == "mean_squared_error"
     predicted = by_name.predict(data.data)
     assert predicted.shape == (20, 3)
@@ -352,7 +353,7 @@ def test_weights_are_those_of_train(iris):
     network.theta[:] = fit(iris, target="species", epochs=1, optimizer=fastbp.SGD(0.0)).network.theta
     fastbp.train(
         network, (X - X.mean()) / X.std(ddof=0), np.unique(y, return_inverse=True)[1], epochs=30,
-        batch_size=32, optimizer=fastbp.Adam(), seed=0, sample_weight=w,
+        batch_size=16, optimizer=Defaults.of(150).optimizer(300), seed=0, sample_weight=w,
     )  # fmt: skip
     np.testing.assert_allclose(network.theta, by_column.network.theta, rtol=1e-6, atol=1e-9)
 
@@ -410,7 +411,7 @@ def test_a_model_is_gone_on_with(iris, model, tmp_path):
     for start in (model, model.network, tmp_path / "iris.safetensors"):
         more = fit(iris.iloc[::2], start_from=start, epochs=3)
         assert more.preprocessing == model.preprocessing
-        assert more.result.n_steps == 9
+        assert more.result.n_steps == 15
         assert (more.network.theta != model.network.theta).mean() > 0.5
         assert more.score(iris) > 0.8
     nothing = fit(iris, target="species", start_from=model, epochs=1, optimizer=fastbp.SGD(0.0))
@@ -488,7 +489,7 @@ def test_scores_and_validation_need_the_target(iris, model):
 
 
 def test_a_model_says_what_it_is(model):
-    assert re.match(r"Model\(predicts 'species', Network\(\[4, 32, 3\]", repr(model))
+    assert re.match(r"Model\(predicts 'species', Network\(\[4, 100, 3\]", repr(model))
 
 
 def test_arrow_types_of_pandas_mean_the_same():

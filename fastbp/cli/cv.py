@@ -23,8 +23,9 @@ from fastbp.cli.scores import Score
 from fastbp.cli.stopping_signals import stopped_by_signals
 from fastbp.cli.tables import WIDTH, rounded, shown, table
 from fastbp.cli.train_options import DEFAULTS as OF_TRAIN
-from fastbp.cli.train_options import add_learning, add_network, add_reading, add_steps, make_optimizer
+from fastbp.cli.train_options import add_learning, add_network, add_reading, add_steps, make_fitting
 from fastbp.data.cross_validation import CrossValidation, NetworkAndSteps, cross_validate
+from fastbp.data.defaults import Defaults
 from fastbp.errors import check_integer
 from fastbp.interchange.standard_json import dumps
 from fastbp.training.interrupts import Interrupts
@@ -80,13 +81,21 @@ def run(options: argparse.Namespace) -> int:
         if not getattr(options, name, None):
             raise fastbp.OptionError(f"give {typed}; fastbp cv --help shows how")
     for name, least in (("folds", 2), ("repeats", 1), ("epochs", 1), ("seed", 0)):
-        check_integer(f"--{name}", getattr(options, name), least)
-    names = ("hidden", "activation", "loss", "dtype", "epochs", "batch_size", "l2", "dropout", "seed")
-    recipe = NetworkAndSteps(
-        optimizer=make_optimizer(options), **{name: getattr(options, name) for name in names}
-    )
+        if getattr(options, name) is not None:
+            check_integer(f"--{name}", getattr(options, name), least)
+    fitting = make_fitting(options)
     with stopped_by_signals():
         rows = _rows(options)
+        n_training = max(1, len(rows) - len(rows) // options.folds)
+        of_train = fitting.options(n_training)
+        options.epochs = of_train["epochs"]
+        names = ("activation", "loss", "dtype", "epochs", "l2", "dropout", "seed")
+        recipe = NetworkAndSteps(
+            hidden=Defaults.of(n_training).hidden if options.hidden is None else options.hidden,
+            batch_size=of_train["batch_size"],
+            optimizer=of_train["optimizer"],
+            **{name: getattr(options, name) for name in names},
+        )
         started = time.perf_counter()
         with Interrupts() as interrupts:
             result = cross_validate(

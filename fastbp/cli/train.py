@@ -3,7 +3,7 @@
 fastbp train iris.csv --target species --hidden 16,16 --epochs 200 --validation 0.2 --out iris.safetensors
 
 The folder iris.checkpoints keeps the run: one that was killed goes on with --resume, and so does one that is
-over, if there are more --epochs now.
+over, if an --optimizer was given, and there are more --epochs now.
 """
 
 import argparse
@@ -11,10 +11,9 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import fastbp
 from fastbp import data
@@ -25,8 +24,9 @@ from fastbp.cli.files import load_model
 from fastbp.cli.reading_options import reading_of
 from fastbp.cli.scores import Score, evaluate
 from fastbp.cli.stopping_signals import stopped_by_signals
-from fastbp.cli.train_options import DEFAULTS, add_arguments, check, make_optimizer
+from fastbp.cli.train_options import DEFAULTS, add_arguments, check, make_fitting
 from fastbp.cli.train_report import Report, notes_of
+from fastbp.data.fitting import Fitted, Fitting, fit_dataset, member_folders
 from fastbp.data.model import make_network
 from fastbp.interchange import model_file
 from fastbp.interchange.standard_json import dumps
@@ -44,12 +44,12 @@ def run(options: argparse.Namespace) -> int:
     """Run `fastbp train`; the status is 130 if Ctrl-C, SIGTERM or SIGHUP ended it, with the model written."""
     options = argparse.Namespace(**(DEFAULTS | vars(with_config(options, add_arguments))))
     check(options)
-    optimizer = make_optimizer(options)
+    fitting = make_fitting(options)
     with _alone(options.out), stopped_by_signals():
-        return _run(options, optimizer)
+        return _run(options, fitting)
 
 
-def _run(options: argparse.Namespace, optimizer: Any) -> int:
+def _run(options: argparse.Namespace, fitting: Fitting) -> int:
     _check_resume(options)
     start = None if options.start_from is None else load_model(options.start_from)
     if start is not None and start.preprocessing is None:
@@ -78,57 +78,61 @@ def _run(options: argparse.Namespace, optimizer: Any) -> int:
     )
     for remark in dataset.remarks:
         print(f"fastbp train: {remark}", file=sys.stderr)
-    network = make_network(
-        dataset,
-        hidden=options.hidden,
-        activation=options.activation,
-        loss=options.loss,
-        dtype=options.dtype,
-        seed=options.seed,
-        start=start,
-    )
+
+    def make(seed: int | None) -> fastbp.Network:
+        return make_network(
+            dataset,
+            hidden=options.hidden,
+            activation=options.activation,
+            loss=options.loss,
+            dtype=options.dtype,
+            seed=seed,
+            start=start,
+        )
+
+    network = make(options.seed)
     model_file.check(network.stored())  # rather now than after hours
-    result = _train(network, dataset, optimizer, options)
+    network.predict(dataset.X[:1], prepared=True)  # loads the kernel, which would be 0.2 s of the run's time
+    of_train = fitting.options(len(dataset.X))
+    options.batch_size = of_train["batch_size"]  # of the defaults, now that the rows are counted
+    fitted = _train(make, dataset, fitting, options)
+    network, result = fitted.network, fitted.result
     parts: dict[str, list[Score]] = {}
     try:
         parts["training"] = evaluate(network, dataset.X, dataset.Y)
         if dataset.validation_data is not None:
-            parts["validation"] = evaluate(network, *dataset.validation_data)
+            parts["validation"] = evaluate(fitted.judged, *dataset.validation_data)
     finally:  # whatever comes in between: Ctrl-C, too little memory
-        network.notes = notes_of(options, optimizer, result, parts)
+        network.notes = notes_of(options, of_train["optimizer"], result, parts)
         _save(network, options.out)
-    if result.stop_reason.is_final:
-        _checkpoints(options.out).forget(but_newest=result.stop_reason == "completed")
+    if all(one.stop_reason.is_final for one in fitted.results):
+        _forget(options.out, but_newest=result.stop_reason == "completed")
     _remark_on_scores(parts)
-    report = Report(options, dataset, network, result, parts)
+    report = Report(options, dataset, network, result, parts, fitted.results)
     print(dumps(report.as_json(), indent=2) if options.json else report.as_text(), flush=True)
     if options.plot is not None:
         draw_curve(result.history, options.plot, result.best_epoch)
-    return 130 if result.stop_reason == "interrupted" else 0
+    interrupted = any(one.stop_reason == "interrupted" for one in fitted.results)
+    return 130 if interrupted else 0
 
 
 def _train(
-    network: fastbp.Network, dataset: data.Dataset, optimizer: Any, options: argparse.Namespace
-) -> fastbp.TrainingResult:
+    make: Callable[[int | None], fastbp.Network],
+    dataset: data.Dataset,
+    fitting: Fitting,
+    options: argparse.Namespace,
+) -> Fitted:
     if not options.resume:
-        _checkpoints(options.out).forget()
-    network.predict(dataset.X[:1], prepared=True)  # loads the kernel, which would be 0.2 s of the run's time
+        _forget(options.out)
     with ExitStack() as stack:
         log = stack.enter_context(EpochLog(options.log, options.resume)) if options.log else None
         try:
-            result = fastbp.train(
-                network,
-                dataset.X,
-                dataset.Y,
-                epochs=options.epochs,
-                batch_size=options.batch_size,
-                optimizer=optimizer,
-                shuffle=dataset.shuffle,
-                seed=options.seed,
-                sample_weight=dataset.sample_weight,
+            fitted = fit_dataset(
+                dataset,
+                make,
+                fitting,
                 l2=options.l2,
                 dropout=options.dropout,
-                validation_data=dataset.validation_data,
                 early_stopping=_stopping(options),
                 goal=options.goal,
                 every=options.every,
@@ -138,13 +142,15 @@ def _train(
                 max_seconds=options.max_seconds,
             )
         except (fastbp.CheckpointError, fastbp.ModelFileError) as error:
-            raise type(error)(f"{error} (here: --restart)") from None
+            falls = "the rate of the default optimizer falls to 0 at the end of --epochs; "
+            falls = falls if options.optimizer is None and "optimizer" in str(error) else ""
+            raise type(error)(f"{error} (here: {falls}--restart)") from None
         except fastbp.DivergenceError as error:
             rate = "--restart --learning-rate RATE"
             raise fastbp.DivergenceError(f"{error} (here: {rate})", error.step) from None
         if log:
-            log.finish(result.history)
-    return result
+            log.finish(fitted.result.history)
+    return fitted
 
 
 def _stopping(options: argparse.Namespace) -> fastbp.EarlyStopping | None:
@@ -193,8 +199,17 @@ def _folder(out: Path) -> Path:
 
 
 def _checkpoints(out: Path) -> CheckpointFolder:
-    """Return that folder's checkpoints."""
+    """Return that folder's checkpoints, which are those of the first training."""
     return CheckpointFolder(_folder(out))
+
+
+def _forget(out: Path, *, but_newest: bool = False) -> None:
+    """Remove the checkpoints of the first training, and those of others with their folders."""
+    _checkpoints(out).forget(but_newest=but_newest)
+    for folder in member_folders(_folder(out)):
+        CheckpointFolder(folder).forget()
+        with suppress(OSError):  # something else is in it
+            folder.rmdir()
 
 
 @contextmanager
@@ -237,7 +252,9 @@ def _check_resume(options: argparse.Namespace) -> None:
         raise fastbp.OptionError("--resume goes on, and --restart starts anew; give one of them")
     if options.resume and not checkpoints.exists():
         raise fastbp.OptionError(f"--resume: {folder} has no run to go on with; leave --resume out")
-    if checkpoints.exists() and not checkpoints.is_over() and not options.resume and not options.restart:
+    others = [CheckpointFolder(path) for path in member_folders(folder)]
+    is_over = checkpoints.is_over() and all(other.is_over() for other in others)
+    if checkpoints.exists() and not is_over and not options.resume and not options.restart:
         raise fastbp.OptionError(
             f"{folder} has a run that was stopped: --resume goes on with it, --restart starts anew"
         )

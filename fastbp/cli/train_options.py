@@ -10,9 +10,10 @@ import fastbp
 from fastbp import activations, data, losses
 from fastbp.cli.files import check_out
 from fastbp.cli.reading_options import READING_OPTIONS, add_reading_arguments, names_of
+from fastbp.data.fitting import OWN_BATCH_SIZE, Fitting
 from fastbp.data.sources import PACKED
 from fastbp.drawing import SUFFIXES, check_matplotlib
-from fastbp.errors import OptionError, check_integer
+from fastbp.errors import OptionError, as_option, check_integer
 from fastbp.optimizers import BY_NAME
 from fastbp.preprocessing import MISSING
 from fastbp.reading import OPTIONS
@@ -43,16 +44,20 @@ DEFAULTS: dict[str, Any] = {
     "activation": None,
     "loss": None,
     "dtype": None,
-    "epochs": 200,
-    "batch_size": 32,
-    "optimizer": "adam",
+    "epochs": None,
+    "batch_size": OWN_BATCH_SIZE,
+    "optimizer": None,
     "learning_rate": None,
     "l2": 0.0,
     "dropout": 0.0,
+    "label_smoothing": 0.0,
     "patience": None,
     "rule": None,
     "goal": None,
     "every": 1,
+    "ensemble": 1,
+    "n_starts": 1,
+    "refit": False,
     "max_seconds": None,
     "seed": 0,
     "out": None,
@@ -66,15 +71,15 @@ DEFAULTS: dict[str, Any] = {
 GIVEN_BY: dict[str, tuple[str, ...]] = {
     "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed", "--start-from"),
     "X": ("data", "--ignore", "--keep", "--missing", "--no-standardize", "--cache", *READING_OPTIONS),
-    "Y": ("data", "--target", "--task", "--missing-target"),
+    "Y": ("data", "--target", "--task", "--missing-target", "--label-smoothing"),
     "epochs": ("--epochs",),
     "batch_size": ("--batch-size",),
     "optimizer": ("--optimizer", "--learning-rate"),
-    "seed": ("--seed",),
+    "seed": ("--seed", "--ensemble", "--n-starts"),
     "l2": ("--l2",),
     "dropout": ("--dropout",),
     "sample_weight": ("--sample-weight", "--class-weight"),
-    "validation_data": ("--validation", "--unseen", "--stratify"),
+    "validation_data": ("--validation", "--unseen", "--stratify", "--refit"),
     "early_stopping": ("--patience", "--rule"),
     "goal": ("--goal",),
     "every": ("--every",),
@@ -101,7 +106,7 @@ NOT_GIVEN = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastbp train`. None has a default here, so that --config may have one."""
-    shown = {name: value for name, value in DEFAULTS.items() if value}
+    shown = {name: value for name, value in DEFAULTS.items() if value and value is not OWN_BATCH_SIZE}
 
     def add(group: Any, name: str, help: str, **options: Any) -> None:
         default = shown.get(name.strip("-").replace("-", "_"))
@@ -133,6 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("training")
     add_steps(add, group)
+    _add_trainings(add, group)
     _add_stopping(add, group)
     add(group, "--max-seconds", "end after this time", type=float, metavar="SECONDS")
     add(group, "--seed", "the same seed gives the same network", type=int, metavar="N")
@@ -163,7 +169,7 @@ def add_network(add: Callable[..., None], group: Any) -> None:
     add(
         group,
         "--hidden",
-        "sizes of the hidden layers, such as 16,16, or 0 (default: 32)",
+        "sizes of the hidden layers, such as 16,16, or 0 (default: 100, from 5000 rows on 64,64)",
         type=_sizes,
         metavar="SIZES",
     )
@@ -174,12 +180,56 @@ def add_network(add: Callable[..., None], group: Any) -> None:
 
 def add_steps(add: Callable[..., None], group: Any) -> None:
     """Declare the options that say how it is trained, and how long."""
-    add(group, "--epochs", "passes over the rows", type=int, metavar="N")
-    add(group, "--batch-size", "rows of a step, or all", type=_batch_size, metavar="N")
-    add(group, "--optimizer", "how a step is made", choices=BY_NAME)
-    add(group, "--learning-rate", "by default, the optimizer's own", type=float, metavar="RATE")
+    add(group, "--epochs", "passes over the rows (default: 100)", type=int, metavar="N")
+    add(
+        group,
+        "--batch-size",
+        "rows of a step, or all (default: 16, from 5000 rows on 32)",
+        type=_batch_size,
+        metavar="N",
+    )
+    add(
+        group,
+        "--optimizer",
+        "how a step is made, at a constant rate (default: adamw, with a rate that falls to 0 over the run, "
+        "and a weight decay by the number of rows)",
+        choices=BY_NAME,
+    )
+    add(
+        group,
+        "--learning-rate",
+        "by default, the optimizer's own; that of the default begins at 0.003",
+        type=float,
+        metavar="RATE",
+    )
     add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
     add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
+
+
+def _add_trainings(add: Callable[..., None], group: Any) -> None:
+    """Declare the options that ask for more than one training, and for other targets."""
+    add(group, "--label-smoothing", "probability to divide among all classes", type=float, metavar="SHARE")
+    add(
+        group,
+        "--ensemble",
+        "train so many networks, in so many times the time, and average them",
+        type=int,
+        metavar="N",
+    )
+    add(
+        group,
+        "--n-starts",
+        "train from so many initial weights, and keep the network of the lowest loss, on the rows put aside "
+        "if there are any",
+        type=int,
+        metavar="N",
+    )
+    add(
+        group,
+        "--refit",
+        "in the end, train on all rows, with those put aside, for as many epochs as were best",
+        action="store_true",
+    )
 
 
 def _add_stopping(add: Callable[..., None], group: Any) -> None:
@@ -341,9 +391,10 @@ def check(options: argparse.Namespace) -> None:
             options.validation = float(options.validation)
     if options.patience is not None and options.rule is not None:
         raise OptionError(f"give --patience or --rule; --rule '... | Patience({options.patience})' has both")
-    for name, least in (("seed", 0), ("epochs", 1), ("patience", 1), ("every", 1)):
+    least_of = {"seed": 0, "epochs": 1, "patience": 1, "every": 1, "ensemble": 1, "n_starts": 1}
+    for name, least in least_of.items():
         if getattr(options, name) is not None:
-            check_integer(f"--{name}", getattr(options, name), least)
+            check_integer(as_option(name), getattr(options, name), least)
 
 
 def stem(path: Path) -> str:
@@ -353,8 +404,25 @@ def stem(path: Path) -> str:
     return (Path(path.stem).stem if path.suffix.lower() in PACKED else path.stem) or "model"
 
 
-def make_optimizer(options: argparse.Namespace) -> Any:
-    """Return the optimizer that is asked for."""
+def make_fitting(options: argparse.Namespace) -> Fitting:
+    """Return what is asked for: how long, by which optimizer, and how many networks."""
+    return Fitting(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        optimizer=_optimizer(options),
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        ensemble=options.ensemble,
+        n_starts=options.n_starts,
+        refit=options.refit,
+        label_smoothing=options.label_smoothing,
+    )
+
+
+def _optimizer(options: argparse.Namespace) -> Any:
+    """Return the optimizer that is asked for, or None for the default."""
+    if options.optimizer is None:
+        return None
     rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
     if options.optimizer == "rprop" and options.batch_size is not None:
         raise fastbp.OptionError("--optimizer rprop is for full batches; add --batch-size all")

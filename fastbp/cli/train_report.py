@@ -32,6 +32,10 @@ def notes_of(
         "l2": options.l2,
         "dropout": options.dropout,
         "seed": options.seed,
+        "label_smoothing": options.label_smoothing,
+        "ensemble": options.ensemble,
+        "n_starts": options.n_starts,
+        "refit": options.refit,
     }
     return notes | {
         f"{part} {score.name}": score.value if math.isfinite(score.value) else None
@@ -49,6 +53,7 @@ class Report:
     network: fastbp.Network
     result: fastbp.TrainingResult
     parts: Mapping[str, Sequence[Score]]
+    results: Sequence[fastbp.TrainingResult]
 
     @property
     def n_rows(self) -> dict[str, int]:
@@ -86,6 +91,7 @@ class Report:
             "stop_reason": result.stop_reason.value,
             "best_epoch": result.best_epoch,
             "seed": self.options.seed,
+            "trainings": len(self.results),
             "model": str(self.options.out),
             "plot": self.options.plot and str(self.options.plot),
             "log": self.options.log and str(self.options.log),
@@ -139,6 +145,7 @@ class Report:
             ["training", f"{_many(self.epochs, 'epoch')}, {_many(result.n_steps, 'step')} in {seconds} s"],
             ["", f"{pace} steps a second, kernel {result.kernel}"],
             ["ended", reasons.get(result.stop_reason, result.stop_reason)],
+            *([["", self._others()]] if len(self.results) > 1 else []),
             ["model", f"{self.options.out} ({size(self.options.out)})"],
         ]
         rows += [
@@ -148,8 +155,18 @@ class Report:
         ]
         return "\n".join(f"{name:<10}{text}" for name, text in rows)
 
+    def _others(self) -> str:
+        """Return what the further trainings were for; the rows above are of the one that comes first."""
+        n, last = len(self.results), self.results[-1]
+        if self.options.refit:
+            return f"then on all rows: {_many(last.n_steps, 'step')} in {rounded(last.seconds)} s"
+        seconds = rounded(sum(result.seconds for result in self.results))
+        if self.options.n_starts > 1:
+            return f"the best of {n} starts, in {seconds} s"
+        return f"the first of {n} networks, whose average this is, in {seconds} s"
+
     def _next(self) -> str:
-        if not self.result.stop_reason.is_final:
+        if not all(result.stop_reason.is_final for result in self.results):
             instead = " instead of --restart" if self.options.restart else ""
             return f"Next: the same command with --resume{instead} goes on"
         command = ["fastbp", "predict", str(self.options.out), str(self.options.data)]

@@ -10,12 +10,14 @@ import numpy as np
 
 from fastbp import data as data_of
 from fastbp.data import learning
+from fastbp.data.defaults import Defaults
+from fastbp.data.fitting import OWN_BATCH_SIZE, Fitting, fit_dataset
 from fastbp.data.scoring import scores
 from fastbp.data.table_file import Table
 from fastbp.data.text_form import listed
 from fastbp.errors import DataWarning, OptionError, as_option, check_integer, check_sequence, nearest
 from fastbp.network import Network
-from fastbp.optimizers import Adam, Optimizer
+from fastbp.optimizers import Optimizer
 from fastbp.preprocessing import ClassTarget, Preprocessing, SeveralTargets
 from fastbp.reading import OPTIONS as READING
 from fastbp.training import TrainingResult, train
@@ -23,8 +25,11 @@ from fastbp.training import TrainingResult, train
 SATURATING = ("sigmoid", "tanh", "identity")
 """Hidden activations whose weights are drawn as Glorot & Bengio do; those of the others as He et al. do."""
 
-HIDDEN, ACTIVATION = (32,), "relu"
-"""The hidden layers of a network if nothing is said."""
+FEW_ROWS = 1
+"""For so few rows networks are made, if nothing is said of their number."""
+
+ACTIVATION = "relu"
+"""Of the hidden layers, if nothing is said."""
 
 TRAINED_OTHERWISE = ("network", "X", "Y", "optimizer", "sample_weight", "validation_data")
 """Arguments of `train` that `fit` gives itself."""
@@ -207,8 +212,8 @@ def fit(
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
     loss: str | None = None,
-    epochs: int = 200,
-    batch_size: int | None = 32,
+    epochs: int | None = None,
+    batch_size: int | str | None = OWN_BATCH_SIZE,
     optimizer: Optimizer | None = None,
     validation: Any = None,
     sample_weight: Any = None,
@@ -216,6 +221,10 @@ def fit(
     seed: int | None = None,
     dtype: str | None = None,
     start_from: "Model | Network | str | os.PathLike[str] | None" = None,
+    ensemble: int = 1,
+    n_starts: int = 1,
+    refit: bool = False,
+    label_smoothing: float = 0.0,
     **options: Any,
 ) -> Model:
     """Train a network on data as they are, and return it with its preprocessing.
@@ -233,16 +242,19 @@ def fit(
         The column to learn, by name or by position, or several; or the values themselves.
     task : {"classification", "regression"}, optional
         By default, text, booleans, and whole numbers with at most 20 different values are classes.
-    hidden : sequence of int, default (32,)
-        Sizes of the hidden layers.
+    hidden : sequence of int, optional
+        Sizes of the hidden layers; by default (100,), from 5000 rows on (64, 64).
     activation : str, default "relu"
         Of the hidden layers.
     loss : str, optional
         Of a regression; the default is mean_squared_error.
     epochs, batch_size, seed
-        As for `fastbp.train`. The seed is for the initial weights and the held-out rows, too.
+        As for `fastbp.train`; by default 100 epochs in batches of 16 rows, from 5000 rows on of 32. The seed
+        is for the initial weights and the held-out rows, too.
     optimizer : Optimizer, optional
-        The default is `fastbp.Adam()`.
+        The default is `fastbp.AdamW`, with a rate that falls from 0.003 to 0 over the run by half a cosine,
+        and a weight decay of 300 / n_rows, at most 1. The page docs/defaults.md has the tables that chose
+        all this.
     validation : float, path-like, frame, array_like or pair, optional
         The fraction of the rows to hold out; or other data, with the target as a column or as
         ``(data, target)``.
@@ -253,6 +265,17 @@ def fit(
     dtype : {"float64", "float32"}, optional
     start_from : Model, Network or path-like, optional
         A model to go on with: its layers, its parameters and its preprocessing.
+    ensemble : int, default 1
+        How many networks, of other initial weights and orders of rows, are trained and averaged. The average
+        is one network; it takes so many times the time.
+    n_starts : int, default 1
+        From how many initial weights a network is trained; the one of the lowest loss, on the held-out rows
+        if there are any, is kept.
+    refit : bool, default False
+        Whether a second training, on all rows, learns from the held-out rows, too, for as many epochs as the
+        first had at its best. ``model.result`` is that of the first.
+    label_smoothing : float, default 0.0
+        The share of the probability that training divides among all classes: from 0 to below 1.
     **options
         Further options of `fastbp.data.load`, such as ``ignore``, ``keep``, ``missing`` and ``stratify``; of
         `fastbp.train`, such as ``l2``, ``early_stopping`` and ``checkpoint``; and of how files are read, such
@@ -282,6 +305,17 @@ def fit(
     1.0
     """
     of_data, of_training = _divided(options)
+    fitting = Fitting(
+        epochs=epochs,
+        steps=of_training.pop("steps", None),
+        batch_size=batch_size,
+        optimizer=optimizer,
+        seed=seed,
+        ensemble=ensemble,
+        n_starts=n_starts,
+        refit=refit,
+        label_smoothing=label_smoothing,
+    )
     start = _network_of(start_from)
     dataset = data_of.load(
         data,
@@ -297,22 +331,14 @@ def fit(
     )
     if dataset.remarks:
         _warn(dataset.remarks)
-    network = make_network(
-        dataset, hidden=hidden, activation=activation, loss=loss, dtype=dtype, seed=seed, start=start
-    )
-    result = train(
-        network,
-        dataset.X,
-        dataset.Y,
-        sample_weight=dataset.sample_weight,
-        validation_data=dataset.validation_data,
-        optimizer=optimizer or Adam(),
-        epochs=None if "steps" in of_training else epochs,
-        batch_size=batch_size,
-        seed=seed,
-        **{"shuffle": dataset.shuffle} | of_training,
-    )
-    return Model(network, result=result, remarks=dataset.remarks)
+
+    def make(seed: int | None) -> Network:
+        return make_network(
+            dataset, hidden=hidden, activation=activation, loss=loss, dtype=dtype, seed=seed, start=start
+        )
+
+    fitted = fit_dataset(dataset, make, fitting, **of_training)
+    return Model(fitted.network, result=fitted.result, remarks=dataset.remarks)
 
 
 def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -369,7 +395,12 @@ def make_network(
         network.preprocessing = dataset.preprocessing
         return network
     options = network_options(
-        dataset.preprocessing, hidden=hidden, activation=activation, loss=loss, dtype=dtype
+        dataset.preprocessing,
+        n_rows=len(dataset.X),
+        hidden=hidden,
+        activation=activation,
+        loss=loss,
+        dtype=dtype,
     )
     network = Network(**options, seed=seed)
     network.preprocessing = dataset.preprocessing
@@ -379,12 +410,13 @@ def make_network(
 def network_options(
     preprocessing: Preprocessing,
     *,
+    n_rows: int = FEW_ROWS,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
     loss: str | None = None,
     dtype: str | None = None,
 ) -> dict[str, Any]:
-    """Return what `Network` takes to fit a preprocessing, except the seed."""
+    """Return what `Network` takes to fit a preprocessing on so many rows, except the seed."""
     classes = preprocessing.is_of_classes
     if classes and loss is not None:
         raise OptionError(
@@ -395,7 +427,7 @@ def network_options(
     of_classes = ("sigmoid", "binary_cross_entropy") if several else ("softmax", "categorical_cross_entropy")
     output, of_output = of_classes if classes else ("identity", loss or "mean_squared_error")
     activation = activation or ACTIVATION
-    sizes = HIDDEN if hidden is None else check_sequence("hidden", hidden, "(32,)")
+    sizes = Defaults.of(n_rows).hidden if hidden is None else check_sequence("hidden", hidden, "(32,)")
     sizes = tuple(check_integer(f"hidden[{i}]", size, 1) for i, size in enumerate(sizes))
     return {
         "layer_sizes": [preprocessing.n_inputs, *sizes, preprocessing.n_outputs],

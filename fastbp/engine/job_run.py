@@ -112,12 +112,7 @@ class JobRun(Run):
         self.parameters, self.order, self.generator = arrays["theta"], arrays["order"], arrays["generator"]
         self.losses, self.totals, self.counters = arrays["losses"], arrays["totals"], arrays["counters"]
         self.optimizer_state = arrays["state"].reshape(-1, self._packing.size)
-        if len(self.optimizer_state):
-            self.optimizer_state[:] = options.optimizer.initial_state(self._packing.size, dtype)
-        if isinstance(options.optimizer, RPROP):
-            sizes = options.optimizer.step_sizes(specification.n_parameters, options.seed)
-            if sizes is not None:
-                self._packing.pack(sizes, self.optimizer_state[1])
+        self._begin_optimizer()
         if self._ordering:
             self.order[:] = np.arange(n_samples)
         self.counters[POSITION] = -1
@@ -131,6 +126,16 @@ class JobRun(Run):
         if self.may_start_over:
             job.keep_start()
         self._begin(theta, options.generator_state if self._draws else 0)
+
+    def _begin_optimizer(self) -> None:
+        """Set the optimizer's state to what it is before the first step."""
+        optimizer, state = self._options.optimizer, self.optimizer_state
+        if len(state):
+            state[:] = optimizer.initial_state(self._packing.size, state.dtype)
+        if isinstance(optimizer, RPROP):
+            sizes = optimizer.step_sizes(self._specification.n_parameters, self._options.seed)
+            if sizes is not None:
+                self._packing.pack(sizes, state[1])
 
     def _begin(self, theta: np.ndarray, generator_state: int) -> None:
         """Begin at these parameters."""

@@ -23,7 +23,8 @@ from fastbp.cli.epoch_log import EpochLog
 from tests.cli.conftest import TARGETS, standard_json
 from tests.processes import PACKAGE
 
-IRIS = "train iris.csv --target species"
+ALONE = "train iris.csv --target species"
+IRIS = f"{ALONE} --batch-size 32"
 
 
 def report(fastbp, line: str) -> dict:
@@ -123,7 +124,7 @@ def test_the_same_seed_gives_the_same_file(fastbp):
 
 def test_options_reach_the_network_and_the_training(fastbp):
     line = (
-        f"{IRIS} --hidden 5,4 --activation tanh --dtype float32 --epochs 3 --batch-size all --optimizer sgd "
+        f"{ALONE} --hidden 5,4 --activation tanh --dtype float32 --epochs 3 --batch-size all --optimizer sgd "
         "--learning-rate 0.5 --l2 0.001 --ignore 'sepal width (cm)' --no-standardize --out a.safetensors"
     )
     result = report(fastbp, line)
@@ -278,6 +279,7 @@ target = "species"
 hidden = [7, 6]
 epochs = 4
 batch-size = "all"
+optimizer = "adam"
 learning_rate = 0.5
 no-standardize = true
 json = false
@@ -362,7 +364,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_model(fastbp):
 
 
 def test_a_run_that_is_over_goes_on_with_more_epochs_and_starts_anew_without_resume(fastbp):
-    line = f"{IRIS} --validation 0.2 --dropout 0.1 --log run.jsonl"
+    line = f"{IRIS} --optimizer adam --validation 0.2 --dropout 0.1 --log run.jsonl"
     assert fastbp(f"{line} --epochs 30").status == 0
     whole, log = Path("iris.safetensors").read_bytes(), Path("run.jsonl").read_text()
     assert fastbp(f"{line} --epochs 10").status == 0  # anew
@@ -375,6 +377,56 @@ def test_a_run_that_is_over_goes_on_with_more_epochs_and_starts_anew_without_res
     done = fastbp(f"{line} --epochs 29 --resume")
     assert (done.status, "steps was 120, and is 116" in done.err) == (2, True)
     assert fastbp(f"{line} --epochs 30 --patience 1").status == 0  # ends by itself, or at the end
+
+
+def test_a_run_whose_rate_has_fallen_to_0_does_not_go_on_with_more_epochs(fastbp):
+    assert fastbp(f"{IRIS} --epochs 3").status == 0
+    done = fastbp(f"{IRIS} --epochs 5 --resume")
+    assert done.status == 2
+    assert "the rate of the default optimizer falls to 0 at the end of --epochs" in done.err
+
+
+SOME_NETWORKS = {
+    "--ensemble 3": ([4, 24, 3], "the first of 3 networks, whose average this is, in "),
+    "--n-starts 3": ([4, 8, 3], "the best of 3 starts, in "),
+    "--refit": ([4, 8, 3], "then on all rows: 200 steps in "),
+}
+
+
+@pytest.mark.parametrize("option", SOME_NETWORKS)
+def test_several_networks_become_one_and_are_resumed_to_the_bit(fastbp, option):
+    sizes, told = SOME_NETWORKS[option]
+    line = f"{IRIS} --hidden 8 --epochs 40 --validation 0.2 {option}"
+    assert told in fastbp(line).out
+    whole = Path("iris.safetensors").read_bytes()
+    assert list(Network.load("iris.safetensors").layer_sizes) == sizes
+    assert len(checkpoints()) == 1  # of the first training alone, and no folder
+    stopped = fastbp(f"{line} --max-seconds 0.000001 --restart")
+    assert "Next: the same command with --resume" in stopped.out
+    assert fastbp(line).status == 2  # not lost by mistake
+    result = report(fastbp, f"{line} --resume")
+    assert result["trainings"] == (2 if option == "--refit" else 3)
+    assert Path("iris.safetensors").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--ensemble 0", "--ensemble is 0"),
+        ("--n-starts 0", "--n-starts is 0"),
+        ("--ensemble 2 --n-starts 2", "--ensemble and --n-starts do not go together"),
+        ("--refit", "--refit learns from the rows that --validation puts aside"),
+        (
+            "--label-smoothing 1",
+            "--label-smoothing is 1.0, and must be a finite number of at least 0 and below 1",
+        ),
+        ("--task regression --label-smoothing 0.1", "could not"),
+    ],
+)
+def test_several_networks_that_cannot_be_are_one_line(fastbp, options, complaint):
+    done = fastbp(f"{IRIS} --epochs 2 {options}")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert complaint in done.err or complaint == "could not"
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -390,13 +442,16 @@ def test_a_signal_stops_a_run_with_its_model_and_its_checkpoint(fastbp, name):
 
 
 def test_a_run_that_was_stopped_is_not_lost_by_mistake(fastbp):
-    line = f"{IRIS} --epochs 100000"
+    line = f"{IRIS} --optimizer adam --epochs 100000"
     assert fastbp(f"{line} --max-seconds 0.02").status == 0
     before = checkpoints()
     for wrong, complaint in (
         (line, "has a run that was stopped: --resume goes on with it, --restart starts anew"),
         (f"{line} --resume --restart", "give one of them"),
-        (f"{IRIS} --epochs 200 --resume", "is a checkpoint of another run: steps was 500000"),
+        (
+            f"{IRIS} --optimizer adam --epochs 200 --resume",
+            "is a checkpoint of another run: steps was 500000",
+        ),
         (f"{line} --hidden 3 --resume", "(here: --restart)"),
     ):
         done = fastbp(wrong)
@@ -545,7 +600,7 @@ def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
         (f"{IRIS} --goal r2=1", "metric 'r2' is for targets that are numbers"),
         (f"{IRIS} --every 0", "--every is 0"),
         (f"{IRIS} --seed -1", "--seed is -1"),
-        (f"{IRIS} --batch-size 0", "--batch-size is 0"),
+        (f"{ALONE} --batch-size 0", "--batch-size is 0"),
         (f"{IRIS} --learning-rate -1", "--learning-rate is -1"),
         (f"{IRIS} --learning-rate nan", "--learning-rate is nan"),
         (f"{IRIS} --l2 -1", "l2 is -1"),
@@ -686,7 +741,7 @@ def test_a_picture_that_cannot_be_written_costs_neither_the_model_nor_the_report
 
 @pytest.mark.parametrize("options", ["--log run.jsonl", "--validation 0.2"])
 def test_a_run_in_which_no_epoch_ended_has_a_picture_too(fastbp, options):
-    line = f"{IRIS} --hidden 2000,2000 --batch-size 1 --max-seconds 0.0001 --plot curve.png"
+    line = f"{ALONE} --hidden 2000,2000 --batch-size 1 --max-seconds 0.0001 --plot curve.png"
     assert report(fastbp, f"{line} {options}")["epochs"] == 0
     assert Path("curve.png").exists()
 

@@ -1,0 +1,254 @@
+"""How a dataset is fitted: by one network, the best of several, their average, or one that all rows refit."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbp.data import Dataset
+from fastbp.data.defaults import Defaults, steps_of
+from fastbp.data.pooling import average_of
+from fastbp.errors import DivergenceError, OptionError, as_option, check_flag, check_integer, check_number
+from fastbp.network import Network
+from fastbp.optimizers import Optimizer
+from fastbp.training import Checkpoint, StopReason, TrainingResult, train
+
+MEMBER = "training-"
+"""How the folders of further trainings are called, within that of a run's checkpoints."""
+
+OWN_BATCH_SIZE = "auto"
+"""The batch size that stands for the one of `Defaults`; None is the full batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """What is asked for, besides the options of `fastbp.train` that go through as they are.
+
+    Parameters
+    ----------
+    epochs, steps, batch_size, optimizer
+        As for `fastbp.fit`; None, and "auto" for the batch size, stand for the defaults.
+    learning_rate : float, optional
+        Where the default optimizer's cosine begins.
+    seed : int, optional
+    ensemble : int
+        How many networks are averaged.
+    n_starts : int
+        From how many initial weights it is tried; the network of the lowest loss is kept.
+    refit : bool
+        Whether the rows put aside are learned from in the end.
+    label_smoothing : float
+        The share of the probability that every class gets.
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int | str | None = OWN_BATCH_SIZE
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    ensemble: int = 1
+    n_starts: int = 1
+    refit: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("ensemble", "n_starts"):
+            check_integer(as_option(name), getattr(self, name), 1)
+        if self.learning_rate is not None:
+            check_number(as_option("learning_rate"), self.learning_rate)
+        check_flag(as_option("refit"), self.refit)
+        check_number(as_option("label_smoothing"), self.label_smoothing, high=1.0, below=True)
+        asked = {"ensemble": self.ensemble > 1, "n_starts": self.n_starts > 1, "refit": self.refit}
+        given = [as_option(name) for name, is_asked in asked.items() if is_asked]
+        if len(given) > 1:
+            raise OptionError(f"{given[0]} and {given[1]} do not go together; give one")
+        if self.refit and self.steps is not None:
+            raise OptionError("refit counts epochs, and steps are given; give epochs")
+
+    def options(self, n_rows: int) -> dict[str, Any]:
+        """Return the options of `fastbp.train` for so many rows."""
+        defaults = Defaults.of(n_rows)
+        batch_size = defaults.batch_size if self.batch_size == OWN_BATCH_SIZE else self.batch_size
+        epochs = defaults.epochs if self.epochs is None else self.epochs
+        epochs = epochs if self.steps is None else None  # type: ignore[assignment]
+        optimizer = self.optimizer
+        if optimizer is None:
+            n_steps = steps_of(n_rows, epochs, self.steps, batch_size)  # type: ignore[arg-type]
+            optimizer = defaults.optimizer(n_steps, self.learning_rate)
+        return {"epochs": epochs, "steps": self.steps, "batch_size": batch_size, "optimizer": optimizer}
+
+    def seeds(self) -> list[int | None]:
+        """Return a seed for each network: the first has the one that is given."""
+        n = max(self.ensemble, self.n_starts)
+        if self.seed is None:
+            return [None] * n
+        drawn = np.random.SeedSequence(self.seed).generate_state(n, np.uint32).tolist()
+        return [self.seed, *drawn[1:]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted network.
+
+    Attributes
+    ----------
+    network : Network
+    results : list of TrainingResult
+        One for each training, in their order.
+    judged : Network
+        The network by which the rows put aside judge: the one before `refit`, if there was one.
+    """
+
+    network: Network
+    results: list[TrainingResult] = field(repr=False)
+    judged: Network
+
+    @property
+    def result(self) -> TrainingResult:
+        """The result of the first training."""
+        return self.results[0]
+
+
+def fit_dataset(
+    dataset: Dataset,
+    make: Callable[[int | None], Network],
+    fitting: Fitting,
+    *,
+    checkpoint: Checkpoint | None = None,
+    resume: bool | str = "auto",
+    max_seconds: float | None = None,
+    callbacks: Sequence[Any] = (),
+    **options: Any,
+) -> Fitted:
+    """Fit networks that `make` returns for a seed; callbacks and the history are of the first training."""
+    if fitting.refit and dataset.validation_data is None:
+        raise OptionError(
+            f"{as_option('refit')} learns from the rows that {as_option('validation')} puts aside"
+        )
+    if fitting.refit and isinstance(dataset.X, np.memmap):
+        raise OptionError(f"{as_option('refit')} needs all rows in memory, and these are too many")
+    if fitting.refit and dataset.sample_weight is not None:
+        raise OptionError(f"{as_option('refit')} does not go with weights: the rows put aside have none")
+    started = time.perf_counter()
+    Y = smoothed(dataset, fitting.label_smoothing)
+    members: list[tuple[float, Network, TrainingResult]] = []
+    diverged: DivergenceError | None = None
+    for i, seed in enumerate(fitting.seeds()):
+        left = max_seconds
+        if i and max_seconds is not None:
+            left = max_seconds - (time.perf_counter() - started)
+            if left <= 0:
+                break
+        network = make(seed)
+        try:
+            result = train(
+                network,
+                dataset.X,
+                Y,
+                sample_weight=dataset.sample_weight,
+                validation_data=dataset.validation_data,
+                seed=seed,
+                checkpoint=_of_member(checkpoint, i),
+                resume=resume if i == 0 or resume is False else "auto",
+                max_seconds=left,
+                callbacks=callbacks if i == 0 else (),
+                **fitting.options(len(dataset.X)),
+                **{"shuffle": dataset.shuffle} | options,
+            )
+        except DivergenceError as error:
+            diverged = error
+            if fitting.n_starts == 1:
+                raise
+            continue
+        if i and result.stop_reason == StopReason.INTERRUPTED:
+            break  # the average is of the networks that are trained
+        members.append((_loss(network, dataset, result), network, result))
+        if result.stop_reason == StopReason.INTERRUPTED:
+            break
+    if not members:
+        assert diverged is not None
+        raise diverged
+    results = [result for _, _, result in members]
+    if fitting.n_starts > 1:
+        _, network, result = min(members, key=lambda member: member[0])
+        return Fitted(network, [result, *(one for one in results if one is not result)], network)
+    if not fitting.refit:
+        network = average_of([network for _, network, _ in members])
+        return Fitted(network, results, network)
+    _, network, result = members[0]
+    if not result.stop_reason.is_final:
+        return Fitted(network, results, network)
+    again = _refitted(dataset, make, fitting, result, _of_member(checkpoint, "refit"), options)
+    return Fitted(again[0], [result, again[1]], network)
+
+
+def _refitted(
+    dataset: Dataset,
+    make: Callable[[int | None], Network],
+    fitting: Fitting,
+    result: TrainingResult,
+    checkpoint: Checkpoint | None,
+    options: dict[str, Any],
+) -> tuple[Network, TrainingResult]:
+    """Train on all rows, from the same weights, for the epochs that were best; the rate falls as it did."""
+    assert dataset.X_validation is not None
+    assert dataset.Y_validation is not None
+    whole = replace(
+        dataset,
+        X=np.concatenate([dataset.X, dataset.X_validation]),
+        Y=np.concatenate([dataset.Y, dataset.Y_validation]),
+    )
+    of_train = fitting.options(len(whole.X))
+    n_epochs = result.best_epoch or int(result.history["epoch"][-1])
+    others = {name: value for name, value in options.items() if name != "early_stopping"}
+    network = make(fitting.seed)
+    again = train(
+        network,
+        whole.X,
+        smoothed(whole, fitting.label_smoothing),
+        seed=fitting.seed,
+        checkpoint=checkpoint,
+        **of_train | others | {"epochs": n_epochs},
+    )
+    return network, again
+
+
+def _loss(network: Network, dataset: Dataset, result: TrainingResult) -> float:
+    """Return the loss by which starts are compared: of the rows put aside, if there are any."""
+    data = dataset.validation_data
+    loss = result.loss if data is None else network.loss(*data)
+    return loss if math.isfinite(loss) else math.inf
+
+
+def member_folders(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the folders, within that of a run's checkpoints, of its further trainings."""
+    return sorted(Path(path).glob(f"{MEMBER}*"))
+
+
+def _of_member(checkpoint: Checkpoint | None, member: int | str) -> Checkpoint | None:
+    """Return where a training is kept: the first in the folder, others in folders within."""
+    if checkpoint is None or member == 0:
+        return checkpoint
+    return replace(checkpoint, path=os.path.join(os.fsdecode(checkpoint.path), f"{MEMBER}{member}"))
+
+
+def smoothed(dataset: Dataset, smoothing: float) -> np.ndarray:
+    """Return Y with a share of the probability divided among the classes.
+
+    t becomes (1 - s) t + s / K for K classes, and for targets of two labels (1 - s) t + s / 2: Szegedy et al.
+    (2016), "Rethinking the Inception architecture", section 7, https://arxiv.org/abs/1512.00567.
+    """
+    if smoothing == 0:
+        return dataset.Y
+    if not dataset.preprocessing.is_of_classes:
+        raise OptionError(f"{as_option('label_smoothing')} is for classes, and these are numbers")
+    K, Y = dataset.preprocessing.n_outputs, dataset.Y
+    if Y.ndim == 1:
+        return np.eye(K, dtype=dataset.X.dtype)[Y] * (1 - smoothing) + smoothing / K
+    return Y * (1 - smoothing) + smoothing / 2

@@ -1,0 +1,177 @@
+"""What `fastbp.fit` does besides one training: averages, starts, a refit, and targets that are smoothed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import Network, OptionError
+from fastbp.data import Dataset, load
+from fastbp.data.defaults import Defaults
+from fastbp.data.fitting import Fitting, fit_dataset, smoothed
+from fastbp.data.model import make_network
+from fastbp.data.pooling import average_of
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(60, 3))
+NUMBERS = X @ [1.0, -2.0, 0.5] + np.sin(3 * X[:, 0]) + 0.1 * GENERATOR.normal(size=60)
+CLASSES = np.digitize(NUMBERS, [-1.0, 1.0])
+QUICK = {"epochs": 5, "hidden": [6], "seed": 3}
+
+
+def dataset(target, validation=None) -> Dataset:
+    task = "classification" if target is CLASSES else "regression"
+    return load(X, target=target, task=task, validation=validation, seed=3)
+
+
+def fitted(data: Dataset, made: list | None = None, hidden=(6,), **options):
+    def make(seed):
+        network = make_network(data, hidden=hidden, seed=seed)
+        if made is not None:
+            made.append(network)
+        return network
+
+    of_train = {name: options.pop(name) for name in ("early_stopping", "max_seconds") if name in options}
+    return fit_dataset(data, make, Fitting(**({"epochs": 5, "seed": 3} | options)), **of_train)
+
+
+@pytest.mark.parametrize("hidden", [(), (6,), (5, 4)])
+@pytest.mark.parametrize("target", [NUMBERS, CLASSES], ids=["numbers", "classes"])
+def test_an_average_is_the_mean_of_the_members_before_the_output_activation(target, hidden):
+    made: list[Network] = []
+    data = dataset(target)
+    average = fitted(data, made, hidden, ensemble=3).network
+    assert len({network.theta.tobytes() for network in made}) == 3
+    assert average.layer_sizes == (3, *(3 * size for size in hidden), 1 if target is NUMBERS else 3)
+    outputs = np.array([network.predict(data.X, prepared=True) for network in made])
+    if target is NUMBERS:
+        expected = outputs.mean(axis=0)
+    else:
+        expected = np.exp(np.log(outputs).mean(axis=0))
+        expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(average.predict(data.X, prepared=True), expected, rtol=1e-10, atol=1e-12)
+    assert average.preprocessing == data.preprocessing
+
+
+def test_an_average_of_networks_without_biases_and_of_one():
+    networks = [Network([2, 3, 1], bias="none", output_activation="identity", seed=seed) for seed in (0, 1)]
+    expected = np.mean([one.predict([[1.0, 2.0]]) for one in networks], axis=0)
+    np.testing.assert_allclose(average_of(networks).predict([[1.0, 2.0]]), expected)
+    assert average_of(networks[:1]) is networks[0]
+
+
+def test_the_first_of_several_networks_is_the_one_alone():
+    one, several = [], []
+    alone, average = fitted(dataset(CLASSES), one), fitted(dataset(CLASSES), several, ensemble=2)
+    assert alone.network.theta.tobytes() == several[0].theta.tobytes()
+    assert alone.result.loss == average.result.loss
+    assert [len(alone.results), len(average.results)] == [1, 2]
+
+
+@pytest.mark.parametrize("validation", [None, 0.3])
+def test_the_start_of_the_lowest_loss_is_kept(validation):
+    made: list[Network] = []
+    data = dataset(NUMBERS, validation)
+    best = fitted(data, made, n_starts=4)
+    if validation is None:
+        assert best.result.loss == min(result.loss for result in best.results)
+    else:
+        losses = [network.loss(*data.validation_data) for network in made]
+        assert best.network is made[int(np.argmin(losses))]
+    assert len(made) == len(best.results) == 4
+
+
+def test_starts_that_diverge_count_for_nothing_unless_all_do():
+    data = dataset(NUMBERS)
+    starts: list[Network] = []
+
+    def make(seed):
+        network = make_network(data, hidden=[6], seed=seed)
+        network.theta[:] *= 1e200 if not starts else 1.0
+        starts.append(network)
+        return network
+
+    found = fit_dataset(data, make, Fitting(epochs=5, seed=3, n_starts=2))
+    assert found.network is starts[1]
+    with pytest.raises(fastbp.DivergenceError):
+        fitted(data, n_starts=2, optimizer=fastbp.SGD(1e200))
+
+
+def test_a_refit_is_a_training_on_all_rows_for_the_epochs_that_were_best():
+    data = dataset(CLASSES, 0.3)
+    stopping = fastbp.EarlyStopping(3)
+    found = fitted(data, epochs=60, refit=True, early_stopping=stopping)
+    first = fitted(data, epochs=60, early_stopping=stopping)
+    assert found.judged.theta.tobytes() == first.network.theta.tobytes()
+    assert found.result.best_epoch == first.result.best_epoch
+    network = make_network(data, hidden=[6], seed=3)
+    rows = np.concatenate([data.X, data.X_validation]), np.concatenate([data.Y, data.Y_validation])
+    options = Fitting(epochs=60).options(len(rows[0])) | {"epochs": found.result.best_epoch}
+    fastbp.train(network, *rows, seed=3, **options)
+    assert found.network.theta.tobytes() == network.theta.tobytes()
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_smoothed_labels_share_the_probability(smoothing):
+    Y = smoothed(dataset(CLASSES), smoothing)
+    np.testing.assert_allclose(Y.sum(axis=1), 1)
+    np.testing.assert_allclose(Y[np.arange(60), CLASSES], 1 - smoothing + smoothing / 3)
+    data = dataset(CLASSES)
+    network = fitted(data, label_smoothing=smoothing).network
+    expected = make_network(data, hidden=[6], seed=3)
+    fastbp.train(expected, data.X, Y, seed=3, **Fitting(epochs=5).options(60))
+    assert network.theta.tobytes() == expected.theta.tobytes()
+    assert smoothed(replace(data, Y=CLASSES), 0.0) is CLASSES
+
+
+def test_labels_of_several_targets_are_smoothed_each():
+    table = {"x": X[:, 0], "a": X[:, 1] > 0, "b": X[:, 2] > 0}
+    pytest.importorskip("polars")
+    data = load(table, target=["a", "b"])
+    assert np.unique(smoothed(data, 0.2)).tolist() == pytest.approx([0.1, 0.9])
+
+
+def test_defaults_follow_the_number_of_rows():
+    small, large = Defaults.of(100), Defaults.of(5000)
+    assert (small.hidden, small.batch_size, small.weight_decay) == ((100,), 16, 1.0)
+    assert (large.hidden, large.batch_size, large.weight_decay) == ((64, 64), 32, 0.06)
+    options = Fitting().options(100)
+    assert (options["epochs"], options["batch_size"]) == (100, 16)
+    assert options["optimizer"].learning_rate.steps == 700
+    given = Fitting(steps=50, batch_size=None, learning_rate=0.1).options(100)
+    assert (given["epochs"], given["steps"], given["batch_size"]) == (None, 50, None)
+    assert (given["optimizer"].learning_rate.initial, given["optimizer"].learning_rate.steps) == (0.1, 50)
+    own = fastbp.SGD(0.1)
+    assert Fitting(optimizer=own).options(100)["optimizer"] is own
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"ensemble": 0}, "ensemble is 0"),
+        ({"n_starts": 1.5}, "n_starts is 1.5"),
+        ({"ensemble": 2, "n_starts": 2}, "ensemble and n_starts do not go together"),
+        ({"ensemble": 2, "refit": True, "validation": 0.2}, "ensemble and refit do not go together"),
+        ({"refit": True}, "refit learns from the rows that validation puts aside"),
+        ({"refit": 1, "validation": 0.2}, "refit is 1"),
+        ({"refit": True, "validation": 0.2, "steps": 5}, "refit counts epochs, and steps are given"),
+        ({"refit": True, "validation": 0.2, "sample_weight": np.ones(60)}, "refit does not go with weights"),
+        (
+            {"label_smoothing": 1},
+            "label_smoothing is 1, and must be a finite number of at least 0 and below 1",
+        ),
+        ({"label_smoothing": 0.1, "task": "regression"}, "label_smoothing is for classes"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": "all"}, "batch_size is 'all'"),
+    ],
+)
+def test_what_cannot_be_is_named(options, complaint):
+    with pytest.raises(OptionError, match=complaint):
+        fastbp.fit(X, **({"target": CLASSES, "task": "classification"} | QUICK | options))
+
+
+def test_the_time_is_that_of_all_trainings():
+    result = fitted(dataset(NUMBERS), ensemble=3, epochs=10**7, max_seconds=0.01)
+    assert len(result.results) == 1
+    assert result.result.stop_reason == "max_seconds"
