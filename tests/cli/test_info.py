@@ -32,7 +32,7 @@ def test_a_model_is_described(fastbp):
     assert "243 parameters, float64, loss categorical_cross_entropy" in done.out
     for column in Network.load("iris.safetensors").preprocessing.columns:
         assert f"{column.mean:.4g}" in done.out
-    assert re.search(r"^optimizer +Adam\(", done.out, re.MULTILINE)
+    assert re.search(r"^optimizer +AdamW\(", done.out, re.MULTILINE)
     assert re.search(r"^validation accuracy +0\.\d+", done.out, re.MULTILINE)
     assert done.out.endswith("Next: fastbp predict iris.safetensors FILE --out predictions.csv\n")
 
