@@ -80,3 +80,8 @@ def _uses() -> Iterator[tuple[str, str, Callable[[], object]]]:
         yield "after an epoch", dtype, use
         yield "predict", dtype, functools.partial(network.predict, x)
         yield "loss and gradient", dtype, functools.partial(network.gradient, x, y)
+        population = fastbp.Population([2, 2, 2], 1, dtype=dtype, seed=0)
+        use = functools.partial(
+            fastbp.train_population, population, x, y, steps=1, optimizer=fastbp.SGD(), progress=False
+        )
+        yield "population", dtype, use

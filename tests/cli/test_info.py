@@ -104,7 +104,9 @@ print(json.dumps({"printed": printed.getvalue(), "needed": needed}))
 def commands(real_data):
     iris = f"train {real_data / 'iris.csv'} --target species --epochs 2 --validation 0.2"
     diabetes = f"train {real_data / 'diabetes.csv'} --target progression --epochs 2 --dtype float32"
-    return [line.split() for line in ("example --steps", iris, diabetes)]
+    cv = f"cv {real_data / 'iris.csv'} --target species --folds 2 --repeats 1 --epochs 2"
+    sweep = f"sweep {real_data / 'diabetes.csv'} --target progression --networks 8 --epochs 2"
+    return [line.split() for line in ("example --steps", iris, diabetes, cv, sweep)]
 
 
 def assert_all_are_named(output):
