@@ -11,6 +11,7 @@ import fastbp
 from fastbp import SGD, Checkpoint, EarlyStopping, OptionError
 from fastbp.training import metrics
 from fastbp.training.pace import Pacing
+from tests.conftest import described
 from tests.training.seams import ONE_STEP_A_CHUNK, Seams, WatchedRun, pressing
 from tests.training.tasks import ADAPTIVE, DROPOUT, EXACT, FAST, NARROW, ONLINE, TASKS, TWO_THREADS
 
@@ -50,7 +51,7 @@ def noting():
 WATCHED = [task for task in TASKS if "threads" not in task.options]
 
 
-@pytest.mark.parametrize("task", WATCHED, ids=str)
+@pytest.mark.parametrize("task", WATCHED, ids=described)
 @pytest.mark.parametrize("every", [1, 3])
 def test_compiled_code_gives_the_bits_of_python(task, every):
     found, attached = [], []
@@ -83,7 +84,7 @@ def test_compiled_code_gives_the_bits_of_python(task, every):
         (ONLINE, {"goal": 0.0}, True),
         (FAST, {"callbacks": [id]}, True),
     ],
-    ids=str,
+    ids=described,
 )
 def test_python_does_what_compiled_code_cannot(task, options, is_compiled, monkeypatch):
     monkeypatch.setenv("FASTBP_OVERSUBSCRIBE", "1")
@@ -91,7 +92,7 @@ def test_python_does_what_compiled_code_cannot(task, options, is_compiled, monke
     assert any(Noting.attached) == is_compiled
 
 
-@pytest.mark.parametrize("task", [FAST, DROPOUT, ONLINE], ids=str)
+@pytest.mark.parametrize("task", [FAST, DROPOUT, ONLINE], ids=described)
 def test_validation_gives_the_run_whose_callback_computes_the_same(task):
     X, Y = task.validation()
     stopping = EarlyStopping(rule="GL(2) | UP(3)", restore_best=False)
@@ -126,7 +127,7 @@ REMEMBERED = {
 
 
 @pytest.mark.parametrize("options", REMEMBERED.values(), ids=REMEMBERED)
-@pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE, ONLINE, NARROW], ids=str)
+@pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE, ONLINE, NARROW], ids=described)
 def test_interrupted_anywhere_and_resumed_is_the_same(task, options, tmp_path):
     options = options | {"validation_data": task.validation()}
     expected = outcome(*task.train(120, **options))
@@ -139,7 +140,7 @@ def test_interrupted_anywhere_and_resumed_is_the_same(task, options, tmp_path):
         assert outcome(*task.train(120, Seams(ONE_STEP_A_CHUNK), **options)) == expected
 
 
-@pytest.mark.parametrize("task", [FAST, DROPOUT, NARROW], ids=str)
+@pytest.mark.parametrize("task", [FAST, DROPOUT, NARROW], ids=described)
 def test_run_that_is_over_is_over_when_it_is_resumed(task, tmp_path):
     options = {"goal": 1e9, "checkpoint": Checkpoint(tmp_path), "every": 2}
     results = [task.train(steps, **options)[1] for steps in (120, 120, 240)]
@@ -184,7 +185,7 @@ def learnable(**options):
         ({"rmse": 0.3}, "validation_rmse", lambda value: value <= 0.3),
         ({"f1": 0.9}, "validation_f1", lambda value: value >= 0.9),
     ],
-    ids=str,
+    ids=described,
 )
 def test_run_ends_at_the_first_epoch_that_meets_its_goal(goal, column, is_met):
     result = learnable(goal=goal)
@@ -220,7 +221,7 @@ def test_without_metrics_a_goal_is_on_the_training_data():
 # --- every -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", [FAST, DROPOUT, ADAPTIVE], ids=str)
+@pytest.mark.parametrize("task", [FAST, DROPOUT, ADAPTIVE], ids=described)
 def test_rows_of_every_third_epoch_are_rows_of_all(task):
     if task is not ADAPTIVE:  # its rate would change after other epochs
         _, every_one = task.train(200, validation_data=task.validation(), metrics=["mae"])
@@ -262,7 +263,7 @@ def test_a_run_that_ends_before_an_evaluation_has_none():
         ({"early_stopping": EarlyStopping(rule="PQ1")}, "every must be 2 or more"),
         ({"early_stopping": EarlyStopping(rule="GL1", monitor="accuracy")}, "more is better"),
     ],
-    ids=str,
+    ids=described,
 )
 def test_mistakes_are_named(options, message):
     with pytest.raises(OptionError, match=message):
