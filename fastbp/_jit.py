@@ -36,6 +36,7 @@ COMPILED = (
     "numba_internals",
     "processor",
     "simd",
+    "memory",
     "activations",
     "losses",
     "optimizers",

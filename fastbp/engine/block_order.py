@@ -25,7 +25,7 @@ class BlockOrder:
     Examples
     --------
     >>> order = BlockOrder(10, 2**19, seed=0)
-    >>> sorted(order(0).tolist()) == list(range(10)), (order(0) == order(1)).all()
+    >>> sorted(order(0).tolist()) == list(range(10)), order(0).tolist() == order(1).tolist()
     (True, False)
     """
 

@@ -2,7 +2,7 @@
 
 Many networks at once are bound by the number of operations. The functions of `elementwise` spend half of
 theirs on the last bit. These do without it: for |z| below 20, they are within 6 ulp in float32 and
-9 in float64. NaN stays NaN.
+9 in float64, and within 20 without fused multiply-adds. NaN stays NaN.
 """
 
 import math

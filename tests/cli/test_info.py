@@ -50,7 +50,7 @@ def test_a_name_stays_in_its_line(fastbp):
     Path("a.csv").write_text('a,"two\nlines","\x1b[31mred",y\n' + rows)
     trained = fastbp("train a.csv --target y --epochs 1")
     assert "2 classes of 'y': cl\\nass 0, cl\\nass 1" in trained.out
-    assert "1 epoch, 1 step in" in trained.out
+    assert "1 epoch, 2 steps in" in trained.out
     lines = fastbp("info a.safetensors").out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("column "))
     assert [line.split()[0] for line in lines[start + 2 : start + 5]] == ["a", "two\\nlines", "\\x1b[31mred"]

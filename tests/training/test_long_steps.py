@@ -14,13 +14,13 @@ from tests.training.tasks import Task
 
 STEPS = 5
 
-GROUPS = Task("16 groups of 4 tiles", (3, 5, 2), {"optimizer": RPROP()}, n_samples=20_000)
+GROUPS = Task("16 groups of 6 tiles", (3, 400, 2), {"optimizer": RPROP()}, n_samples=2700)
 TEAM = Task("3 tiles for a team", (40, 200, 60), {"optimizer": Adam(0.01)}, n_samples=2500)
 SHUFFLED = Task(
     "groups of shuffled rows",
-    (3, 5, 2),
-    {"optimizer": SGD(0.1, momentum=0.9), "batch_size": 24_000, "dropout": 0.3, "l2": 0.01},
-    n_samples=40_000,
+    (3, 400, 2),
+    {"optimizer": SGD(0.1, momentum=0.9), "batch_size": 2700, "dropout": 0.3, "l2": 0.01},
+    n_samples=4500,
 )
 CLIPPED = Task(
     "a team, shuffled rows, clipped, float32",
@@ -120,7 +120,7 @@ def test_time_limit_holds_in_the_middle_of_a_step(calls):
 
 def test_first_bad_step_is_searched_for_though_the_time_is_over(calls):
     """The first step makes the weight so large that the square of the error overflows."""
-    task = Task("one weight", (1, 1), {"optimizer": SGD(1e200)}, {"output_activation": "identity"}, 10_000)
+    task = Task("one weight", (1, 1), {"optimizer": SGD(1e200)}, {"output_activation": "identity"}, 2000)
     calls.then = lambda n: time.sleep(0.5) if n == 8 else None
     network = task.make()
     with pytest.raises(DivergenceError, match=r"^step 1 of ") as caught:
