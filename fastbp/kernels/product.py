@@ -181,8 +181,10 @@ def product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
     """
     distance = b_row * (WIDTH // wide(c))
     is_far = k >= FEW_ROWS_OF_B and distance >= FAR_BYTES and distance % ALIASING_BYTES != 0
-    n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS if is_far and k > 2 * BLOCK_ROWS else 1
-    block, step = (k + n_blocks - 1) // n_blocks, wide(c)
+    block, step = k, wide(c)
+    if is_far and k > 2 * BLOCK_ROWS:  # a division takes as long as a small product
+        n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS
+        block = (k + n_blocks - 1) // n_blocks
     i = 0
     while True:
         there, a_at = min(block, k - i), shifted(a, i * a_k)
