@@ -226,6 +226,11 @@ class Preprocessing:
         return self.target.targets if isinstance(self.target, SeveralTargets) else (self.target,)
 
     @property
+    def scales_targets(self) -> bool:
+        """Whether the network learns standardised numbers, so that its loss is not in the targets' units."""
+        return self.standardize and not self.is_of_classes
+
+    @property
     def is_of_classes(self) -> bool:
         """Whether labels are predicted, and not numbers."""
         return isinstance(self.targets[0], ClassTarget)

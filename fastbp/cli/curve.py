@@ -11,7 +11,9 @@ COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
 """From Okabe & Ito's palette, which colour-blind readers can tell apart."""
 
 
-def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | None = None) -> None:
+def draw_curve(
+    history: Mapping[str, np.ndarray], path: Path, best_epoch: int | None = None, title: str = "Loss"
+) -> None:
     """Draw the finite losses, and validation losses if there are any, over the epochs.
 
     Parameters
@@ -22,6 +24,8 @@ def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | 
         A .png or .svg file.
     best_epoch : int, optional
         The epoch whose parameters were kept, if it was not the last.
+    title : str
+        What is drawn.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter, MaxNLocator
@@ -66,7 +70,7 @@ def draw_curve(history: Mapping[str, np.ndarray], path: Path, best_epoch: int | 
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(Plain())
             axes.yaxis.set_minor_formatter(Plain(minor_thresholds=(1.5, 0.5)))
-        axes.set_title("Loss", loc="left", fontweight="bold")
+        axes.set_title(title, loc="left", fontweight="bold")
         axes.set_xlabel("epochs")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)

@@ -111,7 +111,8 @@ def _run(options: argparse.Namespace, fitting: Fitting) -> int:
     report = Report(options, dataset, network, result, parts, fitted.results)
     print(dumps(report.as_json(), indent=2) if options.json else report.as_text(), flush=True)
     if options.plot is not None:
-        draw_curve(result.history, options.plot, result.best_epoch)
+        title = "Loss, of scaled targets" if dataset.preprocessing.scales_targets else "Loss"
+        draw_curve(result.history, options.plot, result.best_epoch, title)
     interrupted = any(one.stop_reason == "interrupted" for one in fitted.results)
     return 130 if interrupted else 0
 

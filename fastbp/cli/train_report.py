@@ -117,8 +117,7 @@ class Report:
 
     def _scores(self) -> str:
         preprocessing = self.dataset.preprocessing
-        scaled = preprocessing.standardize and not preprocessing.is_of_classes
-        labels = {"loss": "loss, of scaled targets"} if scaled else {}
+        labels = {"loss": "loss, of scaled targets"} if preprocessing.scales_targets else {}
         names = [labels.get(score.name, score.label) for score in self.parts["training"]]
         rows = [["rows", *(f"{n:,}" for n in self.n_rows.values())]]
         for i, name in enumerate(names):

@@ -81,7 +81,7 @@ def _uses() -> Iterator[tuple[str, str, Callable[[], object]]]:
         yield "predict", dtype, functools.partial(network.predict, x)
         yield "loss and gradient", dtype, functools.partial(network.gradient, x, y)
         population = fastbp.Population([2, 2, 2], 1, dtype=dtype, seed=0)
-        use = functools.partial(
+        use_population = functools.partial(
             fastbp.train_population, population, x, y, steps=1, optimizer=fastbp.SGD(), progress=False
         )
-        yield "population", dtype, use
+        yield "population", dtype, use_population
