@@ -3,7 +3,7 @@
 fastbp train iris.csv --target species --hidden 16,16 --epochs 200 --validation 0.2 --out iris.safetensors
 
 The folder iris.checkpoints keeps the run: one that was killed goes on with --resume, and so does one that is
-over, if an --optimizer was given, and there are more --epochs now.
+over, if there are more --epochs now.
 """
 
 import argparse
@@ -143,9 +143,7 @@ def _train(
                 max_seconds=options.max_seconds,
             )
         except (fastbp.CheckpointError, fastbp.ModelFileError) as error:
-            falls = "the rate of the default optimizer falls to 0 at the end of --epochs; "
-            falls = falls if options.optimizer is None and "optimizer" in str(error) else ""
-            raise type(error)(f"{error} (here: {falls}--restart)") from None
+            raise type(error)(f"{error} (here: --restart)") from None
         except fastbp.DivergenceError as error:
             rate = "--restart --learning-rate RATE"
             raise fastbp.DivergenceError(f"{error} (here: {rate})", error.step) from None

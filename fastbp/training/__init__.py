@@ -141,7 +141,8 @@ def train(
     resume : {"auto", True, False}
         "auto" continues from the newest checkpoint in that folder, if there is one. True raises an error if
         there is none. False starts a new run. A run that is over continues, too, if there are more epochs or
-        steps now: training for 10 epochs and then to 20 gives the bits of 20 at once.
+        steps now: training for 10 epochs and then to 20 gives the bits of 20 at once. A `CosineDecay` over
+        all steps of the run may become longer with the run; then the bits differ, and a warning says so.
     max_seconds : float, optional
         End the run after this time, within 0.1 s. The time of this call counts, without compilation.
     progress : {"auto", True, False}

@@ -44,6 +44,7 @@ from fastbp.errors import (
     shown,
 )
 from fastbp.interchange.tensor_file import read_tensors, write_tensors
+from fastbp.schedules import CosineDecay
 
 KIND, VERSION = "checkpoint", 2
 """Version 1 had the parameters as the kernels of one processor pack them. Nothing reads it any more."""
@@ -233,18 +234,26 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
     saved = document.get("run")
     if not isinstance(saved, dict):
         raise ModelFileError(f"{path}: is damaged: it does not say what run it is of")
+    goes_on = is_longer(run, saved)
+    falls_anew = goes_on and _without_length(saved) == _without_length(run) != run.get("optimizer")
     differences = [
         f"{name} was {saved.get(name)}, and is {run.get(name)}"
         for name in sorted(saved.keys() | run.keys())
         # A run without a seed may go on from any.
         if saved.get(name) != run.get(name)
         and not (name == "seed" and run[name] is None)
-        and not (name == "steps" and is_longer(run, saved))
+        and not (name == "steps" and goes_on)
+        and not (name == "optimizer" and falls_anew)
     ]
     if differences:
         raise CheckpointError(
             f"{path} is a checkpoint of another run: {'; '.join(islice(differences, 3))}. "
             "Take another folder for this run, or resume=False to start a new run in this one"
+        )
+    if falls_anew:
+        _warn(
+            f"the learning rate fell to its end within {saved['steps']} steps, and goes on as in a run of "
+            f"{run['steps']}: the result is not that of {run['steps']} steps at once"
         )
     made_with, present = document.get("made_with"), made_with_now()
     if made_with != present and isinstance(made_with, dict):
@@ -262,6 +271,16 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
 def is_longer(run: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
     """Return whether a run has more steps than the one that was saved: it may go on from there."""
     return isinstance(saved.get("steps"), int) and saved["steps"] < run["steps"]
+
+
+def _without_length(run: Mapping[str, Any]) -> Any:
+    """Return the optimizer of a run; the length of a cosine over the whole run is left out."""
+    optimizer = run.get("optimizer")
+    if not isinstance(optimizer, dict) or not isinstance(rate := optimizer.get("learning_rate"), dict):
+        return optimizer
+    if rate.get("name") != CosineDecay.__name__ or rate.get("steps") != run.get("steps"):
+        return optimizer
+    return optimizer | {"learning_rate": rate | {"steps": None}}
 
 
 def made_with_now() -> dict[str, str]:

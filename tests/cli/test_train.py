@@ -379,11 +379,15 @@ def test_a_run_that_is_over_goes_on_with_more_epochs_and_starts_anew_without_res
     assert fastbp(f"{line} --epochs 30 --patience 1").status == 0  # ends by itself, or at the end
 
 
-def test_a_run_whose_rate_has_fallen_to_0_does_not_go_on_with_more_epochs(fastbp):
-    assert fastbp(f"{IRIS} --epochs 3").status == 0
-    done = fastbp(f"{IRIS} --epochs 5 --resume")
-    assert done.status == 2
-    assert "the rate of the default optimizer falls to 0 at the end of --epochs" in done.err
+@pytest.mark.filterwarnings("default::fastbp.CheckpointWarning")
+@pytest.mark.parametrize("several", ["", "--ensemble 2"])
+def test_a_run_of_the_default_optimizer_goes_on_with_more_epochs_and_says_how(fastbp, several):
+    assert fastbp(f"{IRIS} --epochs 3 {several}").status == 0
+    done = fastbp(f"{IRIS} --epochs 5 --resume {several} --json")
+    assert (done.status, done.document["epochs"]) == (0, 5)
+    assert "fell to its end within 15 steps, and goes on as in a run of 25" in done.err
+    again = fastbp(f"{IRIS} --epochs 5 --learning-rate 0.1 --resume {several}")
+    assert (again.status, "checkpoint of another run: optimizer was" in again.err) == (2, True)
 
 
 SOME_NETWORKS = {

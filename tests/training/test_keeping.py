@@ -180,6 +180,24 @@ def test_a_run_of_thousands_of_epochs_goes_on_from_a_shorter_one(kernel, tmp_pat
     assert result.stop_reason == "completed"
 
 
+def test_a_cosine_over_the_whole_run_becomes_longer_with_it_and_a_warning_says_so(tmp_path):
+    def trained(steps, length=None, initial=0.5):
+        optimizer = SGD(schedules.CosineDecay(initial, steps=length or steps))
+        return DROPOUT.train(steps, optimizer=optimizer, checkpoint=Checkpoint(tmp_path))
+
+    network, _ = trained(STEPS)
+    before = network.theta.copy()
+    for length, initial in ((STEPS + 1, 0.5), (STEPS + 20, 0.4)):  # not the whole run's, or another rate
+        with pytest.raises(CheckpointError, match="another run: optimizer was"):
+            trained(STEPS + 20, length, initial)
+    with pytest.warns(
+        CheckpointWarning, match=f"within {STEPS} steps, and goes on as in a run of {STEPS + 20}"
+    ):
+        network, result = trained(STEPS + 20)
+    assert result.n_steps == STEPS + 20
+    assert (network.theta != before).any()
+
+
 def test_a_shorter_run_does_not_go_on_from_a_longer_one(tmp_path):
     DROPOUT.train(STEPS, checkpoint=Checkpoint(tmp_path))
     with pytest.raises(CheckpointError, match="steps was 61, and is 60"):
