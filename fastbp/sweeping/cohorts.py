@@ -9,8 +9,8 @@ import numpy as np
 from fastbp.checks import check_data
 from fastbp.data.model import network_options
 from fastbp.engine.kernel_options import generator_state
+from fastbp.engine.population_choice import start_population
 from fastbp.engine.population_options import PopulationOptions
-from fastbp.engine.population_run import PopulationRun
 from fastbp.errors import OptionError, as_option
 from fastbp.network import Network
 from fastbp.optimizers import BY_NAME, RPROP, Adam, Optimizer
@@ -155,7 +155,7 @@ class Cohort:
             **own,
         )
         X, Y = check_data(self.specification, fold.X, fold.Y)
-        self._run = PopulationRun(self.specification, theta, X, Y, options)
+        self._run = start_population(self.specification, theta, X, Y, options)
 
     def train_until(self, epochs: int) -> bool:
         """Train until so many epochs are done in all; return False if stopped before."""

@@ -57,6 +57,32 @@ def test_folds_and_hyperband_give_what_each_network_gives_alone():
     assert len({shard.rungs for shard in result.task.plan}) == 3
 
 
+def test_wide_networks_are_trained_by_the_layered_kernel():
+    space = {"hidden": [(96, 96)], "batch_size": [16], "l2": [0, 1e-3], "momentum": [0, 0.9], "dropout": 0.2}
+    space |= {"learning_rate": spaces.LogUniform(1e-3, 1e-1), "optimizer": "sgd"}
+    result = fastbp.sweep(X[:60], Y[:60], space, 7, folds=2, epochs=3, seed=1, progress=False)
+    scores, epochs = halved_by_hand(result)
+    assert result.scores.tolist() == scores
+    assert sorted(epochs) == [1, 1, 1, 1, 3, 3, 3]
+    points, losses = result.task.recipe.points.values(np.arange(7)), []
+    for fold in result.folds.arrays:
+        population = fastbp.Population(
+            [3, 96, 96, 1],
+            7,
+            hidden_activation="relu",
+            output_activation="identity",
+            loss="mean_squared_error",
+            initializer="he_uniform",
+            dtype="float32",
+            seed=1,
+        )
+        options = {"batch_size": 16, "optimizer": fastbp.SGD(momentum=0.9), "seed": 1, "kernel": "layered"}
+        fastbp.train_population(population, fold.X, fold.Y, epochs=1, **points, **options)
+        losses.append([network.loss(fold.X_validation, fold.Y_validation) for network in population])
+    first = np.flatnonzero(result.epochs == 1)
+    assert result.scores[first].tolist() == np.mean(losses, axis=0)[first].tolist()
+
+
 def test_the_order_is_by_epochs_and_then_by_loss(result):
     board = result.leaderboard()
     pairs = list(zip(board["epochs"], board["loss"], strict=True))
