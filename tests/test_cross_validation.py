@@ -1,6 +1,7 @@
 """Cross-validation: each network is that of its fold alone, and no validation row reaches it."""
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes, load_iris
@@ -111,6 +112,52 @@ def test_a_network_that_diverges_has_no_scores():
     result = cross_validate(rows_of(DIABETES), wild, folds=3)
     assert result.n_diverged == 3
     assert np.isnan(result.scores["r2"]).all()
+
+
+TOWNS = {
+    "size": [1.0, None, 3.0, 4.0, 5.0, 7.0],
+    "town": ["Bern", "Bern", None, "Ulm", "Bern", "Jena"],
+    "price": [3.0, 1.0, 4.0, 1.5, 9.0, 2.0],
+}
+
+
+@pytest.mark.parametrize("missing", ["mean", "indicator"])
+@pytest.mark.parametrize("dated", [False, True])
+def test_what_only_validating_rows_have_is_unseen_for_the_network_of_that_fold(missing, dated):
+    """A fold has the inputs of data that were read without its validation rows, and zeros beside them."""
+    days = [f"2020-01-0{1 + i}" for i in range(6)] if dated else [*range(6)]
+    frame = pl.DataFrame(TOWNS | {"day": days})
+    options = {"target": "price", "task": "regression", "missing": missing, "unseen": "zeros"}
+    options["date"] = ("number",)
+    of_folds = FoldDatasets(data.open_rows(frame, **options))
+    for held in ([1, 3], [2, 5], [0, 4]):
+        training = ~np.isin(np.arange(6), held)
+        found = of_folds.dataset(training)
+        alone = data.load(frame.filter(training), validation=frame[held], **options)
+        places = [found.preprocessing.input_names.index(name) for name in alone.preprocessing.input_names]
+        assert_array_equal(found.X[:, places], alone.X)
+        assert_array_equal(found.X_validation[:, places], alone.X_validation)
+        others = np.setdiff1d(np.arange(found.X.shape[1]), places)
+        assert len(others) > 0 or held == [0, 4]
+        assert not found.X[:, others].any()
+        assert not found.X_validation[:, others].any()
+
+
+def test_a_category_that_only_validating_rows_have_is_an_error_unless_said_otherwise():
+    frame = pl.DataFrame(TOWNS).drop("size")[[0, 1, 3, 4, 5]]
+    options = {"target": "price", "task": "regression"}
+    with pytest.raises(fastbp.DataError, match=r"'town'.* is '(Ulm|Jena)' in row [35],.*unseen='zeros'"):
+        cross_validate(data.open_rows(frame, **options), RECIPE, folds=5)
+    result = cross_validate(data.open_rows(frame, unseen="zeros", **options), RECIPE, folds=5)
+    assert np.isfinite(result.scores["loss"]).all()
+
+
+def test_progress_shows_the_steps_of_all_networks(capsys):
+    cross_validate(rows_of(IRIS), RECIPE, folds=4, repeats=2, progress=True)
+    n_steps = 12 * (4 * -(-112 // 16) + 4 * -(-113 // 16))
+    error = capsys.readouterr().err
+    assert "mean loss" in error
+    assert f"{n_steps}/{n_steps}" in error
 
 
 def test_it_stops_when_told():

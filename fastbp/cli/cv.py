@@ -104,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
                 folds=options.folds,
                 repeats=options.repeats,
                 stratify=options.stratify,
+                progress="auto",
                 is_stopped=lambda: interrupts.pressed,
             )
         seconds = time.perf_counter() - started

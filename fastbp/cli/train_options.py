@@ -297,7 +297,12 @@ def add_learning(add: Callable[..., None], group: Any) -> None:
         choices=MISSING,
     )
     add(group, "--missing-target", "what a row without a target is", choices=data.MISSING_TARGET)
-    add(group, "--unseen", "what a text of the validation file is that training lacks", choices=data.UNSEEN)
+    add(
+        group,
+        "--unseen",
+        "what a text is that only validation data have",
+        choices=data.UNSEEN,
+    )
     add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
     add(group, "--validation", "a share of the rows to put aside, such as 0.2, or a file", metavar="SHARE")
     add(

@@ -26,6 +26,7 @@ from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.populations.starts import draw_parameters, keys_of
 from fastbp.preprocessing import ClassTarget
+from fastbp.training.progress import ProgressBar, shows_progress
 
 NUMBERS_TOGETHER = 2**25
 """The most inputs of networks that train together: 256 MB of float64."""
@@ -94,6 +95,7 @@ def cross_validate(
     repeats: int = 1,
     stratify: str | int | None = None,
     threads: int | None = None,
+    progress: bool | str = False,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> CrossValidation:
     """Train a network for each fold of each repeat, and score it on the rows of that fold.
@@ -109,6 +111,8 @@ def cross_validate(
         How often the rows are divided anew.
     stratify : str or int, optional
     threads : int, optional
+    progress : {"auto", True, False}
+        Whether to show a bar: the steps of all networks, and their mean training loss.
     is_stopped : callable
         Asked several times a second.
 
@@ -124,7 +128,8 @@ def cross_validate(
     numbers = [learning.fold_numbers(len(rows), by, folds, recipe.seed + i) for i in range(repeats)]
     of_folds = FoldDatasets(rows)
     datasets = [of_folds.dataset(one != fold) for one in numbers for fold in range(folds)]
-    networks, diverged = train_each(datasets, recipe, threads=threads, is_stopped=is_stopped)
+    bar = ProgressBar("mean loss") if shows_progress(progress) else None
+    networks, diverged = train_each(datasets, recipe, threads=threads, is_stopped=is_stopped, bar=bar)
     found = [_scores(network, dataset) for network, dataset in zip(networks, datasets, strict=True)]
     table = {name: np.array([one[name] for one in found]) for name in found[0]}
     for column in table.values():
@@ -147,6 +152,7 @@ def train_each(
     *,
     threads: int | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
+    bar: ProgressBar | None = None,
 ) -> tuple[list[Network], np.ndarray]:
     """Train a network on each dataset; return the networks, and whether each diverged."""
     networks, diverged = [], np.zeros(len(datasets), bool)
@@ -160,17 +166,55 @@ def train_each(
         )
         networks.append(Network(**options, seed=0))
         networks[-1].preprocessing = dataset.preprocessing
-    for members in _groups(datasets):
-        run = _run([datasets[i] for i in members], members, networks[members[0]], recipe, threads)
-        until = recipe.epochs * run.steps_per_epoch
+    trained = _Trained(datasets, recipe, bar, is_stopped)
+    try:
+        for members in _groups(datasets):
+            run = _run([datasets[i] for i in members], members, networks[members[0]], recipe, threads)
+            trained.advance(run, recipe.epochs * run.steps_per_epoch)
+            for i, theta, bad in zip(members, run.theta, run.diverged_at >= 0, strict=True):
+                networks[i].theta[:] = theta
+                diverged[i] = bad
+    finally:
+        if bar is not None:
+            bar.close()
+    return networks, diverged
+
+
+class _Trained:
+    """Advances the runs one after the other, and shows how far they are in all."""
+
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        recipe: NetworkAndSteps,
+        bar: ProgressBar | None,
+        is_stopped: Callable[[], bool],
+    ):
+        self._bar, self._is_stopped, self._n_before = bar, is_stopped, 0
+        if bar is not None:
+            steps = [-(-len(one.X) // (recipe.batch_size or len(one.X))) for one in datasets]
+            bar.start(0, recipe.epochs * sum(steps))
+
+    def advance(self, run: PopulationRun, until: int) -> None:
+        """Train all networks of a run to a step; Ctrl-C is an error."""
+
+        def is_stopped() -> bool:
+            self._show(run)
+            return self._is_stopped()
+
         while run.step < until:
             if is_stopped():
                 raise KeyboardInterrupt
             run.advance(until, is_stopped)
-        for i, theta, bad in zip(members, run.theta, run.diverged_at >= 0, strict=True):
-            networks[i].theta[:] = theta
-            diverged[i] = bad
-    return networks, diverged
+        self._show(run)
+        self._n_before += until * run.n_networks
+
+    def _show(self, run: PopulationRun) -> None:
+        if self._bar is not None:
+            losses = run.losses()
+            known = losses[np.isfinite(losses)]
+            mean = float(known.mean()) if known.size else None
+            self._bar.update(self._n_before + run.step * run.n_networks, mean)
 
 
 def _groups(datasets: Sequence[Dataset]) -> Iterator[list[int]]:

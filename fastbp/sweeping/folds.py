@@ -1,7 +1,7 @@
 """The data of a sweep: the rows that networks train on, and those that they are compared by, fold by fold.
 
 Means, scales and weights of a fold come from its training rows alone. The rows that validate a fold are in no
-array that its networks train on.
+array that its networks train on. What none of its training rows has is unseen, as in data that come later.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import numpy as np
 from fastbp import data
 from fastbp.data import learning
 from fastbp.data.dataset import Dataset, Rows
+from fastbp.data.fold_datasets import FoldDatasets, treat_unseen
 from fastbp.errors import OptionError, as_option, check_integer
 
 VALIDATION = 0.2
@@ -126,11 +127,9 @@ def make_folds(
         return Folds(rows, [data.with_validation(rows, whole, validation)])
     by = learning.groups(rows.table, rows.target, rows.values, stratify, 1.0)
     if folds is None:
-        masks = [learning.training_rows(len(rows), by, validation, seed)]
-    else:
-        masks = _masks(learning.fold_numbers(len(rows), by, folds, seed), folds)
-    return Folds(rows, [rows.dataset(training) for training in masks])
-
-
-def _masks(numbers: np.ndarray, folds: int) -> list[np.ndarray]:
-    return [numbers != fold for fold in range(folds)]
+        training = learning.training_rows(len(rows), by, validation, seed)
+        dataset = rows.dataset(training)
+        treat_unseen(dataset, training, rows)
+        return Folds(rows, [dataset])
+    of_folds, numbers = FoldDatasets(rows), learning.fold_numbers(len(rows), by, folds, seed)
+    return Folds(rows, [of_folds.dataset(numbers != fold) for fold in range(folds)])

@@ -1,8 +1,9 @@
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import OptionError
+from fastbp import DataError, OptionError
 from fastbp.preprocessing import ClassTarget
 from fastbp.sweeping.folds import make_folds
 
@@ -87,3 +88,17 @@ def test_other_data_may_validate():
 def test_folds_that_cannot_be_are_refused(options, message):
     with pytest.raises(OptionError, match=message):
         make_folds(X, target=Y, **options)
+
+
+@pytest.mark.parametrize("divided", [{"folds": 4}, {"validation": 0.5}])
+def test_categories_of_validation_rows_alone_are_unseen(divided):
+    frame = pl.DataFrame({"town": [*"aaaabbbb", *"cdefghijk"[:8]], "price": np.arange(16.0) ** 2})
+    options = {"target": "price", "task": "regression", "text": ("town",), "seed": 0} | divided
+    with pytest.raises(DataError, match=r"'town'.*in no row that trains.*unseen='zeros'"):
+        make_folds(frame, **options)
+    found = make_folds(frame, unseen="zeros", **options)
+    unseen = [~dataset.X.any(axis=0) for dataset in found.datasets]
+    assert any(absent.any() for absent in unseen)
+    for dataset, absent in zip(found.datasets, unseen, strict=True):
+        assert not dataset.X_validation[:, absent].any()
+    assert len({dataset.X.shape[1] for dataset in [*found.datasets, found.whole]}) == 1
