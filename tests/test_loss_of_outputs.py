@@ -17,3 +17,7 @@ def test_losses_of_a_networks_outputs_are_the_networks_losses(name):
         several = np.stack([network.predict(X), network.predict(X)])
         found = losses_of_outputs(network.loss_name, several, targets)
         assert found == pytest.approx([network.loss(X, targets)] * 2, rel=1e-12)
+        weights = np.arange(20) % 4
+        repeated = np.repeat(np.arange(20), weights)
+        found = losses_of_outputs(network.loss_name, several, targets, weights)
+        assert found == pytest.approx([network.loss(X[repeated], targets[repeated])] * 2, rel=1e-12)

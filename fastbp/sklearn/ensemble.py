@@ -53,13 +53,17 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
         self.estimator, self.n_networks, self.bootstrap = estimator, n_networks, bootstrap
         self.selection, self.random_state = selection, random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit all networks to samples, at once.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (n_samples, n_features)
         y : array_like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array_like, shape (n_samples,), optional
+            With `bootstrap`, samples are drawn with probabilities in proportion to their weights. Without it,
+            the weights are those of the `fit` of each network, and networks are fitted one by one. Samples
+            that are held out have their weights in the scores, and in the loss of the selection.
 
         Returns
         -------
@@ -72,13 +76,14 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
         template.set_params(warm_start=False)
         validate_parameters(template)
         generator = check_random_state(self.random_state)
-        data = CheckedData(template, X, y)
+        data = CheckedData(template, X, y, sample_weight)
         for name in ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_"):
             self.__dict__.pop(name, None)
             if hasattr(template, name):
                 setattr(self, name, getattr(template, name))
         fits = self._divided(template, data, generator)
-        if data.is_dense and trains_in_a_population(template) and has_population_loss(template):
+        together = data.is_dense and trains_in_a_population(template) and has_population_loss(template)
+        if together and not fits[0].weighs:
             with Interrupts() as interrupts:
                 if fit_together(fits, data, interrupts=interrupts, threads=template._threads):
                     warn_user("Training interrupted by user.")
@@ -93,11 +98,17 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
         rows, held = np.arange(data.X.shape[0]), None
         if template.early_stopping or self.selection is not None:
             rows, held = template._split(Samples(data.X, data.y), generator)
+        weights, chances = data.weights_of(rows), None
+        if weights is not None and self.bootstrap:
+            if not weights.any():
+                raise ValueError("the weights of all samples that are not held out are 0")
+            chances = weights / weights.sum()
         fits = []
         for seed in generator.randint(2**31 - 1, size=self.n_networks):
-            own = np.sort(generator.choice(rows, len(rows))) if self.bootstrap else rows
+            own = np.sort(generator.choice(rows, len(rows), p=chances)) if self.bootstrap else rows
             member = clone(template).set_params(random_state=int(seed))
-            fits.append(Fit(member, own, np.random.RandomState(seed), held))
+            weighs = weights is not None and not self.bootstrap
+            fits.append(Fit(member, own, np.random.RandomState(seed), held, weighs))
         return fits
 
     def _take(self, fits: list[Fit], data: CheckedData) -> None:
@@ -115,7 +126,7 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
             Y = self.estimators_[0]._targets(data.y[held], outputs.dtype)
 
             def losses(means: np.ndarray) -> np.ndarray:
-                return losses_of_outputs(loss, means, Y)
+                return losses_of_outputs(loss, means, Y, data.weights_of(held))
 
             counts = greedy_selection(outputs, losses, self.selection)
             self.estimators_ = [self.estimators_[i] for i in np.flatnonzero(counts)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import _check_sample_weight
 
 from fastbp.engine.kernel_options import generator_state
 from fastbp.engine.population_options import PopulationOptions
@@ -65,7 +66,7 @@ class CheckedData:
     ----------
     estimator : MLPClassifier or MLPRegressor
         Its kind says how y is encoded.
-    X, y
+    X, y, sample_weight
         As the user gave them.
 
     Attributes
@@ -75,19 +76,33 @@ class CheckedData:
         As the estimator encodes it, and as the user gave it.
     Y : ndarray
         The targets of the networks.
+    weights : float64[n_samples] or None
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any):
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None):
         self.X, self.y = estimator._validated(X, y, is_incremental=False, reset=True)
         self.labels = estimator._labels_of(self.y)
         self._known = {name: vars(estimator)[name] for name in DATA_ATTRIBUTES if name in vars(estimator)}
         self.is_dense = not hasattr(self.X, "tocsr")
         self.Y: Any = estimator._targets(self.y, self.X.dtype) if self.is_dense else None
+        self.weights: np.ndarray | None = None
+        if sample_weight is not None:
+            checked = _check_sample_weight(sample_weight, self.X, ensure_non_negative=True)
+            self.weights = np.asarray(checked, np.float64)
+
+    def weights_of(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """Return the weights of some samples, if samples have weights."""
+        return None if self.weights is None else self.weights[rows]
 
     def has_all_classes(self, rows: np.ndarray) -> bool:
         """Whether some samples have all classes, so that a fit to them finds the same ones."""
         classes = self._known.get("classes_")
         return classes is None or len(np.unique(self.y[rows])) == len(classes)
+
+    def one_of_each_class(self) -> np.ndarray:
+        """Return the first sample of each class."""
+        is_of_classes = "classes_" in self._known and self.y.ndim == 1
+        return np.unique(self.y, return_index=True)[1] if is_of_classes else np.empty(0, np.int64)
 
     def tell(self, estimator: Any) -> None:
         """Give an estimator the attributes that it would have found in the data."""
@@ -107,6 +122,8 @@ class Fit:
         That of its `random_state`.
     held : ndarray of int, optional
         The samples that early stopping looks at. By default the estimator draws them from its own.
+    weighs : bool
+        Whether the weights of the samples weigh in training. Such a fit is for `alone`.
     error : Exception or None
         What its own `fit` would have raised.
     reached_most : bool
@@ -117,6 +134,7 @@ class Fit:
     rows: np.ndarray
     generator: np.random.RandomState
     held: np.ndarray | None = None
+    weighs: bool = False
     error: Exception | None = None
     dropout_seed: int = 0
     batch_rows: int = 0
@@ -136,14 +154,21 @@ class Fit:
         self.batch_rows = estimator._batch_rows(len(self.rows))
 
     def alone(self, data: CheckedData) -> None:
-        """Fit the estimator by itself, to all classes: samples that are drawn twice have twice the weight."""
+        """Fit the estimator by itself: samples that are drawn twice have twice the weight.
+
+        A class that is not drawn has a sample of weight 0, so that the estimator finds all classes.
+        """
         counts = np.bincount(self.rows, minlength=data.X.shape[0])
-        own = np.flatnonzero(counts)
-        weights = None if (counts[own] == 1).all() else counts[own].astype(np.float64)
-        held = self.held
+        own = np.union1d(np.flatnonzero(counts), data.one_of_each_class())
+        weights = counts[own].astype(np.float64)
+        if self.weighs:
+            weights *= data.weights_of(own)
+        elif (weights == 1).all():
+            weights = None
         more = {}
-        if held is not None:
+        if (held := self.held) is not None:
             more = {"X_val": data.X[held], "y_val": data.labels[held]}
+            more["sample_weight_val"] = data.weights_of(held)
         try:
             self.estimator.fit(data.X[own], data.labels[own], weights, **more)
         except ValueError as error:
@@ -333,7 +358,8 @@ class Together:
                 self._runs[i].theta = own
                 held = self._fits[i].held
                 of_it = output[self._places[i]]
-                self._scores[i] = self._estimators[i]._quality(of_it, self._data.y[held], None)
+                weights = self._data.weights_of(held)
+                self._scores[i] = self._estimators[i]._quality(of_it, self._data.y[held], weights)
 
     def _write(self) -> None:
         """Give each estimator its parameters."""
