@@ -14,7 +14,7 @@ LOWEST := $(VENV)-lowest
 # Some hundred tests start a process of their own. Without bytecode, each compiles the sources: 0.4 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-lowest soak digests bench bench-compare bench-peers bench-sklearn lint fmt clean help
+.PHONY: run test test-lowest soak digests bench bench-compare bench-peers bench-sklearn bench-populations lint fmt clean help
 
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-peers: $(PEERS)  ## fastbp against its rivals: JSON, page, table; 25 minut
 
 bench-sklearn: $(READY)  ## fastbp's estimators against scikit-learn's, fit to fit; 10 minutes (QUICK=1: 4); RESULT=file.json
 	@$(BIN)/python -m bench.fits_session --out $(RESULT) $(if $(QUICK),--quick)
+
+bench-populations: $(PEERS)  ## populations against JAX and pure Python; 5 minutes (QUICK=1: 2); RESULT=file.json
+	@$(BIN)/python -m bench.populations_session --out $(RESULT) $(if $(QUICK),--quick)
 
 lint: $(READY)   ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

@@ -7,31 +7,23 @@ must have reached the same result; pairs A B then B A; the claim is the lower en
 the median ratio. On each row fastbp is also timed against a second process of itself.
 """
 
-import argparse
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
-import fastbp
 from bench.fits import AGAIN, CONTENDERS, OURS, ROWS, Row
 from bench.processes import WorkerProcess, environment
-from bench.report import load
-from bench.session import announce, commit, versions
-from fastbp.benchmark.machine import core_numbers, describe_machine
+from bench.table_command import TableCommand, heading, run_table_command
+from fastbp.benchmark.machine import core_numbers
 from fastbp.benchmark.protocol import LostError, time_pairs
 from fastbp.benchmark.statistics import median_interval
 from fastbp.benchmark.summary import three_digits
-from fastbp.cli.bench import split_at_markers
-from fastbp.errors import FastbpError
-from fastbp.interchange.atomic import check_writable, write_atomically
-from fastbp.interchange.standard_json import dumps
 
 BEGIN, END = "<!-- fits: begin -->", "<!-- fits: end -->"
 
@@ -93,22 +85,11 @@ def measure(
     }
 
 
-def run(
-    names: list[str], rounds: int, seconds: float, say: Callable[[str], None], keep: Callable[[dict], None]
-) -> None:
+def run(names: list[str], quick: bool, say: Callable[[str], None], keep: Callable[[dict], None]) -> None:
     """Time the rows of these names; `keep` gets the session's document after each."""
     started, cores = time.perf_counter(), core_numbers()
-    document: dict = {
-        "format": 1,
-        "fastbp": fastbp.__version__,
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "versions": versions(),
-        "cores": cores,
-        "pairs": rounds,
-        "rows": [],
-    }
+    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if quick else (ROUNDS, SECONDS)
+    document: dict = heading() | {"cores": cores, "pairs": rounds, "rows": []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workers = {
             name: stack.enter_context(WorkerProcess(name, environment(cores), "bench.fits"))
@@ -166,38 +147,9 @@ def footnote(document: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.fits_session", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument(
-        "--readme", type=Path, nargs="+", default=[], metavar="FILE", help=f"write the table after {BEGIN}"
+    return run_table_command(
+        TableCommand("bench.fits_session", str(__doc__), BEGIN, END, tuple(ROWS), run, as_markdown), arguments
     )
-    parser.add_argument("--quick", action="store_true", help="few pairs: rough numbers")
-    parser.add_argument("--again", action="store_true", help="time nothing: show what is in the JSON file")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only the rows whose names hold this")
-    options = parser.parse_args(arguments)
-    names = [name for name in ROWS if options.only in name]
-    if not names:
-        parser.error(f"--only {options.only!r} is in no row's name")
-    try:
-        pages = [(page, *split_at_markers(page, BEGIN, END)) for page in options.readme]
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        check_writable(options.out)
-    except (OSError, FastbpError) as error:
-        parser.error(str(error))
-    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if options.quick else (ROUNDS, SECONDS)
-    if not options.again:
-        run(
-            names,
-            rounds,
-            seconds,
-            announce(),
-            lambda document: write_atomically(options.out, [dumps(document).encode(), b"\n"]),
-        )
-    document = load(options.out)
-    for page, before, after in pages:
-        write_atomically(page, [f"{before}{as_markdown(document)}{after}".encode()])
-    print(as_markdown(document))
-    return int(any(row["status"] != "timed" for row in document["rows"]))
 
 
 if __name__ == "__main__":

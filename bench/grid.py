@@ -41,6 +41,8 @@ class Workload:
         As `fastbp.Network` takes them.
     networks : int
         How many networks train at once, each from its own start, on the same samples.
+    own_rates : bool
+        Whether each network has a learning rate of its own: from half the optimizer's to twice that.
     data : str
         A function of `bench.datasets`; if empty, the samples are generated.
     """
@@ -56,6 +58,7 @@ class Workload:
     bias: str = "trainable"
     dtype: str = "float32"
     networks: int = 1
+    own_rates: bool = False
     data: str = ""
 
     def __str__(self) -> str:
@@ -119,9 +122,19 @@ class Workload:
         """Return a network with the initial parameters of the first network."""
         return _network(self, 0)
 
+    def alone(self, number: int) -> "Workload":
+        """Return the workload of one of the networks, without its start."""
+        optimizer = replace(self.optimizer, learning_rate=float(self.rates()[number]))
+        return replace(self, networks=1, own_rates=False, optimizer=optimizer)
+
     def starts(self) -> np.ndarray:
         """Return the initial parameters of all networks, shape (networks, n_parameters)."""
         return np.stack([_network(self, i).theta for i in range(self.networks)])
+
+    def rates(self) -> np.ndarray:
+        """Return the learning rate of each network, shape (networks,)."""
+        reach = 2.0 if self.own_rates else 1.0
+        return self.optimizer.learning_rate * np.geomspace(1 / reach, reach, self.networks)
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
         """Return X of shape (n_samples, n_inputs), and Y: class labels, or (n_samples, n_outputs)."""
@@ -239,11 +252,22 @@ WIDTHS = tuple(
 )
 """The same network at growing width, for the chart against the roofline."""
 
-POPULATIONS = tuple(
-    replace(_smallest("2-2-2, 4 samples"), name=f"2-2-2, 4 samples, {n} networks", networks=n)
-    for n in (64, 1024)
+POPULATIONS = (
+    replace(_smallest("2-2-2, 4 samples"), name="2-2-2 sigmoid, 1, SGD, 1,024 networks", networks=1024),
+    Workload("4-10-3 relu, 16, SGD, 1,024 networks", (4, 10, 3), 16, 160, fastbp.SGD(0.01), networks=1024),
+    replace(
+        _squared("", (20, 64, 64, 2), 32, 512, fastbp.SGD(0.01), "tanh", "identity"),
+        name="20-64-64-2 tanh, 32, SGD, 64 networks",
+        networks=64,
+    ),
+    replace(
+        _squared("", (8, 16, 1), 32, 512, fastbp.Adam(0.001), "tanh", "identity"),
+        name="8-16-1 tanh, 32, Adam, own rates, 1,024 networks",
+        networks=1024,
+        own_rates=True,
+    ),
 )
-"""Many networks at once. They are not timed until fastbp has a kernel for them; JAX's form is tested."""
+"""Many networks at once. `bench.populations_session` times them."""
 
 LARGE_FLOPS = 5e6
 """The fewest operations a step for which the fraction of the FLOP peak is shown."""

@@ -15,6 +15,7 @@
 
 import os
 import time
+from functools import partial
 
 import numpy as np
 
@@ -86,7 +87,6 @@ def seconds_an_epoch(program, start, batches) -> float:
 def compiled(workload: Workload, unroll: int):
     """Return the program that trains for some epochs: (layers, X, T, epochs) -> layers."""
     optimizer, trainable = workload.optimizer, workload.bias == "trainable"
-    rate = optimizer.learning_rate
     f, output = ACTIVATIONS[workload.hidden], ACTIVATIONS.get(workload.output)
     tree = jax.tree.map
 
@@ -107,11 +107,11 @@ def compiled(workload: Workload, unroll: int):
         found = jax.grad(lambda weights: loss([*zip(weights, held, strict=True)], x, t))(weights)
         return [(dW, jnp.zeros_like(b)) for dW, b in zip(found, held, strict=True)]
 
-    def sgd(carry, batch):
+    def sgd(rate, carry, batch):
         (layers,) = carry
         return (tree(lambda p, g: p - rate * g, layers, gradient(layers, *batch)),), None
 
-    def adam(carry, batch):
+    def adam(rate, carry, batch):
         layers, m, v, k = carry
         k = k + 1
         g = gradient(layers, *batch)
@@ -124,10 +124,10 @@ def compiled(workload: Workload, unroll: int):
 
     is_adam = isinstance(optimizer, fastbp.Adam)
 
-    def train(layers, X, T, epochs):
+    def train(layers, X, T, epochs, rate=optimizer.learning_rate):
         zeros = tree(jnp.zeros_like, layers)
         carry = (layers, zeros, zeros, jnp.zeros((), "float64")) if is_adam else (layers,)
-        step = adam if is_adam else sgd
+        step = partial(adam if is_adam else sgd, rate)
         unrolled = min(unroll, workload.steps_per_epoch)
 
         def epoch(i, carry):
@@ -135,6 +135,10 @@ def compiled(workload: Workload, unroll: int):
 
         return jax.lax.fori_loop(0, epochs, epoch, carry)[0]
 
+    if workload.own_rates:
+        rates = jnp.asarray(workload.rates(), workload.dtype)
+        each = jax.vmap(train, in_axes=(0, None, None, None, 0))
+        return jax.jit(lambda *arguments: each(*arguments, rates))
     if workload.networks > 1:
         train = jax.vmap(train, in_axes=(0, None, None, None))
     return jax.jit(train)

@@ -60,5 +60,14 @@ def test_bytes_are_theta_and_the_optimizers_state_read_and_written():
 
 def test_networks_of_a_population_start_apart():
     starts = grid.POPULATIONS[0].starts()
-    assert starts.shape == (64, 12)
-    assert len(np.unique(starts[:, 0])) == 64
+    assert starts.shape == (1024, 12)
+    assert len(np.unique(starts[:, 0])) == 1024
+
+
+def test_networks_with_rates_of_their_own_are_alone_at_these():
+    workload = grid.POPULATIONS[-1]
+    rates = workload.rates()
+    assert len(np.unique(rates)) == 1024
+    assert rates.max() / rates.min() == pytest.approx(4)
+    assert workload.alone(3).optimizer.learning_rate == rates[3]
+    assert workload.alone(3).rates() == [rates[3]]
