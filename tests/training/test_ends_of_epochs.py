@@ -92,7 +92,10 @@ def test_python_does_what_compiled_code_cannot(task, options, is_compiled, monke
     assert any(Noting.attached) == is_compiled
 
 
-@pytest.mark.parametrize("task", [FAST, DROPOUT, ONLINE], ids=described)
+AT_ONE_RATE = replace(NARROW, options={"batch_size": 1, "optimizer": SGD(0.5)})
+
+
+@pytest.mark.parametrize("task", [FAST, EXACT, DROPOUT, ADAPTIVE, ONLINE, AT_ONE_RATE], ids=described)
 def test_validation_gives_the_run_whose_callback_computes_the_same(task):
     X, Y = task.validation()
     stopping = EarlyStopping(rule="GL(2) | UP(3)", restore_best=False)
