@@ -40,6 +40,7 @@ from fastbp.kernels.gradients import (
 from fastbp.kernels.output import inverse, losses_and_deltas
 from fastbp.kernels.packing import begin_at, unpack_from
 from fastbp.kernels.parameters import renew_transposes, update_all, update_item
+from fastbp.kernels.product import USUAL_ROWS
 from fastbp.kernels.records import (
     get,
     input_at,
@@ -52,7 +53,7 @@ from fastbp.kernels.records import (
     write,
 )
 from fastbp.kernels.rows import forward, pass_rows, propagate, scratch_of
-from fastbp.kernels.steps import FEW, finish_step, prepare_step, sum_of_few, take
+from fastbp.kernels.steps import FEW, compute_penalty, finish_step, prepare_step, sum_of_few, take
 from fastbp.simd import (
     address,
     cast,
@@ -68,7 +69,7 @@ from fastbp.simd import (
 )
 
 ROWS_TOGETHER = 16
-"""Threads take multiples of this number of rows: whole vectors of every type."""
+"""A work area has room for a multiple of this number of rows: whole vectors of every type."""
 
 
 SUMMED_ROWS = 1024
@@ -82,6 +83,7 @@ def sequential_step(job, area, first, rows):
     One thread does this, with the whole batch as one tile.
     """
     factor = inverse(get(get(job, "totals"), "divisor"))
+    compute_penalty(job)
     forward(job, area, first, 0, rows)
     losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
     items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")
@@ -117,6 +119,8 @@ def group_gradients(job, thread, first, rows, done, end):
                 item, i = nth(items, k), (sample - start) // tile
                 add_item_gradient(job, area, item, sample, 0, there, i, group * get(job, "n_partial_sums"))
         group = take(job, group)
+    if group == (rows + group_rows - 1) // group_rows and done == 0:
+        compute_penalty(job)
 
 
 @helper
@@ -138,14 +142,17 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     l2 = get(get(job, "numbers"), "step_l2")
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
-        n_units = (there + ROWS_TOGETHER - 1) // ROWS_TOGETHER
+        together = max(USUAL_ROWS, wide(area))
+        n_units = (there + together - 1) // together
         # A thread takes rows about twice. One whose core is busy with other work takes them once.
-        units = (n_units + 2 * n_threads - 1) // (2 * n_threads) if n_threads > 1 else n_units
-        taken = ROWS_TOGETHER * units
+        n_parts = min(n_units, 2 * n_threads) if n_threads > 1 else 1
         k = take(job, -1)
-        while k * taken < there:
-            pass_rows(job, area, thread, sample, k * taken, min(taken, there - k * taken))
+        while k < n_parts:
+            row, end = k * n_units // n_parts * together, (k + 1) * n_units // n_parts * together
+            pass_rows(job, area, thread, sample, row, min(end, there) - row)
             k = take(job, k)
+        if k == n_parts and start == 0:  # this thread is the first that finds no more rows
+            compute_penalty(job)
         if not barrier(shared, n_threads):
             return False
         if fused and thread == 0:

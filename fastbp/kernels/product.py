@@ -57,6 +57,9 @@ TILE_ROWS = (
 Its sums take up to 24 of 32 registers, or 12 of 16; the vectors of B need some, and A is a memory operand.
 """
 
+USUAL_ROWS = TILE_ROWS[TILE_VECTORS][0]
+"""Rows of most register tiles. Threads take multiples of this number."""
+
 BLOCK_ROWS = 256
 """The most rows of B that are multiplied at a time, if they are far apart and more than twice as many.
 

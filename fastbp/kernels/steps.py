@@ -47,30 +47,44 @@ def prepare_step(job):
         for r in range(rows):
             divisor += weight_of(job, sample_at(job, first + r))
     write(totals, "divisor", divisor)
-    prepare_penalty(job, divisor)
+    l2 = get(get(job, "numbers"), "l2")
+    write(get(job, "numbers"), "step_l2", l2 * inverse(divisor) if get(job, "as_scikit_learn") != 0 else l2)
     rate = element(get(job, "rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1))
     step_constants(get(job, "rule"), get(job, "hyper"), rate, step + 1, get(job, "constants"))
 
 
 @routine
-def prepare_penalty(job, divisor):
-    """Write the factor of the L2 penalty in the coming step, and the penalty if losses include it."""
+def compute_penalty(job):
+    """Compute the L2 penalty in the loss of the coming step, if losses include it."""
     numbers = get(job, "numbers")
-    l2 = get(numbers, "l2")
+    l2 = get(numbers, "step_l2")
     if get(job, "as_scikit_learn") != 0:
-        l2 *= inverse(divisor)
         write(numbers, "penalty", 0.5 * l2 * squares_of_weights(job) if l2 > 0.0 else 0.0)
-    write(numbers, "step_l2", l2)
 
 
 @routine
 def squares_of_weights(job):
-    """Return the sum of the squares of all W, whose rows are whole vectors with zeros at the end."""
+    """Return the sum of the squares of all W, whose rows are whole vectors with zeros at the end.
+
+    Four rows at a time: a sum waits for the one before it, and those of four rows do not wait for each other.
+    """
     total = 0.0
     for layer in range(get(job, "n_layers")):
-        W, distance = of(job, "W", layer), of(job, "W_row", layer)
-        for start in range(0, of(job, "size", layer) * distance, distance):
-            squares = wide_splat(0.0, W)
+        W, distance, n_rows = of(job, "W", layer), of(job, "W_row", layer), of(job, "size", layer)
+        zero = wide_splat(0.0, W)
+        whole = n_rows // 4 * 4 * distance
+        for start in range(0, whole, 4 * distance):
+            s0, s1, s2, s3 = zero, zero, zero, zero
+            for k in range(start, start + distance, wide(W)):
+                w0, w1 = wide_load(W, k), wide_load(W, k + distance)
+                w2, w3 = wide_load(W, k + 2 * distance), wide_load(W, k + 3 * distance)
+                s0, s1, s2, s3 = fma(w0, w0, s0), fma(w1, w1, s1), fma(w2, w2, s2), fma(w3, w3, s3)
+            total += np.float64(lane_sum(s0))
+            total += np.float64(lane_sum(s1))
+            total += np.float64(lane_sum(s2))
+            total += np.float64(lane_sum(s3))
+        for start in range(whole, n_rows * distance, distance):
+            squares = zero
             for k in range(start, start + distance, wide(W)):
                 squares = fma(wide_load(W, k), wide_load(W, k), squares)
             total += np.float64(lane_sum(squares))
