@@ -10,20 +10,25 @@ import math
 import sys
 import textwrap
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import fastbp
 from fastbp import data
 from fastbp.cli.config import with_config
-from fastbp.cli.reading_options import reading_of
+from fastbp.cli.learning_options import (
+    add_config,
+    add_data,
+    add_json,
+    adder,
+    check_given,
+    options_of_rows,
+)
 from fastbp.cli.scores import Score
 from fastbp.cli.stopping_signals import stopped_by_signals
 from fastbp.cli.tables import WIDTH, rounded, shown, table
 from fastbp.cli.train_options import DEFAULTS as OF_TRAIN
-from fastbp.cli.train_options import add_learning, add_network, add_reading, add_steps, make_fitting
+from fastbp.cli.train_options import add_network, add_steps, make_fitting
 from fastbp.data.cross_validation import CrossValidation, NetworkAndSteps, cross_validate
 from fastbp.data.defaults import Defaults
 from fastbp.errors import check_integer
@@ -43,22 +48,8 @@ MOST_CLASSES = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastbp cv`. None has a default here, so that --config may have one."""
-
-    def add(group: Any, name: str, help: str, **options: Any) -> None:
-        if name in LEFT_OUT:
-            return
-        default = DEFAULTS.get(name.strip("-").replace("-", "_"))
-        text = f"{help} (default: {default})" if default else help
-        group.add_argument(name, default=argparse.SUPPRESS, help=text, **options)
-
-    parser.add_argument(
-        "data",
-        nargs="?",
-        type=Path,
-        help="the file to learn from: text, Parquet, Arrow, Excel, .npy or .npz; - is standard input",
-    )
-    add_learning(add, parser.add_argument_group("what to learn"))
-    add_reading(add, parser.add_argument_group("how the file is read (what is not said is guessed)"))
+    add = adder(DEFAULTS | {"batch_size": None}, LEFT_OUT)
+    add_data(add, parser)
     group = parser.add_argument_group("the network")
     add_network(add, group)
     add(group, "--dtype", "of all arithmetic", choices=("float64", "float32"))
@@ -68,24 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_steps(add, group)
     add(group, "--seed", "the same seed gives the same result", type=int, metavar="N")
     group = parser.add_argument_group("files and output")
-    add(group, "--config", "take options from a TOML file; what is typed wins", type=Path, metavar="FILE")
-    add(
-        group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
-    )
+    add_config(add, group)
+    add_json(add, group)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run `fastbp cv`; the status is 130 if Ctrl-C, SIGTERM or SIGHUP ended it."""
     options = argparse.Namespace(**(DEFAULTS | vars(with_config(options, add_arguments))))
-    for name, typed in (("data", "the file to learn from"), ("target", "--target COLUMN")):
-        if not getattr(options, name, None):
-            raise fastbp.OptionError(f"give {typed}; fastbp cv --help shows how")
+    check_given(options, "cv")
     for name, least in (("folds", 2), ("repeats", 1), ("epochs", 1), ("seed", 0)):
         if getattr(options, name) is not None:
             check_integer(f"--{name}", getattr(options, name), least)
     fitting = make_fitting(options)
     with stopped_by_signals():
-        rows = _rows(options)
+        rows = data.open_rows(
+            options.data, target=options.target, dtype=options.dtype, **options_of_rows(options)
+        )
         n_training = max(1, len(rows) - len(rows) // options.folds)
         of_train = fitting.options(n_training)
         options.epochs = of_train["epochs"]
@@ -118,23 +107,6 @@ def run(options: argparse.Namespace) -> int:
     laid_out = _as_json if options.json else _as_text
     print(laid_out(options, result, seconds))
     return 0
-
-
-def _rows(options: argparse.Namespace) -> Any:
-    return data.open_rows(
-        options.data,
-        target=options.target,
-        task=options.task,
-        ignore=options.ignore,
-        sample_weight=options.sample_weight,
-        class_weight=options.class_weight,
-        missing=options.missing,
-        standardize=not options.no_standardize,
-        dtype=options.dtype,
-        missing_target=options.missing_target,
-        unseen=options.unseen,
-        **reading_of(options),
-    )
 
 
 def _summary(scores: np.ndarray) -> dict[str, float | None]:

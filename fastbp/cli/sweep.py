@@ -15,7 +15,7 @@ from typing import Any
 import fastbp
 from fastbp.cli.config import with_config
 from fastbp.cli.files import size
-from fastbp.cli.reading_options import reading_of
+from fastbp.cli.learning_options import options_of_rows
 from fastbp.cli.stopping_signals import stopped_by_signals
 from fastbp.cli.sweep_options import DEFAULTS, add_arguments, check, space_of
 from fastbp.cli.tables import WIDTH, shown
@@ -72,17 +72,7 @@ def _sweep(options: argparse.Namespace, space: dict[str, Any], executor: Any) ->
         resume=not options.restart,
         shard_size=options.shard_size,
         max_seconds=options.max_seconds,
-        task=options.task,
-        ignore=options.ignore,
-        keep=options.keep,
-        sample_weight=options.sample_weight,
-        class_weight=options.class_weight,
-        missing=options.missing,
-        standardize=not options.no_standardize,
-        missing_target=options.missing_target,
-        unseen=options.unseen,
-        cache=options.cache,
-        **reading_of(options),
+        **options_of_rows(options),
     )
 
 

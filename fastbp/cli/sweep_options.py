@@ -1,18 +1,15 @@
 """The options of `fastbp sweep`: how they are typed, their defaults, and what they may be."""
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import fastbp
 from fastbp import activations, spaces
 from fastbp.cli.files import check_out
-from fastbp.cli.train_options import add_learning, add_reading, stem
+from fastbp.cli.learning_options import OF_DATA, add_config, add_data, add_json, adder, check_given, stem
 from fastbp.drawing import SUFFIXES, check_matplotlib
 from fastbp.errors import OptionError, check_integer
 from fastbp.optimizers import BY_NAME
-from fastbp.reading import OPTIONS
 from fastbp.sweeping import leaderboard
 from fastbp.sweeping.points import SAMPLINGS
 from fastbp.sweeping.search import N_NETWORKS
@@ -31,21 +28,8 @@ SPACE = {
 """The options that say what the space is, and what it is without them."""
 
 DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(OPTIONS),
+    **OF_DATA,
     **SPACE,
-    "task": None,
-    "target": (),
-    "ignore": (),
-    "keep": (),
-    "stratify": None,
-    "sample_weight": None,
-    "class_weight": None,
-    "missing": "error",
-    "missing_target": "error",
-    "unseen": "error",
-    "cache": False,
-    "no_standardize": False,
-    "validation": None,
     "folds": None,
     "loss": None,
     "dtype": "float32",
@@ -73,20 +57,8 @@ DEFAULTS: dict[str, Any] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastbp sweep`. None has a default here, so that --config may have one."""
-
-    def add(group: Any, name: str, help: str, **options: Any) -> None:
-        default = DEFAULTS.get(name.strip("-").replace("-", "_"))
-        text = f"{help} (default: {default})" if default else help
-        group.add_argument(name, default=argparse.SUPPRESS, help=text, **options)
-
-    parser.add_argument(
-        "data",
-        nargs="?",
-        type=Path,
-        help="the file to learn from: text, Parquet, Arrow, Excel, .npy or .npz; - is standard input",
-    )
-    add_learning(add, parser.add_argument_group("what to learn"))
-    add_reading(add, parser.add_argument_group("how the file is read (what is not said is guessed)"))
+    add = adder(DEFAULTS)
+    add_data(add, parser)
 
     group = parser.add_argument_group(
         "what to try: choices with / between, or a range with .. between, such as 1e-4..1e-1"
@@ -147,17 +119,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(group, "--leaderboard", "write all trials to FILE.csv, .json or .parquet", type=Path, metavar="FILE")
     add(group, "--top", "lines of the leaderboard to print", type=int, metavar="N")
     add(group, "--plot", "draw the losses to FILE.png or FILE.svg", type=Path, metavar="FILE")
-    add(group, "--config", "take options from a TOML file; what is typed wins", type=Path, metavar="FILE")
-    add(
-        group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
-    )
+    add_config(add, group)
+    add_json(add, group)
 
 
 def check(options: argparse.Namespace) -> None:
     """Settle what is left open, and complain before any work."""
-    for name, typed in (("data", "the file to learn from"), ("target", "--target COLUMN")):
-        if not getattr(options, name, None):
-            raise fastbp.OptionError(f"give {typed}; fastbp sweep --help shows how")
+    check_given(options, "sweep")
     if options.out is None:
         options.out = Path(stem(options.data) + ".safetensors")
     check_out("--out", options.out, (".safetensors",))
@@ -166,9 +134,6 @@ def check(options: argparse.Namespace) -> None:
     if options.plot is not None:
         check_out("--plot", options.plot, SUFFIXES)
         check_matplotlib()
-    if options.validation is not None:
-        with suppress(ValueError):
-            options.validation = float(options.validation)
     if options.workers is not None and options.dask is not None:
         raise OptionError("give --workers or --dask, and not both")
     if options.no_refit and options.folds is not None:

@@ -21,7 +21,7 @@ from fastbp.cli.config import with_config
 from fastbp.cli.curve import draw_curve
 from fastbp.cli.epoch_log import EpochLog
 from fastbp.cli.files import load_model
-from fastbp.cli.reading_options import reading_of
+from fastbp.cli.learning_options import options_of_rows
 from fastbp.cli.scores import Score, evaluate
 from fastbp.cli.stopping_signals import stopped_by_signals
 from fastbp.cli.train_options import DEFAULTS, add_arguments, check, make_fitting
@@ -58,23 +58,13 @@ def _run(options: argparse.Namespace, fitting: Fitting) -> int:
     dataset = data.load(
         options.data,
         target=options.target or None,
-        task=options.task,
-        ignore=options.ignore,
-        keep=options.keep,
         stratify=options.stratify,
-        sample_weight=options.sample_weight,
-        class_weight=options.class_weight,
         preprocessing=known,
-        missing=options.missing,
-        standardize=not options.no_standardize,
         validation=options.validation,
         seed=options.seed,
         dtype=options.dtype or (start.dtype.name if start else "float64"),
-        missing_target=options.missing_target,
-        unseen=options.unseen,
         scratch=options.out.parent,
-        cache=options.cache,
-        **reading_of(options),
+        **options_of_rows(options),
     )
     for remark in dataset.remarks:
         print(f"fastbp train: {remark}", file=sys.stderr)

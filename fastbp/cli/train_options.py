@@ -2,21 +2,18 @@
 
 import argparse
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import fastbp
-from fastbp import activations, data, losses
+from fastbp import activations, losses
 from fastbp.cli.files import check_out
-from fastbp.cli.reading_options import READING_OPTIONS, add_reading_arguments, names_of
+from fastbp.cli.learning_options import OF_DATA, add_config, add_data, add_json, adder, check_given, stem
+from fastbp.cli.reading_options import READING_OPTIONS
 from fastbp.data.fitting import OWN_BATCH_SIZE, Fitting
-from fastbp.data.sources import PACKED
 from fastbp.drawing import SUFFIXES, check_matplotlib
 from fastbp.errors import OptionError, as_option, check_integer
 from fastbp.optimizers import BY_NAME
-from fastbp.preprocessing import MISSING
-from fastbp.reading import OPTIONS
 from fastbp.stopping_rules import StoppingRule, rule_of
 
 LOSSES = tuple(
@@ -25,21 +22,8 @@ LOSSES = tuple(
 """Losses of any number."""
 
 DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(OPTIONS),
-    "task": None,
-    "target": (),
-    "ignore": (),
-    "keep": (),
-    "stratify": None,
-    "sample_weight": None,
-    "class_weight": None,
+    **OF_DATA,
     "start_from": None,
-    "missing": "error",
-    "missing_target": "error",
-    "unseen": "error",
-    "cache": False,
-    "no_standardize": False,
-    "validation": None,
     "hidden": None,
     "activation": None,
     "loss": None,
@@ -106,24 +90,8 @@ NOT_GIVEN = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastbp train`. None has a default here, so that --config may have one."""
-    shown = {name: value for name, value in DEFAULTS.items() if value and value is not OWN_BATCH_SIZE}
-
-    def add(group: Any, name: str, help: str, **options: Any) -> None:
-        default = shown.get(name.strip("-").replace("-", "_"))
-        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        text = f"{help} (default: {default})" if default is not None else help
-        group.add_argument(name, default=argparse.SUPPRESS, help=text, **options)
-
-    parser.add_argument(
-        "data",
-        nargs="?",
-        type=Path,
-        help="the file to learn from: text, Parquet, Arrow, Excel, .npy or .npz; - is standard input",
-    )
-
-    add_learning(add, parser.add_argument_group("what to learn"))
-    group = parser.add_argument_group("how the file is read (what is not said is guessed)")
-    add_reading(add, group)
+    add = adder(DEFAULTS | {"batch_size": None})
+    add_data(add, parser)
 
     group = parser.add_argument_group("the network")
     add_network(add, group)
@@ -149,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         group, "--out", "the model file (default: the data's name, in this folder)", type=Path, metavar="FILE"
     )
-    add(group, "--config", "take options from a TOML file; what is typed wins", type=Path, metavar="FILE")
+    add_config(add, group)
     add(group, "--plot", "draw the loss over the epochs to FILE.png or FILE.svg", type=Path, metavar="FILE")
     add(
         group,
@@ -159,9 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
     )
-    add(
-        group, "--json", "print the results as JSON; null is a number that is not finite", action="store_true"
-    )
+    add_json(add, group)
 
 
 def add_network(add: Callable[..., None], group: Any) -> None:
@@ -260,74 +226,6 @@ def _add_stopping(add: Callable[..., None], group: Any) -> None:
     add(group, "--every", "evaluate after every Nth epoch only", type=int, metavar="N")
 
 
-def add_learning(add: Callable[..., None], group: Any) -> None:
-    """Declare the options that say what is learned from which rows and columns."""
-    add(
-        group,
-        "--target",
-        "the column to learn, by name or position, -1 is the last; or several, with commas between",
-        type=names_of,
-        action="extend",
-        metavar="COLUMN",
-    )
-    add(group, "--task", "by default, text and a few whole numbers are classes", choices=data.TASKS)
-    add(
-        group,
-        "--ignore",
-        'columns to leave out, with commas between; "a,b" is one column',
-        type=names_of,
-        action="extend",
-        metavar="COLUMNS",
-    )
-    add(
-        group,
-        "--keep",
-        "columns that are no inputs, and are written beside the predictions",
-        type=names_of,
-        action="extend",
-        metavar="COLUMNS",
-    )
-    add(group, "--sample-weight", "the column that weighs the rows", metavar="COLUMN")
-    add(group, "--class-weight", "give all classes the same total weight", choices=("balanced",))
-    add(
-        group,
-        "--missing",
-        "what a missing input is: an error, the column's mean or median, or the mean with an input that "
-        "says so",
-        choices=MISSING,
-    )
-    add(group, "--missing-target", "what a row without a target is", choices=data.MISSING_TARGET)
-    add(
-        group,
-        "--unseen",
-        "what a text is that only validation data have",
-        choices=data.UNSEEN,
-    )
-    add(group, "--no-standardize", "give numbers to the network as they are", action="store_true")
-    add(group, "--validation", "a share of the rows to put aside, such as 0.2, or a file", metavar="SHARE")
-    add(
-        group,
-        "--stratify",
-        "put aside the same share of all values of this column (default: of the classes)",
-        metavar="COLUMN",
-    )
-
-
-def add_reading(add: Callable[..., None], group: Any) -> None:
-    """Declare the options that say how the file is read."""
-    add_reading_arguments(lambda name, help, **options: add(group, name, help, **options))
-
-    add(
-        group,
-        "--cache",
-        "read a text file that is larger than memory by way of a folder of Arrow files, beside it or in "
-        "FOLDER",
-        nargs="?",
-        const=True,
-        metavar="FOLDER",
-    )
-
-
 def _sizes(text: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(size) for size in text.split(","))
@@ -380,9 +278,7 @@ def _batch_size(text: str) -> int | None:
 
 def check(options: argparse.Namespace) -> None:
     """Settle what is left open, and complain before any work."""
-    for name, typed in (("data", "the file to learn from"), ("target", "--target COLUMN")):
-        if not getattr(options, name, None) and not (name == "target" and options.start_from):
-            raise fastbp.OptionError(f"give {typed}; fastbp train --help shows how")
+    check_given(options, "train", ("data",) if options.start_from else ("data", "target"))
     if options.out is None:
         options.out = Path(stem(options.data) + ".safetensors")
     check_out("--out", options.out, (".safetensors",))
@@ -391,22 +287,12 @@ def check(options: argparse.Namespace) -> None:
     if options.plot is not None:
         check_out("--plot", options.plot, SUFFIXES)
         check_matplotlib()
-    if options.validation is not None:
-        with suppress(ValueError):
-            options.validation = float(options.validation)
     if options.patience is not None and options.rule is not None:
         raise OptionError(f"give --patience or --rule; --rule '... | Patience({options.patience})' has both")
     least_of = {"seed": 0, "epochs": 1, "patience": 1, "every": 1, "ensemble": 1, "n_starts": 1}
     for name, least in least_of.items():
         if getattr(options, name) is not None:
             check_integer(as_option(name), getattr(options, name), least)
-
-
-def stem(path: Path) -> str:
-    """Return the name of a file without its suffixes; standard input has none."""
-    if str(path) == "-":
-        return "model"
-    return (Path(path.stem).stem if path.suffix.lower() in PACKED else path.stem) or "model"
 
 
 def make_fitting(options: argparse.Namespace) -> Fitting:

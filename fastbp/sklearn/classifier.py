@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -15,10 +14,11 @@ from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_data import validated
 from fastbp.sklearn.labels import MULTICLASS, Labels, is_multilabel, is_quick
 from fastbp.sklearn.perceptron import Perceptron, has_partial_fit
+from fastbp.sklearn.predictions import PredictsClasses
 from fastbp.sklearn.quick import validate_parameters
 
 
-class MLPClassifier(ClassifierMixin, Perceptron):
+class MLPClassifier(PredictsClasses, Perceptron):
     """Multilayer perceptron for classification: scikit-learn's parameters, numbers and attributes.
 
     With the same parameters and the same integer `random_state`, ``coefs_``, ``loss_curve_``, ``n_iter_`` and
@@ -226,20 +226,6 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             right = ((outputs > 0.5) == y).all(axis=1)
         return float(np.average(right, weights=weights))
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the predicted labels.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n_samples,) or (n_samples, n_classes)
-        """
-        outputs = self._outputs(X)
-        return self._labels.decode(outputs)
-
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the part of the samples whose labels are predicted.
 
@@ -290,29 +276,3 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if not is_known and _check_partial_fit_first_call(self, classes):
             self._labels = Labels.of(y if is_multilabel(y) else np.asarray(classes))
         return self._fit_part(X, y, sample_weight, (X_val, y_val, sample_weight_val))
-
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the probability of each class, in the order of `classes_`.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_classes)
-        """
-        outputs = self._outputs(X)
-        if self.n_outputs_ == 1:
-            return np.hstack([1 - outputs, outputs])
-        return outputs
-
-    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the logarithm of what `predict_proba` returns."""
-        probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,9 +16,11 @@ from fastbp.populations.outputs import outputs_of
 from fastbp.sklearn.classifier import MLPClassifier
 from fastbp.sklearn.fit_parameters import COUNT
 from fastbp.sklearn.fit_runs import Samples
+from fastbp.sklearn.predictions import PredictsClasses, PredictsNumbers
 from fastbp.sklearn.quick import validate_parameters
 from fastbp.sklearn.regressor import MLPRegressor
 from fastbp.sklearn.together import (
+    DATA_ATTRIBUTES,
     CheckedData,
     Fit,
     fit_together,
@@ -77,7 +79,7 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
         validate_parameters(template)
         generator = check_random_state(self.random_state)
         data = CheckedData(template, X, y, sample_weight)
-        for name in ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_"):
+        for name in DATA_ATTRIBUTES:
             self.__dict__.pop(name, None)
             if hasattr(template, name):
                 setattr(self, name, getattr(template, name))
@@ -141,6 +143,10 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
         theta = np.array([network.theta for network in networks])
         return outputs_of(specification, theta, X, threads=self.estimators_[0]._threads)
 
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the mean over the networks of their outputs for X from outside."""
+        return self._moments(X)[0]
+
     def _moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation over the networks of their outputs for X from outside."""
         check_is_fitted(self)
@@ -157,7 +163,7 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
         return tags
 
 
-class MLPEnsembleClassifier(ClassifierMixin, PerceptronEnsemble):
+class MLPEnsembleClassifier(PredictsClasses, PerceptronEnsemble):
     """Many perceptrons for classification, trained at once as one population; their mean predicts.
 
     The networks differ in their first parameters and in the order of their samples and, with `bootstrap`, in
@@ -172,8 +178,8 @@ class MLPEnsembleClassifier(ClassifierMixin, PerceptronEnsemble):
         "lbfgs", networks are fitted one by one: see `MLPSearchCV`.
     n_networks : int, default 10
     bootstrap : bool, default False
-        Whether each network has as many samples as there are, drawn from them at random: bagging (Breiman
-        1996).
+        Whether each network has as many samples as there are, drawn from them at random, by their weights if
+        they have weights: bagging (Breiman 1996).
     selection : int, optional
         The most members that greedy selection chooses, a network perhaps several times, by the loss of their
         mean on samples that are held out, `validation_fraction` of the estimator (Caruana et al. 2004,
@@ -203,46 +209,8 @@ class MLPEnsembleClassifier(ClassifierMixin, PerceptronEnsemble):
     _kind = MLPClassifier
     classes_: np.ndarray
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the labels with the highest mean probabilities.
 
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n_samples,) or (n_samples, n_classes)
-        """
-        mean, _ = self._moments(X)
-        return self.estimators_[0]._labels.decode(mean)
-
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the mean over the networks of the probability of each class, in the order of `classes_`.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_classes)
-        """
-        mean, _ = self._moments(X)
-        return np.hstack([1 - mean, mean]) if mean.shape[1] == 1 else mean
-
-    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the logarithm of what `predict_proba` returns."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-
-class MLPEnsembleRegressor(RegressorMixin, PerceptronEnsemble):
+class MLPEnsembleRegressor(PredictsNumbers, PerceptronEnsemble):
     """Many perceptrons for regression, trained at once as one population; their mean predicts.
 
     The networks differ in their first parameters and in the order of their samples and, with `bootstrap`, in
@@ -274,20 +242,6 @@ class MLPEnsembleRegressor(RegressorMixin, PerceptronEnsemble):
     """
 
     _kind = MLPRegressor
-
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the mean prediction of the networks.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n_samples,) or (n_samples, n_outputs)
-        """
-        mean, _ = self._moments(X)
-        return mean.ravel() if mean.shape[1] == 1 else mean
 
     def predict_std(self, X: ArrayLike) -> np.ndarray:
         """Return the standard deviation of the networks' predictions: how far they disagree.
