@@ -21,6 +21,7 @@ makes columns of it; `table_file` is a file as a table; `meanings` says whether 
 text, with `spelling` and `dates`; `columns` and `target_column` make arrays of columns, with `values`.
 """
 
+import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -35,10 +36,11 @@ from fastbp.data.reopening import read_for, with_missing
 from fastbp.data.table_file import Table
 from fastbp.errors import check_choice, check_flag, check_seed
 from fastbp.preprocessing import MISSING, Preprocessing
-from fastbp.reading import Reading
+from fastbp.reading import OPTIONS, Reading
 from fastbp.specification import DTYPES
 
 __all__ = [
+    "ROW_OPTIONS",
     "Dataset",
     "Rows",
     "batches",
@@ -59,24 +61,10 @@ MISSING_TARGET = ("error", "drop")
 def load(
     source: Any,
     *,
-    target: Any = None,
-    task: str | None = None,
-    ignore: str | int | Sequence[str | int] = (),
-    keep: str | int | Sequence[str | int] = (),
-    missing: str = "error",
-    standardize: bool = True,
     validation: Any = None,
     stratify: str | int | None = None,
-    sample_weight: Any = None,
-    class_weight: str | Mapping[Any, float] | None = None,
     seed: int | None = None,
-    dtype: str = "float64",
-    missing_target: str = "error",
-    unseen: str = "error",
-    scratch: str | os.PathLike[str] | None = None,
-    preprocessing: Preprocessing | None = None,
-    cache: bool | str | os.PathLike[str] = False,
-    **reading: Any,
+    **options: Any,
 ) -> Dataset:
     """Read data and prepare them for training.
 
@@ -85,49 +73,15 @@ def load(
     source : path-like, frame or array_like
         A file, where "-" is standard input; a frame of pandas or polars; a dictionary of columns; or an array
         of two dimensions, whose columns are x0, x1, ...
-    target : str, int, sequence of these, or array_like
-        The column to learn, by name or by position: 0 is the first, -1 the last. Several columns are learned
-        together, if all are numbers, or all have two labels. If `source` is not a file, the values
-        themselves may be given.
-    task : {"classification", "regression"}, optional
-        By default, text, booleans, and whole numbers with at most 20 different values are classes.
-    ignore : str, int or sequence of these
-        Columns to leave out.
-    keep : str, int or sequence of these
-        Columns that are no inputs either, and go through to the predictions.
-    missing : {"error", "mean", "median", "indicator"}
-        What to do with a missing input: see `fastbp.preprocessing.MISSING`.
-    standardize : bool
-        Whether to scale numbers, also the targets of a regression, to mean 0 and standard deviation 1.
     validation : float, path-like, frame, array_like or pair, optional
         The fraction of the rows to hold out, drawn at random; or other data with the same columns; or a pair,
         data and target values.
     stratify : str or int, optional
         The column of whose values nearly the same fraction is held out; by default the classes.
-    sample_weight : str, int or array_like, optional
-        The column that weighs the rows, or the weights themselves.
-    class_weight : {"balanced"} or mapping, optional
-        Weights of classes, by which those of their rows are multiplied. "balanced" gives all classes the same
-        total.
     seed : int, optional
         Makes the draw reproducible.
-    dtype : {"float64", "float32"}
-    missing_target : {"error", "drop"}
-        What to do with a row whose target is missing: raise an error, or leave the row out.
-    unseen : {"error", "zeros"}
-        What to do with a category that only the validation data have, or that the network to go on with does
-        not know: see `batches`.
-    scratch : path-like, optional
-        The folder for temporary files; by default the system's.
-    preprocessing : Preprocessing, optional
-        That of a network to go on with: columns, targets and scales are as it says. `missing` may be given
-        anew; the default is what it was.
-    cache : bool or path-like
-        Whether a text file is read by way of a folder of Arrow files, so that it may be larger than memory:
-        see `fastbp.data.cache`. The folder is kept for the next time, beside the file if True, or in this
-        one.
-    **reading
-        What the file's form and types are: the fields of `fastbp.reading.Reading`, such as ``separator=";"``.
+    **options
+        What is learned, and how the data are read: see `open_rows`. `target` is needed.
 
     Returns
     -------
@@ -141,24 +95,7 @@ def load(
         If an argument is not what it may be.
     """
     seed = check_seed(seed)
-    rows = open_rows(
-        source,
-        target=target,
-        task=task,
-        ignore=ignore,
-        keep=keep,
-        missing=missing,
-        standardize=standardize,
-        sample_weight=sample_weight,
-        class_weight=class_weight,
-        dtype=dtype,
-        missing_target=missing_target,
-        unseen=unseen,
-        scratch=scratch,
-        preprocessing=preprocessing,
-        cache=cache,
-        **reading,
-    )
+    rows = open_rows(source, **options)
     fraction = validation if validation is None or isinstance(validation, float | int) else None
     by = learning.groups(rows.table, rows.target, rows.values, stratify, fraction)
     training = learning.training_rows(len(rows), by, fraction, seed)
@@ -203,13 +140,55 @@ def open_rows(
 
     Parameters
     ----------
-    source, target, task, ignore, keep, missing, standardize, sample_weight, class_weight, dtype, \
-    missing_target, unseen, scratch, preprocessing, cache, **reading
+    source : path-like, frame or array_like
         As for `load`.
+    target : str, int, sequence of these, or array_like
+        The column to learn, by name or by position: 0 is the first, -1 the last. Several columns are learned
+        together, if all are numbers, or all have two labels. If `source` is not a file, the values
+        themselves may be given.
+    task : {"classification", "regression"}, optional
+        By default, text, booleans, and whole numbers with at most 20 different values are classes.
+    ignore : str, int or sequence of these
+        Columns to leave out.
+    keep : str, int or sequence of these
+        Columns that are no inputs either, and go through to the predictions.
+    missing : {"error", "mean", "median", "indicator"}
+        What to do with a missing input: see `fastbp.preprocessing.MISSING`.
+    standardize : bool
+        Whether to scale numbers, also the targets of a regression, to mean 0 and standard deviation 1.
+    sample_weight : str, int or array_like, optional
+        The column that weighs the rows, or the weights themselves.
+    class_weight : {"balanced"} or mapping, optional
+        Weights of classes, by which those of their rows are multiplied. "balanced" gives all classes the same
+        total.
+    dtype : {"float64", "float32"}
+    missing_target : {"error", "drop"}
+        What to do with a row whose target is missing: raise an error, or leave the row out.
+    unseen : {"error", "zeros"}
+        What to do with a category that only the validation data have, or that the network to go on with does
+        not know: see `batches`.
+    scratch : path-like, optional
+        The folder for temporary files; by default the system's.
+    preprocessing : Preprocessing, optional
+        That of a network to go on with: columns, targets and scales are as it says. `missing` may be given
+        anew; the default is what it was.
+    cache : bool or path-like
+        Whether a text file is read by way of a folder of Arrow files, so that it may be larger than memory:
+        see `fastbp.data.cache`. The folder is kept for the next time, beside the file if True, or in this
+        one.
+    **reading
+        What the file's form and types are: the fields of `fastbp.reading.Reading`, such as ``separator=";"``.
 
     Returns
     -------
     Rows
+
+    Raises
+    ------
+    DataError
+        If the data cannot be read or used; it names columns and rows.
+    OptionError
+        If an argument is not what it may be.
     """
     if task is not None:
         check_choice("task", task, TASKS)
@@ -250,6 +229,10 @@ def open_rows(
         scratch,
         number,
     )
+
+
+ROW_OPTIONS = frozenset({*inspect.signature(open_rows).parameters, *OPTIONS} - {"source", "reading"})
+"""The names of the options of `open_rows`, with those of reading."""
 
 
 def batches(

@@ -19,7 +19,6 @@ from fastbp.errors import DataWarning, OptionError, as_option, check_integer, ch
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.preprocessing import ClassTarget, Preprocessing, SeveralTargets
-from fastbp.reading import OPTIONS as READING
 from fastbp.training import TrainingResult, train
 
 SATURATING = ("sigmoid", "tanh", "identity")
@@ -343,8 +342,7 @@ def fit(
 
 def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options of loading and those of training, or name the one that is neither."""
-    of_load = {name for name in inspect.signature(data_of.load).parameters if name != "preprocessing"}
-    of_load |= {*READING}
+    of_load = {*data_of.ROW_OPTIONS, "validation", "stratify", "seed"} - {"preprocessing"}
     of_train = {*inspect.signature(train).parameters} - {*TRAINED_OTHERWISE}
     for name in options:
         if name not in of_load | of_train:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.checks import check_threads
-from fastbp.data import open_rows
+from fastbp.data import ROW_OPTIONS
 from fastbp.errors import (
     LARGEST_INTEGER,
     OptionError,
@@ -21,7 +21,6 @@ from fastbp.errors import (
     check_number,
     nearest,
 )
-from fastbp.reading import OPTIONS as READING
 from fastbp.spaces import USUAL, Space
 from fastbp.sweeping.cohorts import Recipe
 from fastbp.sweeping.dispatch import Dispatcher
@@ -219,8 +218,7 @@ def sweep(
 
 def _check_names(options: Mapping[str, Any]) -> None:
     """Raise an error if an option is none of reading data."""
-    of_data = {*inspect.signature(open_rows).parameters, *READING}
-    known = of_data - {"source", "target", "dtype", "preprocessing", "scratch", "reading"}
+    known = ROW_OPTIONS - {"target", "dtype", "preprocessing", "scratch"}
     for name in options:
         if name not in known:
             near = nearest(name, known | {*inspect.signature(sweep).parameters})
