@@ -202,6 +202,7 @@ class PopulationJob:
             "n_hyperparameters": 1,
             "n_loss_parameters": 1,
             "n_sequence": 1,
+            "n_curve": 1,
             "n_weights": self["n_rows"] * (self.n_lanes if self["weighs_each"] else 1),
         }
         return math.prod(int(name) if name.isdigit() else own.get(name) or self[name] for name in shape)

@@ -46,6 +46,7 @@ class LayeredPopulationRun:
     """What `fastbp.engine.population_run.PopulationRun` is, for networks that fill the vectors alone."""
 
     name = "layered"
+    records_losses = False
 
     def __init__(
         self,

@@ -231,6 +231,12 @@ POPULATION = {
     "diverged_at": Field("int64*", ("n_lanes",), (KERNEL,), "the bad step, counted from 1; -1 if none"),
     "loss_sums": Field("float64*", ("n_lanes",), (KERNEL,), "sums of this epoch's losses, with weights"),
     "epoch_losses": Field("float64*", ("n_lanes",), (KERNEL,), "mean losses of the last epoch that ended"),
+    "curve": Field("float64*", ("n_curve", "n_lanes"), (KERNEL,), "mean losses of the recorded epochs"),
+    "curve_every": _integer("every such epoch is recorded; 0 if none is", RUN),
+    "curve_first": _integer(
+        "the number of the first row; the row of epoch e is e / curve_every, upwards", RUN
+    ),
+    "last_epoch": _integer("an epoch that is recorded in any case", RUN),
     # --- options
     "batch_size": _integer("rows of a step"),
     "steps_per_epoch": _integer("steps of an epoch"),

@@ -203,3 +203,28 @@ def blocks_store(typing, address, offset, distance, vec):
         return context.get_dummy_value()
 
     return types.void(address, types.intp, types.intp, vec), generate
+
+
+@intrinsic
+def joined(typing, first, second):
+    """Return two vectors of one type as one of twice the length."""
+    if first != second:
+        return None
+    vec = Vec(first.element, 2 * first.lanes)
+
+    def generate(context, builder, signature, arguments):
+        return emit_join(builder, list(arguments))
+
+    return vec(first, second), generate
+
+
+@intrinsic(prefer_literal=True)
+def half(typing, vec, number):
+    """Return the first (0) or the second (1) half of a vector; `number` is a literal."""
+    part = Vec(vec.element, vec.lanes // 2)
+    first = number.literal_value * part.lanes
+
+    def generate(context, builder, signature, arguments):
+        return emit_shuffle(builder, arguments[0], list(range(first, first + part.lanes)))
+
+    return part(vec, number), generate

@@ -23,6 +23,7 @@ from fastbp.kernels.fields import LOSS_ONLY, OWN_DRAWN, SHARED, TRAIN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.lanes import copy_vectors
 from fastbp.kernels.population222 import steps222
+from fastbp.kernels.population_curve import is_recorded, place_in_curve
 from fastbp.kernels.population_rows import gather_tile, lane_forward, lane_losses
 from fastbp.kernels.population_update import lane_backward, lane_constants, update_clipped
 from fastbp.kernels.records import get, nth, population_at
@@ -112,12 +113,12 @@ def block_step(job, block, area, scratch, drawn, place, step):
     if clips:
         update_clipped(job, block, area)
     if first + rows == n_samples:
-        end_epoch(job, block, scratch, sums)
+        end_epoch(job, block, scratch, sums, step)
 
 
 @helper
-def end_epoch(job, block, scratch, sums):
-    """Record the loss of an epoch that ends."""
+def end_epoch(job, block, scratch, sums, step):
+    """Record the loss of an epoch whose last step this is."""
     lanes, n_samples = wide(get(job, "theta")), np.float64(get(job, "n_samples"))
     losses = shifted(get(job, "epoch_losses"), block * lanes)
     for lane in range(lanes):
@@ -125,6 +126,11 @@ def end_epoch(job, block, scratch, sums):
         put(losses, lane, loss)
         put(scratch, POISON + lane, element(scratch, POISON + lane) + 0.0 * loss)
         put(sums, lane, 0.0)
+    epoch = step // get(job, "steps_per_epoch") + 1
+    if is_recorded(job, epoch):
+        row = shifted(get(job, "curve"), place_in_curve(job, epoch, block * lanes))
+        for lane in range(lanes):
+            put(row, lane, element(losses, lane))
 
 
 @helper

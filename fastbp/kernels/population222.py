@@ -8,7 +8,8 @@ Legend: ``x``, ``t`` a sample, ``h`` the hidden layer, ``y`` the outputs; ``V`` 
 
 from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import minus, sigmoid_slope
-from fastbp.kernels.lanes import blocks_load, blocks_store
+from fastbp.kernels.lanes import blocks_load, blocks_store, half, joined
+from fastbp.kernels.population_curve import is_recorded, place_in_curve
 from fastbp.kernels.quick_functions import quick_sigmoid
 from fastbp.kernels.records import get
 from fastbp.simd import (
@@ -32,89 +33,67 @@ FLUSHED = 32
 
 
 @helper
-def forward222(weights, x1, x2):
-    """Return the activations of both layers."""
-    V11, V12, V21, V22, b1, b2, W11, W12, W21, W22, c1, c2 = weights
-    h1 = quick_sigmoid(fma(x2, V21, fma(x1, V11, b1)))
-    h2 = quick_sigmoid(fma(x2, V22, fma(x1, V12, b2)))
-    y1 = quick_sigmoid(fma(h2, W21, fma(h1, W11, c1)))
-    y2 = quick_sigmoid(fma(h2, W22, fma(h1, W12, c2)))
-    return h1, h2, y1, y2
+def step222(weights, x1, x2, t, down, trains_biases, pull, decays, part):
+    """Return the weights after a step, and `part` plus twice the loss before it."""
+    V1, V2, b, W1, W2, c = weights
+    h = quick_sigmoid(fma(x2, V2, fma(x1, V1, b)))
+    h1, h2 = half(h, 0), half(h, 1)
+    h1, h2 = joined(h1, h1), joined(h2, h2)
+    y = quick_sigmoid(fma(h2, W2, fma(h1, W1, c)))
+    e = y - t
+    e1, e2 = half(e, 0), half(e, 1)
+    part = fma(e2, e2, fma(e1, e1, part))
+    d = down * e * sigmoid_slope(y, y)
+    d1, d2 = half(d, 0), half(d, 1)
+    s1 = fma(d2, half(W1, 1), d1 * half(W1, 0))
+    s2 = fma(d2, half(W2, 1), d1 * half(W2, 0))
+    g = joined(s1, s2) * sigmoid_slope(h, h)
+    if decays:
+        W1, W2, V1, V2 = fma(pull, W1, W1), fma(pull, W2, W2), fma(pull, V1, V1), fma(pull, V2, V2)
+    if trains_biases:
+        c, b = c + d, b + g
+    return (fma(g, x1, V1), fma(g, x2, V2), b, fma(d, h1, W1), fma(d, h2, W2), c), part
 
 
 @helper
-def step222(weights, x1, x2, t1, t2, down, factor_b, pull, decays, part):
-    """Return the weights after a step, and `part` plus twice the loss before it.
+def pair_load(theta, offset, distance):
+    """Return two parameters of some blocks, the second behind the first."""
+    first = blocks_load(theta, offset, distance, TOGETHER)
+    return joined(first, blocks_load(theta, offset + wide(theta), distance, TOGETHER))
 
-    `down` is -rate, `pull` is that times l2, and `factor_b` is 1 if biases are trained, and else 0.
-    """
-    V11, V12, V21, V22, b1, b2, W11, W12, W21, W22, c1, c2 = weights
-    h1, h2, y1, y2 = forward222(weights, x1, x2)
-    e1, e2 = y1 - t1, y2 - t2
-    part = fma(e2, e2, fma(e1, e1, part))
-    d1, d2 = e1 * sigmoid_slope(y1, y1), e2 * sigmoid_slope(y2, y2)
-    s1, s2 = fma(d2, W12, d1 * W11), fma(d2, W22, d1 * W21)
-    g1, g2 = s1 * sigmoid_slope(h1, h1), s2 * sigmoid_slope(h2, h2)
-    if decays:
-        W11, W12, W21, W22 = (
-            fma(pull, W11, W11),
-            fma(pull, W12, W12),
-            fma(pull, W21, W21),
-            fma(pull, W22, W22),
-        )
-        V11, V12, V21, V22 = (
-            fma(pull, V11, V11),
-            fma(pull, V12, V12),
-            fma(pull, V21, V21),
-            fma(pull, V22, V22),
-        )
-    d1, d2, g1, g2 = down * d1, down * d2, down * g1, down * g2
-    c1, c2 = fma(d1, factor_b, c1), fma(d2, factor_b, c2)
-    b1, b2 = fma(g1, factor_b, b1), fma(g2, factor_b, b2)
-    W11, W12, W21, W22 = fma(d1, h1, W11), fma(d2, h1, W12), fma(d1, h2, W21), fma(d2, h2, W22)
-    V11, V12, V21, V22 = fma(g1, x1, V11), fma(g2, x1, V12), fma(g1, x2, V21), fma(g2, x2, V22)
-    return (V11, V12, V21, V22, b1, b2, W11, W12, W21, W22, c1, c2), part
+
+@helper
+def pair_store(theta, offset, distance, vec):
+    """Write what `pair_load` reads."""
+    blocks_store(theta, offset, distance, half(vec, 0))
+    blocks_store(theta, offset + wide(theta), distance, half(vec, 1))
 
 
 @helper
 def read222(theta, distance, has_biases):
     """Return the weights of some blocks, with zeros for biases that do not exist."""
     n = wide(theta)
-    V11, V12 = blocks_load(theta, 0, distance, TOGETHER), blocks_load(theta, n, distance, TOGETHER)
-    V21, V22 = blocks_load(theta, 2 * n, distance, TOGETHER), blocks_load(theta, 3 * n, distance, TOGETHER)
-    zero = splat(0.0, V11)
-    b1, b2, c1, c2 = zero, zero, zero, zero
+    V1, V2 = pair_load(theta, 0, distance), pair_load(theta, 2 * n, distance)
+    b = c = splat(0.0, V1)
     if has_biases:
-        b1, b2 = blocks_load(theta, 4 * n, distance, TOGETHER), blocks_load(theta, 5 * n, distance, TOGETHER)
-        c1, c2 = (
-            blocks_load(theta, 10 * n, distance, TOGETHER),
-            blocks_load(theta, 11 * n, distance, TOGETHER),
-        )
+        b, c = pair_load(theta, 4 * n, distance), pair_load(theta, 10 * n, distance)
         theta = shifted(theta, 2 * n)
-    W11, W12 = blocks_load(theta, 4 * n, distance, TOGETHER), blocks_load(theta, 5 * n, distance, TOGETHER)
-    W21, W22 = blocks_load(theta, 6 * n, distance, TOGETHER), blocks_load(theta, 7 * n, distance, TOGETHER)
-    return V11, V12, V21, V22, b1, b2, W11, W12, W21, W22, c1, c2
+    return V1, V2, b, pair_load(theta, 4 * n, distance), pair_load(theta, 6 * n, distance), c
 
 
 @helper
 def write222(theta, distance, has_biases, weights):
     """Write the weights of some blocks."""
-    V11, V12, V21, V22, b1, b2, W11, W12, W21, W22, c1, c2 = weights
+    V1, V2, b, W1, W2, c = weights
     n = wide(theta)
-    blocks_store(theta, 0, distance, V11)
-    blocks_store(theta, n, distance, V12)
-    blocks_store(theta, 2 * n, distance, V21)
-    blocks_store(theta, 3 * n, distance, V22)
+    pair_store(theta, 0, distance, V1)
+    pair_store(theta, 2 * n, distance, V2)
     if has_biases:
-        blocks_store(theta, 4 * n, distance, b1)
-        blocks_store(theta, 5 * n, distance, b2)
-        blocks_store(theta, 10 * n, distance, c1)
-        blocks_store(theta, 11 * n, distance, c2)
+        pair_store(theta, 4 * n, distance, b)
+        pair_store(theta, 10 * n, distance, c)
         theta = shifted(theta, 2 * n)
-    blocks_store(theta, 4 * n, distance, W11)
-    blocks_store(theta, 5 * n, distance, W12)
-    blocks_store(theta, 6 * n, distance, W21)
-    blocks_store(theta, 7 * n, distance, W22)
+    pair_store(theta, 4 * n, distance, W1)
+    pair_store(theta, 6 * n, distance, W2)
 
 
 @routine
@@ -127,8 +106,9 @@ def steps222(job, block, poison, place, step, stop):
     X, T, sequence = get(job, "X"), get(job, "Y"), get(job, "sequence")
     decays = get(job, "decays") != 0
     weights = read222(theta, distance, has_biases)
-    zero = splat(0.0, weights[0])
-    factor_b = splat(1.0 if get(job, "trains_biases") != 0 else 0.0, zero)
+    both = splat(0.0, weights[0])
+    zero = half(both, 0)
+    trains_biases = get(job, "trains_biases") != 0
     seen = zero
     part = load_like(get(job, "loss_parts"), first, zero)
     sums, losses = (
@@ -148,16 +128,19 @@ def steps222(job, block, poison, place, step, stop):
         )
         down_long = minus(rates) * splat(relative, rates)
         down, pull = converted(down_long, theta), converted(down_long * l2, theta)
+        down, pull = joined(down, down), joined(pull, pull)
         for i in range(place, place + until - step):
             s = 2 * element(sequence, i)
-            x1, x2 = splat(element(X, s), zero), splat(element(X, s + 1), zero)
-            t1, t2 = splat(element(T, s), zero), splat(element(T, s + 1), zero)
-            weights, part = step222(weights, x1, x2, t1, t2, down, factor_b, pull, decays, part)
+            x1, x2 = splat(element(X, s), both), splat(element(X, s + 1), both)
+            t = joined(splat(element(T, s), zero), splat(element(T, s + 1), zero))
+            weights, part = step222(weights, x1, x2, t, down, trains_biases, pull, decays, part)
         place += until - step
         position += until - step
         step = until
         if (
-            position == n_samples <= FLUSHED and step + n_samples <= stop
+            position == n_samples <= FLUSHED
+            and step + n_samples <= stop
+            and not is_recorded(job, step // n_samples)
         ):  # the loss of an epoch to come counts
             seen, part = fma(zero, part, seen), zero
             continue
@@ -169,6 +152,8 @@ def steps222(job, block, poison, place, step, stop):
             poisons = fma(zero_long, mean, poisons)
             losses = mean
             sums = zero_long
+            if is_recorded(job, step // n_samples):
+                store(get(job, "curve"), place_in_curve(job, step // n_samples, first), mean)
     write222(theta, distance, has_biases, weights)
     store(get(job, "loss_parts"), first, part)
     store(get(job, "loss_sums"), first, sums)

@@ -91,6 +91,7 @@ class Looks:
         self._wanted = any((rules.wanted, validation_losses, metrics, adaptive, callbacks))
         self._every = every if self._wanted else 1
         self._looks_a_row = epochs_between_looks(self._n_epochs // self._every, len(members))
+        self._is_recorded = not self._wanted and members.run.records_losses
         self.columns = ("loss",) + ("validation_loss",) * (validation_losses is not None)
         self.columns += metrics.columns if metrics is not None else ()
         self.columns += ("learning_rate",) * (adaptive is not None)
@@ -100,7 +101,9 @@ class Looks:
         )
 
     def prepare(self) -> None:
-        """Set the learning rates before the first step, if they are adaptive."""
+        """Set the learning rates before the first step, if they are adaptive; let the run record losses."""
+        if self._is_recorded:
+            self._members.run.record_losses(self._looks_a_row, self._n_epochs)
         if self.record.adaptive is not None:
             self._members.run.learning_rates = self.record.adaptive.rate[self._members.numbers]
 
@@ -112,8 +115,21 @@ class Looks:
         if self._wanted:
             unit = 1 if self._rules.needs_strips else self._every
             return -(-first // unit) * unit * length
+        if self._is_recorded:
+            return max(first, self._n_epochs) * length
         wanted = -(-first // self._looks_a_row) * self._looks_a_row
         return max(first, min(wanted, self._n_epochs)) * length
+
+    def take_recorded(self) -> bool:
+        """Take the losses that the run has recorded; return whether a network is still trained."""
+        members = self._members
+        if not self._is_recorded:
+            return True
+        epochs, losses = members.take_losses()
+        self.rows += [(epoch, {"loss": row}) for epoch, row in zip(epochs.tolist(), losses, strict=True)]
+        self.record = replace(self.record, n_epochs=members.step // members.steps_per_epoch)
+        members.find_diverged()
+        return bool(members.active.any())
 
     def end(self) -> bool:
         """Do the work after an epoch; return whether a network is still trained.

@@ -76,15 +76,27 @@ class Members:
         return self.reasons == ACTIVE
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """Return values of the run's networks as values of all, NaN for those that have ended."""
-        everyone = np.full(len(self), np.nan)
-        everyone[self.numbers] = values
-        everyone[~self.active] = np.nan
+        """Return values of the run's networks as values of all, NaN for those that have ended.
+
+        The networks are the last dimension.
+        """
+        if len(self.numbers) == len(self):
+            everyone = np.array(values, np.float64)
+        else:
+            everyone = np.full((*values.shape[:-1], len(self)), np.nan)
+            everyone[..., self.numbers] = values
+        if not (active := self.active).all():
+            everyone[..., ~active] = np.nan
         return everyone
 
     def advance(self, until: int, is_stopped: Callable[[], bool]) -> None:
         """Train to a step, or until `is_stopped` says that the run must stop."""
         self.run.advance(until, is_stopped)
+
+    def take_losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the epochs that the run has recorded since the last call, and the losses of all networks."""
+        epochs, losses = self.run.take_losses()
+        return epochs, self.spread(losses)
 
     def find_diverged(self) -> None:
         """Take note of the networks that the run has frozen."""

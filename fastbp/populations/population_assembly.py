@@ -23,7 +23,7 @@ from fastbp.training.monitoring import MonitoringOptions
 from fastbp.training.pace import Pacing
 from fastbp.training.progress import ProgressBar, shows_progress
 
-PACING = Pacing(chunk_seconds=0.25)
+PACING = Pacing(first_chunk=64, chunk_seconds=0.25)
 """Longer chunks than those of one network: a run of a population can be stopped within a chunk.
 
 Networks are trained one block after the other. Where all of them do not fit into the caches, every chunk

@@ -44,8 +44,9 @@ class PopulationKeeper(Keeper):
         self._members, self._looks = members, looks
 
     def _content(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        looks, record = self._looks, self._looks.record
-        tensors = self._members.state()
+        looks, tensors = self._looks, self._members.state()
+        looks.take_recorded()  # the networks that were behind have caught up
+        record = looks.record
         tensors["looks"] = np.array([epoch for epoch, _ in looks.rows], np.int64)
         for name, column in looks.history()().items():
             if name in looks.columns:

@@ -133,8 +133,11 @@ class PopulationLoop:
             if keeper is not None and keeper.is_due(now):
                 keeper.write()
             self._advance_a_chunk(step)
+            goes_on = looks.take_recorded()
             if self._progress is not None:
                 self._progress.update(members.step, self._best_loss())
+            if not goes_on:
+                return StopReason.COMPLETED
 
     def _advance_a_chunk(self, before: int) -> None:
         stop = min(before + self._chunk.steps, self._looks.next_end, self._n_steps)

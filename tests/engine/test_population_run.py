@@ -370,6 +370,33 @@ def test_divergence_freezes_that_network_alone_before_its_bad_step(case):
         assert before.diverged_at[0] == bad
 
 
+@pytest.mark.parametrize("case", ["layers", "2-2-2"])
+def test_recorded_losses_are_those_after_these_epochs(case):
+    task, batch_size, own = (XOR, 1, "l2") if case == "2-2-2" else (Task(), 4, "learning_rate")
+    rates = np.where(np.arange(20) % 7 == 3, 1e300 if own == "learning_rate" else 30.0, 0.01)
+    many = Many(task, n=20, options={"batch_size": batch_size, own: rates})
+    run, watched = many.make(), many.make()
+    length, every, last = run.steps_per_epoch, 3, 200
+    expected = []
+    for epoch in range(1, last + 1):
+        watched.advance(epoch * length)
+        if epoch % every == 0 or epoch == last:
+            frozen = (watched.frozen_at >= 0) & (watched.frozen_at < epoch * length)
+            expected.append((epoch, np.where(frozen, np.nan, watched.losses())))
+    assert (watched.diverged_at >= 0).any()
+    run.record_losses(every, last)
+    found = []
+    for stop in (1, 5 * length, 5 * length + 1, 6 * length, 77 * length - 1, last * length):
+        run.advance(stop)
+        epochs, losses = run.take_losses()
+        assert (epochs <= stop // length).all()
+        found += zip(epochs.tolist(), losses, strict=True)
+    assert [epoch for epoch, _ in found] == [epoch for epoch, _ in expected]
+    assert all(a.tobytes() == b.tobytes() for (_, a), (_, b) in zip(found, expected, strict=True))
+    assert run.theta.tobytes() == watched.theta.tobytes()
+    assert len(run.take_losses()[0]) == 0
+
+
 @pytest.mark.parametrize("kernel", ["population", "layered"])
 def test_frozen_networks_keep_their_parameters_and_losses(kernel):
     many = Many()
