@@ -16,6 +16,7 @@ from fastbp.engine.population_job import (
     up_to_lanes,
 )
 from fastbp.engine.population_options import PopulationOptions, check_given_order
+from fastbp.engine.recorded_losses import RecordedLosses
 from fastbp.engine.team import threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.population import draw_sequence
@@ -103,11 +104,10 @@ class PopulationRun:
         self._generator = np.array([options.generator_state], np.uint64)
         self._after = self._order, self._generator
         self._sequence_step = self._sequence_end = 0
-        self._recorded, self._record_every, self._last_epoch = 0, 0, 0
-        self._records: list[tuple[np.ndarray, np.ndarray]] = []
         self._seconds = 0.0  # of a step of a group, measured
         self._job = self._make_job()
         self._steps = self._job.arrays["steps"]
+        self._recorded = RecordedLosses(self._job, n, self.steps_per_epoch, self._arrays["frozen_at"][:n])
         self._evaluation = PopulationEvaluation(
             specification, self._arrays["theta"], self.n_networks, options.threads
         )
@@ -226,47 +226,14 @@ class PopulationRun:
 
         It is called before the first step of this run.
         """
-        self._record_every, self._last_epoch = every, last_epoch
-        self._recorded = self.step // self.steps_per_epoch
+        self._recorded.begin(self.step, every, last_epoch)
 
     def take_losses(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the epochs recorded since the last call, counted from 1, and their losses, a row for each.
 
         They are NaN for networks that were frozen before.
         """
-        self._collect()
-        records, self._records = self._records, []
-        none = np.empty(0, np.int64), np.empty((0, self.n_networks))
-        epochs, losses = zip(none, *records, strict=True)
-        return np.concatenate(epochs), np.concatenate(losses)
-
-    def _collect(self) -> None:
-        """Take the rows of the curve that all networks have written."""
-        every, last = self._record_every, self._last_epoch
-        epoch = self.step // self.steps_per_epoch
-        if not every or epoch <= self._recorded:
-            return
-        epochs = np.arange(self._recorded // every * every + every, epoch + 1, every)
-        if self._recorded < last <= epoch and last % every:
-            epochs = np.append(epochs, last)
-        self._recorded = epoch
-        rows = -(-epochs // every) - self._job["curve_first"]
-        losses = self._job.arrays["curve"].reshape(-1, self._job.n_lanes)[rows, : self.n_networks]
-        frozen_at = self._arrays["frozen_at"][: self.n_networks]
-        for network in np.flatnonzero(frozen_at >= 0):
-            losses[epochs * self.steps_per_epoch > frozen_at[network], network] = np.nan
-        self._records.append((epochs, losses))
-
-    def _prepare_curve(self, step: int, end: int) -> None:
-        """Make room for what a chunk records."""
-        self._collect()
-        if self._record_every:
-            length, every = self.steps_per_epoch, self._record_every
-            first, after = step // length // every + 1, -(-(end // length) // every) + 1
-            self._job.replace("curve", np.zeros(max(1, after - first) * self._job.n_lanes))
-            self._job.set("curve_every", every)
-            self._job.set("curve_first", first)
-            self._job.set("last_epoch", self._last_epoch)
+        return self._recorded.take(self.step)
 
     @property
     def theta(self) -> np.ndarray:
@@ -356,7 +323,7 @@ class PopulationRun:
             job.set("n_rates", end - step)
             job.replace("relative_rates", schedule.rates(step, end - step) / schedule.base)
             job.set("first_step", step)
-        self._prepare_curve(step, end)
+        self._recorded.begin_chunk(step, end)
         self._sequence_step, self._sequence_end = step, end
 
     def _draw(self, step: int, end: int) -> None:
