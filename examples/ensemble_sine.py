@@ -51,19 +51,21 @@ def draw(picture: str, population: fastbp.Population) -> None:
     mean, std = (population.predict(x, reduce=how)[:, 0] for how in ("mean", "std"))
     figure = Figure(figsize=(10, 5.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(x, each.T, color="0.6", linewidth=0.4)
+    axes.set_title(f"{N_NETWORKS} networks agree where there are samples", loc="left")
+    axes.plot(x, mean, color="#0072B2", linewidth=2, zorder=3, label=f"mean of {N_NETWORKS} networks")
     axes.fill_between(x[:, 0], mean - 2 * std, mean + 2 * std, color="#0072B2", alpha=0.2, linewidth=0,
-                      label="mean, and 2 standard deviations over 200 networks")  # fmt: skip
-    axes.plot(x, mean, color="#0072B2", linewidth=2)
+                      label="2 standard deviations")  # fmt: skip
+    lines = axes.plot(x, each.T, color="0.6", linewidth=0.4)
+    lines[0].set_label(f"{len(each)} of the networks")
     axes.plot(x, np.sin(2 * x), color="black", linestyle=(0, (4, 2)), linewidth=1, label="sin 2x")
     X, Y = samples()
     axes.plot(X, Y, "o", color="#D55E00", markersize=4, markeredgecolor="white", markeredgewidth=0.5,
               label="80 samples")  # fmt: skip
-    axes.set_ylim(-2.6, 3.2)
+    axes.set_ylim(-3.1, 3.1)
     axes.set_xlim(-4.5, 4.5)
     axes.set_xlabel("x")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower center", ncols=3)
+    axes.legend(frameon=False, loc="lower center", ncols=5, columnspacing=1.5)
     figure.savefig(picture, dpi=130)
 
 

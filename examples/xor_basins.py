@@ -56,7 +56,7 @@ def draw(picture: str, ends: np.ndarray, losses: np.ndarray, steps: int, side: i
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(12, 6.2), layout="constrained")
+    figure = Figure(figsize=(12, 6.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     colours = ListedColormap(COLOURS)
     left.imshow(
@@ -75,11 +75,11 @@ def draw(picture: str, ends: np.ndarray, losses: np.ndarray, steps: int, side: i
     right.set_ylabel("networks")
     right.spines[["top", "right"]].set_visible(False)
     share = [float((ends == end).mean()) for end in range(len(ENDS))]
-    labels = [f"{name}: {100 * part:.3g} %" for name, part in zip(ENDS, share, strict=True)]
+    labels = [f"{name}: {100 * part:.2g} %" for name, part in zip(ENDS, share, strict=True)]
     handles = [Patch(facecolor=colour, edgecolor="0.3", linewidth=0.3) for colour in COLOURS]
-    right.legend(handles, labels, frameon=False, loc="upper right", fontsize=9)
+    figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=len(ENDS), fontsize=9)
     right.set_xlim(0, 0.3)
-    right.set_ylim(0.7, 40 * len(ends))
+    right.set_ylim(0.7, len(ends))
     figure.savefig(picture, dpi=130)
 
 

@@ -25,6 +25,21 @@ HIGHEST = 20.0
 """Losses above so many times the median are drawn at the upper edge: few diverging trials set no scale."""
 
 
+NONE_AT = -0.12
+"""The place of trials that lack a hyper-parameter which others have, such as the momentum of Adam."""
+
+MOST_LETTERS = 14
+"""Labels of choices are cut off after so many letters, such as those of optimizers with their parameters."""
+
+LETTERS_A_LINE = 96
+"""So many letters of labels have room beside each other over the width of the picture."""
+
+
+def shorten(text: str) -> str:
+    """Return a label that is not too long."""
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+
+
 class Axis:
     """A hyper-parameter, as numbers to draw.
 
@@ -32,9 +47,9 @@ class Axis:
     ----------
     name : str
     values : float64[n]
-        Between 0 and 1.
+        Between 0 and 1; below 0 for trials that have no such hyper-parameter.
     ticks, labels : list
-        Where ticks are, between 0 and 1, and their labels.
+        Where ticks are, and their labels.
     """
 
     def __init__(self, name: str, values: list[Any], space: Space):
@@ -50,14 +65,19 @@ class Axis:
                 numbers, low, high = np.log10(numbers), np.log10(low), np.log10(high)
             self.values = (numbers - low) / (high - low)
             self.ticks, self.labels = _ticks(low, high, log)
+            absent = np.isnan(numbers)
+            if absent.any():
+                self.values[absent] = NONE_AT
+                self.ticks, self.labels = [NONE_AT, *self.ticks], ["none", *self.labels]
         else:
-            texts = [as_text(value) or "none" for value in values]
-            choices = [as_text(value) or "none" for value in space.choices.get(name, ())]
+            nothing = "all" if name == "batch_size" else "none"
+            texts = [as_text(value) or nothing for value in values]
+            choices = [as_text(value) or nothing for value in space.choices.get(name, ())]
             order = [*dict.fromkeys([*choices, *texts])]
             order = [text for text in order if text in set(texts)]
             places = {text: (i + 0.5) / len(order) for i, text in enumerate(order)}
             self.values = np.array([places[text] for text in texts])
-            self.ticks, self.labels = list(places.values()), order
+            self.ticks, self.labels = list(places.values()), [shorten(text) for text in order]
         self.is_continuous = distribution is not None
 
 
@@ -67,8 +87,14 @@ def _ticks(low: float, high: float, log: bool) -> tuple[list[float], list[str]]:
 
     found = MaxNLocator(4, integer=log and high - low >= 2).tick_values(low, high)
     inside = [tick for tick in found if low - 1e-9 <= tick <= high + 1e-9]
-    labels = [f"{10**tick:.2g}" if log else f"{tick:g}" for tick in inside]
+    labels = [_short(10**tick) if log else f"{tick:g}" for tick in inside]
     return [(tick - low) / (high - low) for tick in inside], labels
+
+
+def _short(number: float) -> str:
+    """Return a power of ten as people write it: 1e-6, and not 1e-06."""
+    mantissa, e, exponent = f"{number:.2g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
 def check_picture(path: Path) -> None:
@@ -100,21 +126,22 @@ def draw_sweep(columns: Columns, space: Space, path: Path) -> None:
     finite = losses[np.isfinite(losses)]
     top = min(finite.max(), HIGHEST * np.median(finite)) if finite.size else 1.0
     shown = np.where(np.isfinite(losses), np.minimum(losses, top), top)
-    a_row = 2 if len(names) in (2, 4) else PANELS_A_ROW
+    a_row = {0: 1, 1: 1, 2: 2, 4: 2}.get(len(names), PANELS_A_ROW)
     n_rows = -(-max(len(names), 1) // a_row)
     with style():
         picture = Figure(figsize=(9.6, 2.5 * n_rows + 3.0), layout="constrained")
         upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=(2.5 * n_rows, 3.0))[:, 0]
         upper.suptitle(
-            f"Validation loss of {n:,} trials: the better the darker",
+            f"Validation loss of {n:,} trials. Darker is better: by epochs, and then by loss. The star is "
+            "the best.",
             x=0.01,
             ha="left",
             fontweight="bold",
-            fontsize=11,
+            fontsize=10,
         )
         panels = upper.subplots(n_rows, a_row, sharey=True, squeeze=False).ravel()
         for panel, axis in zip(panels, axes, strict=False):
-            _scatter(panel, axis, shown)
+            _scatter(panel, axis, shown, LETTERS_A_LINE // a_row)
         for panel in panels[len(axes) :]:
             panel.set_visible(False)
         for panel in panels[: len(axes) : a_row]:
@@ -123,8 +150,10 @@ def draw_sweep(columns: Columns, space: Space, path: Path) -> None:
         save_picture(picture, path)
 
 
-def _scatter(panel: Any, axis: Axis, losses: np.ndarray) -> None:
+def _scatter(panel: Any, axis: Axis, losses: np.ndarray, most_letters: int) -> None:
     """Draw the losses against a hyper-parameter; choices are spread a little, as they would lie on a line."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     n = len(losses)
     x = axis.values
     if not axis.is_continuous:
@@ -136,9 +165,19 @@ def _scatter(panel: Any, axis: Axis, losses: np.ndarray) -> None:
     )
     panel.set_title(axis.name, loc="left", fontsize=10)
     panel.set_xticks(axis.ticks, axis.labels)
-    panel.set_xlim(-0.03, 1.03)
-    if losses.min() > 0 and losses.max() > 5 * losses.min():
+    slanted = sum(len(label) + 2 for label in axis.labels) > most_letters
+    for tick, label in zip(axis.ticks, panel.get_xticklabels(), strict=True):
+        if slanted:
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
+        elif tick > 0.99 or abs(tick) < 0.01:  # not into the labels of the next panel
+            label.set_ha("right" if tick > 0.99 else "left")
+    panel.set_xlim(min(-0.03, *(axis.values - 0.03)), 1.03)
+    low, high = float(losses.min()), float(losses.max())
+    if low > 0 and high > 5 * low:
         panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        panel.yaxis.set_major_formatter(lambda value, _: _short(value))
+        panel.yaxis.set_minor_formatter(NullFormatter())
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(color="0.92", linewidth=0.6)
     panel.set_axisbelow(True)
@@ -185,10 +224,12 @@ def _parallel(figure: Any, axes: list[Axis], losses: np.ndarray) -> None:
         panel.annotate(
             label, (len(axes), place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
         )
-    panel.set_xticks(x, [*(axis.name for axis in axes), "rank"])
+    names = [*(axis.name for axis in axes), "rank"]
+    slant = {"rotation": 20, "ha": "right", "rotation_mode": "anchor"}
+    panel.set_xticks(x, names, **(slant if sum(len(name) + 2 for name in names) > LETTERS_A_LINE else {}))
     panel.set_xlim(-0.4, len(axes) + 0.4)
-    panel.set_ylim(-0.05, 1.05)
+    panel.set_ylim(min(0.0, y.min()) - 0.05, 1.05)
     panel.set_yticks([])
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
-    panel.set_title("Each trial through its hyper-parameters", loc="left", fontweight="bold", fontsize=11)
+    panel.set_title("Each trial through its hyper-parameters", loc="left", fontweight="bold", fontsize=10)

@@ -8,7 +8,7 @@ import pytest
 import fastbp
 from fastbp import OptionError, spaces
 from fastbp.sweeping.importances import importances
-from fastbp.sweeping.panels import draw_sweep
+from fastbp.sweeping.panels import Axis, draw_sweep
 from tests.sweeping.tasks import OPTIONS, data
 
 SPACE = {
@@ -107,3 +107,16 @@ def test_the_picture_is_drawn_whatever_varies(result, tmp_path):
     one = {"rank": [1], "trial": [0], "loss": [np.inf], "epochs": [1], "l2": [0.1]}
     draw_sweep(one, spaces.Space({"l2": [0.1]}), tmp_path / "b.png")
     assert (tmp_path / "b.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_labels_of_a_picture_are_short_and_no_trial_is_left_out():
+    optimizers = ["adam", "RMSprop(learning_rate=0.01, alpha=0.95)"]
+    space = spaces.Space({"momentum": spaces.Uniform(0, 0.9), "optimizer": optimizers[:1]})
+    momentum = Axis("momentum", [0.9, None, 0.0], space)
+    assert momentum.labels[0] == "none"
+    assert momentum.values.tolist() == [1.0, momentum.ticks[0], 0.0]
+    assert momentum.ticks[0] < 0
+    assert Axis("optimizer", optimizers, space).labels == ["adam", "RMSprop(learn…"]
+    assert Axis("batch_size", [None, 8], space).labels == ["all", "8"]
+    rate = Axis("learning_rate", [1e-6, 1.0], spaces.Space({"learning_rate": spaces.LogUniform(1e-6, 1)}))
+    assert rate.labels[0] == "1e-6"
