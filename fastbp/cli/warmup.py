@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 import fastbp
 from fastbp import _jit
 from fastbp.cli.tables import table
@@ -78,6 +80,8 @@ def _uses() -> Iterator[tuple[str, str, Callable[[], object]]]:
             fastbp.train, network, x, y, epochs=1, optimizer=fastbp.SGD(), validation_data=(x, y)
         )
         yield "after an epoch", dtype, use
+        for name in ("fused222", "layered"):
+            yield f"{name}, call after call", dtype, functools.partial(_train_twice, network, x, y, name)
         yield "predict", dtype, functools.partial(network.predict, x)
         yield "loss and gradient", dtype, functools.partial(network.gradient, x, y)
         population = fastbp.Population([2, 2, 2], 1, dtype=dtype, seed=0)
@@ -85,3 +89,10 @@ def _uses() -> Iterator[tuple[str, str, Callable[[], object]]]:
             fastbp.train_population, population, x, y, steps=1, optimizer=fastbp.SGD(), progress=False
         )
         yield "population", dtype, use_population
+
+
+def _train_twice(network: fastbp.Network, x: list[list[float]], y: list[list[float]], kernel: str) -> None:
+    """Train twice with the same options: the second run starts over."""
+    X, Y = np.array(x, network.dtype), np.array(y, network.dtype)
+    for _ in range(2):
+        fastbp.train(network, X, Y, steps=1, optimizer=fastbp.SGD(), kernel=kernel)

@@ -11,6 +11,7 @@ from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.kernels import fields
 from fastbp.kernels.layered import layered
+from fastbp.numba_internals import address_of_code
 from fastbp.schedules import Constant
 from fastbp.specification import Specification
 
@@ -49,8 +50,9 @@ class BatchRun:
         work = 3 * rows * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and options.threads in (None, 1)
         self._is_weighted = False
-        self._address, self._empty = self._job.address, self._job.empty
-        self.take = partial(take, self._address, dtype, rows)
+        self._address, self._empty = address, empty = self._job.address, self._job.empty
+        self.take = partial(take, address, dtype, rows)
+        self._layered_at = address_of_code(layered, address, 0, 0, empty, empty) if self._is_quick else None
         self._counters, self._totals = self._run.counters, self._run.totals
         self._rates_end = 0
 
@@ -78,6 +80,16 @@ class BatchRun:
         if weights is not None or self._is_weighted:
             self._job.replace("weights", weights)
             self._is_weighted = weights is not None
+
+    def step_on(self, X: np.ndarray, Y: np.ndarray) -> float | None:
+        """Take a step on a batch, if training can take it as it is; return the loss before it, or else None.
+
+        `take` and `step` do the same in two calls of compiled code, and take 0.6 us longer.
+        """
+        step = self._counters.item(STEP)
+        if self._layered_at is None or step >= self._rates_end:
+            return self.step() if self.take(X, Y) else None
+        return self._totals.item(EPOCH_LOSS) if self.take(X, Y, step + 1, self._layered_at) else None
 
     def step(self) -> float:
         """Take a step on the batch that was taken last; return the loss before it.

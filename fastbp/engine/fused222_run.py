@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.checks import SMALL, all_finite, is_ready
+from fastbp.checks import SMALL, all_finite
 from fastbp.engine.kernel_options import BLOCKS, MAX_RECORDS, KernelOptions, generator_state
 from fastbp.engine.run import NO_SAMPLES, Run, recorded_at
 from fastbp.engine.watch import Watch
@@ -15,6 +15,7 @@ from fastbp.errors import OptionError
 from fastbp.kernels import fields
 from fastbp.kernels import fused222 as kernels
 from fastbp.kernels.epoch_ends import FUSED
+from fastbp.kernels.fused222_start import start_fused_over
 from fastbp.kernels.sigmoid_table import guess_table, lookup_table
 from fastbp.kernels.slots import SLOT
 from fastbp.numba_internals import address_of_code
@@ -68,15 +69,14 @@ class Fused222Run(Run):
         self.has_bias = specification.has_bias
         self.parameters = np.zeros(12, dtype)
         self._in_theta = slice(None) if self.has_bias else WEIGHTS
-        self._start = np.array([0, -1, 0, options.n_steps])
-        self.counters = self._start.copy()
+        self.counters = np.array([0, -1, 0, options.n_steps])
         self._n_steps, self._record_every = options.n_steps, _record_every(options.n_steps, n_samples)
         self.losses = np.zeros(1 + -(-options.n_steps // self._record_every))
         self._lacks_losses = False
         self.order = np.arange(n_samples)
         self._draws = options.shuffle and n_samples > 1
-        self.generator = np.zeros(1, np.uint64)
-        self.carry = np.empty(kernels.CARRY, dtype)
+        self.generator = np.array([options.generator_state if self._draws else 0], np.uint64)
+        self.carry = np.zeros(kernels.CARRY, dtype)
         self._dtype, self._empty = dtype, np.empty((0, 1), dtype)
         _learning_rate(options.schedule.rate(0), dtype)
         self._rate, self._loss = np.zeros(1), np.empty(1)
@@ -92,7 +92,7 @@ class Fused222Run(Run):
         if options.math == "fast":
             if guesses is None:
                 guesses = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
-            self.slots = np.empty(n_samples * SLOT if guesses else 0, dtype)
+            self.slots = np.full(n_samples * SLOT if guesses else 0, np.nan, dtype)
             self._fixed |= {
                 "guesses": guesses,
                 "guess_table": guess_table(dtype),
@@ -100,32 +100,22 @@ class Fused222Run(Run):
             }
         self._words: Words | None = None
         self.may_start_over = options.is_over_at_once(specification) and n_samples <= SMALL
-        X = np.ascontiguousarray(X, dtype)
-        self._begin(theta, X, Y, options.generator_state if self._draws else 0)
-
-    def _begin(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, generator_state: int) -> None:
-        self._data = _read_only(X), _read_only(Y)
+        self._data = _read_only(np.ascontiguousarray(X, dtype)), _read_only(Y)
         self.parameters[self._in_theta] = theta
-        self.counters[:] = self._start
-        if self._draws:
-            self.order[:] = np.arange(self.order.size)
-            self.generator[0] = generator_state
-        self.carry.fill(0.0)
-        self.slots.fill(np.nan)
-        if self._words is not None:
-            self._words.point("X", self._data[0])
-            self._words.point("T", self._data[1])
 
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
         """Begin as a new run does, with the same options but `seed`, on as many other samples."""
         if not (
-            len(X) == len(Y) == self.order.size
-            and is_ready(X, 2, self._dtype)
-            and is_ready(Y, 2, self._dtype)
+            X.dtype == Y.dtype == self._dtype
+            and X.shape == Y.shape == (self.order.size, 2)
+            and X.flags.carray
+            and Y.flags.carray
         ):
             return False
-        self._begin(theta, X, Y, generator_state(seed) if self._draws else 0)
-        return True
+        self._data = X, Y
+        if self._draws:
+            self.generator[0] = generator_state(seed)
+        return start_fused_over(self.words.address, theta, X, Y)
 
     def finish(self) -> None:
         """Take all steps in one call of the kernel, after `start_over`."""

@@ -202,17 +202,26 @@ class Job:
         raise TypeError(f"X is {_described(X)}, which no kernel can read")
 
 
-def take(address: int, dtype: np.dtype, most: int, X: np.ndarray, Y: np.ndarray) -> bool:
+def take(
+    address: int,
+    dtype: np.dtype,
+    most: int,
+    X: np.ndarray,
+    Y: np.ndarray,
+    until: int = 0,
+    layered_at: int = 0,
+) -> bool:
     """Point the job at an address to other samples, if training can take them as they are; return whether.
 
     It can if X and Y are C-contiguous, aligned and of the network's dtype, or labels of int64, and their
     numbers are what they may be. The job keeps no reference to them. `most` is how many it has room for.
+    If `layered_at` is where the code of the kernel `layered` is, the same call trains to step `until`.
     """
     if not (X.dtype == dtype and X.flags.carray and Y.flags.carray and X.ndim == 2):
         return False
     if Y.ndim == 2 and Y.dtype == dtype:
-        return take_targets(address, X, Y, most)
-    return Y.ndim == 1 and Y.dtype == INT64 and take_labels(address, X, Y, most)
+        return take_targets(address, X, Y, most, until, layered_at)
+    return Y.ndim == 1 and Y.dtype == INT64 and take_labels(address, X, Y, most, until, layered_at)
 
 
 def check_array(name: str, array: object, dtype: np.dtype, is_written: bool, least: int) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Batches that the caller supplies: a prepared job is pointed to them after a check."""
+"""Batches that the caller supplies: a prepared job is pointed to them after a check, and takes a step."""
 
 import numpy as np
 
 from fastbp._jit import helper, kernel
+from fastbp.kernels.calls import call_layered
 from fastbp.kernels.layered import times_zero
 from fastbp.kernels.records import clear, get, job_at, of, write
 from fastbp.losses import BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, POISSON, SUM_TOLERANCE
@@ -32,8 +33,8 @@ def are_probabilities(numbers, rows, columns):
 
 
 @helper
-def take_inputs(job, X, most):
-    """Point a job to inputs; return False if their shape is wrong, or one is not finite."""
+def take_inputs(job, job_address, X, most, until, layered_at):
+    """Point a job to inputs, and train; return False if their shape is wrong, or one is not finite."""
     rows, columns = X.shape
     if columns != of(job, "size", 0) or rows < 1 or rows > most:
         return False
@@ -41,12 +42,14 @@ def take_inputs(job, X, most):
         return False
     write(job, "X", address(X))
     write(job, "n_samples", rows)
+    if layered_at != 0:
+        call_layered(layered_at, job_address, until, X)
     return True
 
 
 @kernel
-def take_targets(job_address, X, Y, most):
-    """Point a job to other samples, if training can take them as they are.
+def take_targets(job_address, X, Y, most, until, layered_at):
+    """Point a job to other samples, if training can take them as they are, and train to a step.
 
     Parameters
     ----------
@@ -56,6 +59,8 @@ def take_targets(job_address, X, Y, most):
         C-contiguous, of the network's type. The caller keeps them alive until the job is done.
     most : int
         The most samples that the job can take.
+    until, layered_at : int
+        The step to train to, and where the code of `layered` is. With 0 for the latter, it does not train.
 
     Returns
     -------
@@ -75,11 +80,11 @@ def take_targets(job_address, X, Y, most):
         return False
     write(job, "Y", address(Y))
     clear(job, "labels")
-    return take_inputs(job, X, most)
+    return take_inputs(job, job_address, X, most, until, layered_at)
 
 
 @kernel
-def take_labels(job_address, X, labels, most):
+def take_labels(job_address, X, labels, most, until, layered_at):
     """Do what `take_targets` does, with class labels: int64, of shape (n_samples,)."""
     job = job_at(job_address, X)
     n_classes = of(job, "size", get(job, "n_layers"))
@@ -87,4 +92,4 @@ def take_labels(job_address, X, labels, most):
     if not fits or not all_between(address(labels), labels.size, 0, n_classes - 1):
         return False
     write(job, "labels", address(labels))
-    return take_inputs(job, X, most)
+    return take_inputs(job, job_address, X, most, until, layered_at)

@@ -6,11 +6,10 @@ keeps the best parameters. It calls the kernels that train and evaluate by their
 a few seconds, and they are not compiled again.
 """
 
-from numba import types
-from numba.extending import intrinsic
-
 from fastbp._jit import helper, kernel, routine
+from fastbp.kernels.calls import call_layered, call_trainer
 from fastbp.kernels.fused222 import LOSS_ALONE
+from fastbp.kernels.fused222_start import place_of_parameter
 from fastbp.kernels.layered import times_zero
 from fastbp.kernels.measures import measured, sum_as_numpy
 from fastbp.kernels.packing import unpack_from
@@ -38,41 +37,6 @@ SETTLE, COUNT, COMPILE = -1, -2, -3
 REACHED, UNFINISHED, FULL, LOOKED, OVER, DIVERGED = range(6)
 """Why the kernel returned: it is at step `until`; a step takes several calls; there is no room for a row;
 there is a row that Python wants to see; the run is over; a value is not finite."""
-
-
-def _call(context, builder, function, signature, arguments):
-    """Emit a call of a compiled function at an address."""
-    kind = context.call_conv.get_function_type(signature.return_type, signature.args)
-    callee = builder.inttoptr(function, kind.as_pointer())
-    _, result = context.call_conv.call_function(
-        builder, callee, signature.return_type, signature.args, arguments
-    )
-    return result
-
-
-@intrinsic
-def call_trainer(typing, function, words, until, unused):
-    """Call `online`, or a kernel of the 2-2-2 network, at an address."""
-    called = types.none(types.intp, types.intp, unused)
-
-    def generate(context, builder, signature, arguments):
-        _call(context, builder, arguments[0], called, arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp, unused), generate
-
-
-@intrinsic
-def call_layered(typing, function, job, until, unused):
-    """Call `layered` at an address, as the only thread."""
-    called = types.boolean(types.intp, types.intp, types.intp, unused, unused)
-
-    def generate(context, builder, signature, arguments):
-        function, job, until, unused = arguments
-        none = context.get_constant(types.intp, 0)
-        return _call(context, builder, function, called, (job, none, until, unused, unused))
-
-    return types.boolean(types.intp, types.intp, types.intp, unused), generate
 
 
 @helper
@@ -129,7 +93,7 @@ def flatten(watch):
     if get(watch, "trainer") == FUSED:
         parameters, n = get(get(watch, "fused"), "parameters"), get(watch, "n_parameters")
         for k in range(n):
-            put(flat, k, element(parameters, k if n == 12 or k < 4 else k + 2))  # 8: it has no biases
+            put(flat, k, element(parameters, place_of_parameter(k, n)))
         return
     job = get(watch, "job")
     unpack_from(job, get(job, "theta"), flat, get(watch, "has_bias") != 0, get(watch, "transposed") != 0)

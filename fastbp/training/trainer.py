@@ -146,18 +146,13 @@ class Trainer:
             If the loss is infinite or NaN. The network keeps the parameters that were written into it last.
             To go back, call `load_state_dict`, or make a new trainer.
         """
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             raise RuntimeError(IN_ANOTHER_THREAD)
         try:
-            run = self._run
-            if (
-                sample_weight is None
-                and type(X) is type(Y) is np.ndarray
-                and run is not None
-                and run.take(X, Y)
-            ):
-                loss = run.step()
-            else:
+            run, loss = self._run, None
+            if run is not None and sample_weight is None and type(X) is type(Y) is np.ndarray:
+                loss = run.step_on(X, Y)
+            if loss is None:
                 run, X, Y = self._take(X, Y, sample_weight)
                 loss = run.step()
         finally:

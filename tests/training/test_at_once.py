@@ -73,6 +73,19 @@ def test_call_after_call_has_the_bits_of_runs_of_their_own(case):
             assert_same(result, expected, network, other)
 
 
+def test_guesses_of_the_last_call_change_no_bit(idle):
+    options = {"steps": 11, "batch_size": 1, "optimizer": SGD(0.5), "progress": False}
+    network = network_of("fused222")
+    for seed in range(150):
+        X, Y = samples("fused222", 4)
+        other = fastbp.Network([2, 2, 2])
+        other.theta[:] = network.theta
+        result = fastbp.train(network, X, Y, seed=seed, **options)
+        expected = train_anew(other, X, Y, seed=seed, seams=Seams(), **options)
+        assert_same(result, expected, network, other)
+    assert len(idle) == 1
+
+
 def test_a_run_is_kept_and_used(idle):
     network, (X, Y) = network_of("layered"), samples("layered")
     fastbp.train(network, X, Y, seed=1, **CASES["layered"][2])

@@ -1,0 +1,39 @@
+"""Calls of kernels by their addresses: a kernel that calls another one so compiles in seconds."""
+
+from numba import types
+from numba.extending import intrinsic
+
+
+def _call(context, builder, function, signature, arguments):
+    """Emit a call of a compiled function at an address."""
+    kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+    callee = builder.inttoptr(function, kind.as_pointer())
+    _, result = context.call_conv.call_function(
+        builder, callee, signature.return_type, signature.args, arguments
+    )
+    return result
+
+
+@intrinsic
+def call_trainer(typing, function, words, until, unused):
+    """Call `online`, or a kernel of the 2-2-2 network, at an address."""
+    called = types.none(types.intp, types.intp, unused)
+
+    def generate(context, builder, signature, arguments):
+        _call(context, builder, arguments[0], called, arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, unused), generate
+
+
+@intrinsic
+def call_layered(typing, function, job, until, unused):
+    """Call `layered` at an address, as the only thread."""
+    called = types.boolean(types.intp, types.intp, types.intp, unused, unused)
+
+    def generate(context, builder, signature, arguments):
+        function, job, until, unused = arguments
+        none = context.get_constant(types.intp, 0)
+        return _call(context, builder, function, called, (job, none, until, unused, unused))
+
+    return types.boolean(types.intp, types.intp, types.intp, unused), generate
