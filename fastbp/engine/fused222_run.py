@@ -177,8 +177,14 @@ class Fused222Run(Run):
         return found, counters
 
     def is_finite(self) -> bool:
-        """Whether all parameters and recorded losses are finite. A parameter that is not stays so."""
-        return all_finite(self.parameters) and all_finite(self._losses)
+        """Whether all parameters and recorded losses are finite.
+
+        A parameter that is not stays so. With finite parameters, a loss is infinite only if a target is too
+        large: then all losses are infinite.
+        """
+        return all_finite(self.parameters) and math.isfinite(
+            self.losses.item(self.counters.item(RECORDED) - 1)
+        )
 
     def is_possible(self) -> bool:
         """Whether a run could have come to this state."""

@@ -66,7 +66,10 @@ class IdleRuns:
         if seed is not None:
             seed = check_seed(seed)
         key = _key(call, network, X, Y)
-        kept = self._runs.get(key) if key is not None else None
+        try:
+            kept = self._runs.get(key)
+        except TypeError:  # an argument has no hash
+            return None
         if kept is None or not kept[0].acquire(blocking=False):
             return None
         lock, run = kept
@@ -80,26 +83,21 @@ class IdleRuns:
 
     def keep(self, call: tuple[Any, ...], network: Network, X: Any, Y: Any, run: Run) -> None:
         """Keep a run that was completed for the next such call; drop the oldest if there are too many."""
-        key = _key(call, network, X, Y)
-        if key is None:
-            return
         run.let_go()
-        self._runs[key] = threading.Lock(), run
+        try:
+            self._runs[_key(call, network, X, Y)] = threading.Lock(), run
+        except TypeError:  # an argument has no hash
+            return
         for oldest in list(self._runs)[: -self._most]:
             self._runs.pop(oldest, None)
 
 
-def _key(call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray) -> Hashable | None:
-    """Return a key that is equal for calls which the same run can serve; None if an argument has no hash.
+def _key(call: tuple[Any, ...], network: Network, X: np.ndarray, Y: np.ndarray) -> tuple[Any, ...]:
+    """Return a key that is equal for calls which the same run can serve; 1, 1.0 and True give different keys.
 
-    1, 1.0 and True give different keys.
+    It has no hash if an argument has none.
     """
-    key = network.specification, X.shape[:1], Y.ndim, call, tuple(map(type, call))
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
+    return network.specification, X.shape[:1], Y.ndim, call, tuple(map(type, call))
 
 
 def _train_at_once(
