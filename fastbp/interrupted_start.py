@@ -30,6 +30,7 @@ def hook_for(others: Hook) -> Hook:
     """Return an exception hook that says in a line that Ctrl-C was pressed, and leaves others to `others`."""
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Say that Ctrl-C was pressed, or leave the error to the other hook."""
         if issubclass(kind, KeyboardInterrupt):
             print("fastbp: interrupted", file=sys.stderr)
         else:

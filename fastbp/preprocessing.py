@@ -336,6 +336,7 @@ def _plain(part: Any) -> dict[str, Any]:
     """Return what differs from its default as JSON values, with Python's own numbers instead of NumPy's."""
 
     def item(value: Any) -> Any:
+        """Return a value as JSON has it."""
         if isinstance(value, Spelling):
             return value.as_document()
         if isinstance(value, tuple):

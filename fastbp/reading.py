@@ -130,6 +130,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
+            """Set a field of the frozen dataclass."""
             object.__setattr__(self, name, value)
 
         put("separator", _character("separator", self.separator, SEPARATORS))
@@ -203,10 +204,12 @@ class Reading:
         """Return the same with columns named as ``find(option, column)`` names them."""
 
         def marked(item: str) -> str:
+            """Return a mark of missing values with its column as it is named."""
             column, equals, mark = item.partition("=")
             return f"{find('missing_values', column)}={mark}" if equals else item
 
         def dated(item: str) -> str:
+            """Return how dates are taken, with their column as it is named."""
             column, equals, how = item.rpartition("=")
             if item in HOW:
                 return item

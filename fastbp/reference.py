@@ -155,6 +155,7 @@ def quantile(q: float) -> tuple[Callable[..., Number], Callable[[Number, Number,
     """
 
     def slope(e: Number) -> Number:
+        """Return the derivative by y, for y - t = e."""
         return 1.0 - q if e > 0 else -q if e < 0 else e
 
     return mean_over(lambda y, t, f: slope(y - t) * (y - t)), lambda y, t, K: slope(y - t) / K
@@ -560,6 +561,7 @@ class Updater:
         k, f, others = self.steps + 1, self.functions, self.hyperparameters
 
         def updated(parameters: Vector, gradients: Vector, memories: list[Vector]) -> Vector:
+            """Return the parameters of a row after the step."""
             return [
                 self.rule(theta, g, r, k, memory, f, **others)
                 for theta, g, memory in zip(parameters, gradients, memories, strict=True)

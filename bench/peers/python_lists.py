@@ -22,6 +22,7 @@ MOST_FLOPS = 2 * 10**7
 
 
 def prepare(workload: Workload) -> Train:
+    """Return the function that trains."""
     if workload.dtype != "float64":
         raise UnavailableError("Python's numbers are float64")
     if workload.networks > 1:
@@ -32,14 +33,17 @@ def prepare(workload: Workload) -> Train:
 
 
 def sigmoid(z):
+    """Return the logistic function."""
     return 1.0 / (1.0 + exp(-z))
 
 
 def relu(z):
+    """Return z, or 0 if it is negative."""
     return z if z > 0.0 else 0.0
 
 
 def softmax(z):
+    """Return a probability for each number."""
     largest = max(z)
     e = [exp(z_j - largest) for z_j in z]
     scale = 1.0 / sum(e)
@@ -66,6 +70,7 @@ def prepare_layers(workload: Workload) -> Train:
     one = 1.0 if workload.bias == "trainable" else 0.0  # what a bias is multiplied by, for its gradient
 
     def forward(W, x):
+        """Return the outputs of every layer for one sample; those of the input are x."""
         outputs = [x]
         for layer in W[:-1]:
             x = [f(sum(map(mul, w, x), w[-1])) for w in layer]
@@ -109,38 +114,20 @@ def prepare_layers(workload: Workload) -> Train:
             ]
 
     def train(steps):
+        """Train from the start, and return the parameters."""
         W = [
             [[*column, bias] for column, bias in zip(weights.T.tolist(), biases.tolist(), strict=True)]
             for weights, biases in workload.layers(start)
         ]
-        rate = workload.optimizer.learning_rate
-        if adam:
-            moments = [[[[0.0] * len(w), [0.0] * len(w)] for w in layer] for layer in W]
-            beta1, beta2 = workload.optimizer.beta1, workload.optimizer.beta2
+        moments = [[[[0.0] * len(w), [0.0] * len(w)] for w in layer] for layer in W] if adam else []
         for k in range(steps):
             x, t = X[k % len(X)], T[k % len(X)]
             if adam:
-                r, root = rate / (1.0 - beta1 ** (k + 1)), sqrt(1.0 - beta2 ** (k + 1))
-                for layer, memory, gradient in zip(W, moments, gradients(W, x, t), strict=True):
-                    for j, g in enumerate(gradient):
-                        m = memory[j][0] = [
-                            beta1 * m + (1.0 - beta1) * g for m, g in zip(memory[j][0], g, strict=True)
-                        ]
-                        v = memory[j][1] = [
-                            beta2 * v + (1.0 - beta2) * g * g for v, g in zip(memory[j][1], g, strict=True)
-                        ]
-                        layer[j] = [
-                            w - r * m / (sqrt(v) / root + workload.optimizer.epsilon)
-                            for w, m, v in zip(layer[j], m, v, strict=True)
-                        ]
+                update_by_adam(W, moments, gradients(W, x, t), k + 1, workload.optimizer)
             elif workload.batch_size == 1:
-                step_one_sample(W, x[0], t[0], rate)
+                step_one_sample(W, x[0], t[0], workload.optimizer.learning_rate)
             else:
-                for layer, gradient in zip(W, gradients(W, x, t), strict=True):
-                    layer[:] = [
-                        [w - rate * g for w, g in zip(w, g, strict=True)]
-                        for w, g in zip(layer, gradient, strict=True)
-                    ]
+                update(W, gradients(W, x, t), workload.optimizer.learning_rate)
         sizes = pairwise(workload.layer_sizes)
         return workload.flat(
             ([[w[i] for w in layer] for i in range(n_in)], [w[-1] for w in layer])
@@ -148,3 +135,26 @@ def prepare_layers(workload: Workload) -> Train:
         )
 
     return train
+
+
+def update(W, gradient, rate):
+    """Take a plain step, in place."""
+    for layer, of_layer in zip(W, gradient, strict=True):
+        layer[:] = [
+            [w - rate * g for w, g in zip(w, g, strict=True)] for w, g in zip(layer, of_layer, strict=True)
+        ]
+
+
+def update_by_adam(W, moments, gradient, k, optimizer):
+    """Take step k of Adam, in place; `moments` has m and v of each neuron."""
+    beta1, beta2, epsilon = optimizer.beta1, optimizer.beta2, optimizer.epsilon
+    r, root = optimizer.learning_rate / (1.0 - beta1**k), sqrt(1.0 - beta2**k)
+    for layer, memory, of_layer in zip(W, moments, gradient, strict=True):
+        for j, g in enumerate(of_layer):
+            m = memory[j][0] = [beta1 * m + (1.0 - beta1) * g for m, g in zip(memory[j][0], g, strict=True)]
+            v = memory[j][1] = [
+                beta2 * v + (1.0 - beta2) * g * g for v, g in zip(memory[j][1], g, strict=True)
+            ]
+            layer[j] = [
+                w - r * m / (sqrt(v) / root + epsilon) for w, m, v in zip(layer[j], m, v, strict=True)
+            ]

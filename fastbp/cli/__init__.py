@@ -136,6 +136,7 @@ def _plain_warnings(command: str) -> Iterator[None]:
     """Print a warning like an error: in one line, without its place in the code."""
 
     def show(message: Warning | str, *place: object, **more: object) -> None:
+        """Print the message alone."""
         print(f"fastbp {command}: warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():

@@ -40,6 +40,7 @@ def adder(defaults: Mapping[str, Any], left_out: Collection[str] = ()) -> Callab
     """
 
     def add(group: Any, name: str, help: str, **options: Any) -> None:
+        """Declare an option."""
         if name in left_out:
             return
         default = defaults.get(name.strip("-").replace("-", "_"))

@@ -70,6 +70,7 @@ def _run(options: argparse.Namespace, fitting: Fitting) -> int:
         print(f"fastbp train: {remark}", file=sys.stderr)
 
     def make(seed: int | None) -> fastbp.Network:
+        """Return a network with new start weights, or that to go on with."""
         return make_network(
             dataset,
             hidden=options.hidden,

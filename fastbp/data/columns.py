@@ -214,6 +214,7 @@ class _Texts:
         self.categories: set[str] = set()
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
+        """Add the texts of a block, of all its rows."""
         text = texts(column)
         n_missing = text.null_count()
         self.n_missing += n_missing
@@ -231,9 +232,11 @@ class _Texts:
 
     @property
     def is_constant(self) -> bool:
+        """Whether all rows have the same text."""
         return len(self.categories) == 1
 
     def settle(self, table: Table, missing: str, training: np.ndarray, remarks: list[str]) -> TextColumn:
+        """Return what the column is, or say why it cannot be used; add remarks about it."""
         if not self.categories:
             raise DataError(
                 f"column {self.name!r} of {table.path} has no value in any row; leave it out: "
@@ -282,19 +285,23 @@ class _Dates:
         self.blocks: list[np.ndarray] = []
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
+        """Add the dates of a block."""
         self.blocks.append(moments(table, start, column, self.meaning.format))
 
     @property
     def n_missing(self) -> int:
+        """How many dates are missing."""
         return sum(int(np.isnan(block).sum()) for block in self.blocks)
 
     @property
     def is_constant(self) -> bool:
+        """Whether all rows have the same date."""
         values = np.concatenate(self.blocks)
         values = values[~np.isnan(values)]
         return bool(len(values)) and values.min() == values.max()
 
     def settle(self, table: Table, missing: str, training: np.ndarray, remarks: list[str]) -> DateColumn:
+        """Return what the column is, or say why it cannot be used."""
         values = np.concatenate(self.blocks)
         known = values[training & ~np.isnan(values)]
         if not len(known):

@@ -199,6 +199,7 @@ class _Trained:
         """Train all networks of a run to a step; Ctrl-C is an error."""
 
         def is_stopped() -> bool:
+            """Show how far the training is, and ask whether to stop."""
             self._show(run)
             return self._is_stopped()
 
@@ -243,6 +244,7 @@ def _run(
     starts = np.arange(n)[:, np.newaxis] * n_samples
 
     def order(epoch: int) -> np.ndarray:
+        """Return the rows of each network in their order, which is the same within each part."""
         return starts + np.random.default_rng([recipe.seed, epoch]).permutation(n_samples)
 
     weights = [

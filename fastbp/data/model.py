@@ -332,6 +332,7 @@ def fit(
         _warn(dataset.remarks)
 
     def make(seed: int | None) -> Network:
+        """Return a network with new start weights, or that to go on with."""
         return make_network(
             dataset, hidden=hidden, activation=activation, loss=loss, dtype=dtype, seed=seed, start=start
         )

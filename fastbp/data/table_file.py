@@ -240,6 +240,7 @@ def settled(table: Table, remembered: Reading | None = None) -> Table:
         remembered.settled(lambda option, column: known.add(column) or column)  # type: ignore[func-returns-value]
 
     def find(option: str, column: str) -> str:
+        """Return the name of a column; one that the training file had may be missing here."""
         if column in table.names or column in known:
             return column
         return table.names[table.find(option, column)]

@@ -216,6 +216,7 @@ def _finder(labels: Sequence[Any]) -> Callable[[Any], int]:
         by_number = {}
 
     def find(value: Any) -> int:
+        """Return the code of a value."""
         text = _written(value)
         code = exact.get(text, exact.get(text.lower(), -1) if text.lower() in BOOLEANS else -1)
         if code < 0 and (number := _number(value)) is not None:

@@ -166,6 +166,7 @@ def _fast_typed(
         there = ~texts.is_in(list(marks)).to_numpy().reshape(shape)
 
         def has(pattern: str, texts: Any = texts, shape: tuple[int, int] = shape) -> np.ndarray:
+            """Return which texts contain a pattern."""
             return texts.str.contains(pattern).to_numpy().reshape(shape)
 
         if (has(r"^\d{1,3}(?:\.\d{3})*,\d+") & there).any():

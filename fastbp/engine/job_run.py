@@ -213,6 +213,7 @@ class JobRun(Run):
         packing, n, frozen = self._packing, self.n_parameters, self.optimizer_state.copy()
 
         def unpacked() -> np.ndarray:
+            """Return the vectors without the padding of the kernels."""
             vectors = np.empty((len(frozen), n), frozen.dtype)
             for vector, packed in zip(vectors, frozen, strict=True):
                 vector[:] = packing.unpack(packed)

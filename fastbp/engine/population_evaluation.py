@@ -109,6 +109,7 @@ class PopulationEvaluation:
         rows = max(1, int(PIECE_SECONDS / seconds))
 
         def checked() -> bool:
+            """Check, and go on unless that raises an error."""
             check()
             return False
 

@@ -221,6 +221,7 @@ class PopulationJob:
         tile, at = min(rows, affordable), 0
 
         def take(n_vectors: int) -> int:
+            """Return where so many vectors begin, and leave room for them."""
             nonlocal at
             start = at
             at += -(-n_vectors * width // ROOM) * ROOM
@@ -289,6 +290,7 @@ class PopulationJob:
         self.compile()
 
         def take(thread: int, piece: tuple[int, int]) -> None:
+            """Do a piece of the work."""
             population(*self._arguments(thread, *piece, begin, end))
 
         return in_threads(take, deque(pieces), n_threads or self.n_threads, is_stopped)
@@ -311,6 +313,7 @@ def in_threads(
     """
 
     def take(thread: int) -> None:
+        """Do the next piece that waits, if there is one."""
         try:
             piece = waiting.popleft()
         except IndexError:  # another thread was faster
@@ -318,6 +321,7 @@ def in_threads(
         work(thread, piece)
 
     def take_all(thread: int) -> None:
+        """Do pieces until none waits."""
         while waiting:
             take(thread)
 

@@ -217,6 +217,7 @@ def _envelope(header: bytes, kind: str, version: int, oldest: int) -> tuple[dict
 
 def _json(text: bytes | str, what: str) -> dict[str, Any]:
     def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return the entries of an object, whose names must differ."""
         entries = dict(pairs)
         if len(entries) < len(pairs):
             twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -224,6 +225,7 @@ def _json(text: bytes | str, what: str) -> dict[str, Any]:
         return entries
 
     def no_constant(name: str) -> None:
+        """Refuse Infinity and NaN."""
         raise ModelFileError(f"is damaged: {what} has {name} in it, which JSON does not allow")
 
     try:

@@ -65,7 +65,10 @@ def make_population_loop(
         )
 
     def losses_on(samples: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None) -> Losses:
+        """Return a function that computes the losses of networks on some samples."""
+
         def losses(theta: np.ndarray, check: Callable[[], None]) -> np.ndarray:
+            """Return the loss of each network."""
             return losses_of(specification, theta, *samples, weights, threads=settings.threads, check=check)
 
         return losses

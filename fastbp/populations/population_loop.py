@@ -186,6 +186,7 @@ class PopulationLoop:
         unknown = np.full(len(self._members), np.nan)
 
         def check() -> None:
+            """Give up soon after Ctrl-C."""
             nonlocal answer_at
             if self._interrupts.pressed:
                 now = self._clock()

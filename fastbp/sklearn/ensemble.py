@@ -128,6 +128,7 @@ class PerceptronEnsemble(BaseEstimator, metaclass=ABCMeta):
             Y = self.estimators_[0]._targets(data.y[held], outputs.dtype)
 
             def losses(means: np.ndarray) -> np.ndarray:
+                """Return the loss of each mean on the samples that are held out."""
                 return losses_of_outputs(loss, means, Y, data.weights_of(held))
 
             counts = greedy_selection(outputs, losses, self.selection)

@@ -105,6 +105,7 @@ class MLPSearchCV(GridSearchCV):
         scorer = check_scoring(self.estimator, self.scoring)
 
         def score(planned: Planned, numbers: np.ndarray, of_rows: Any = None) -> Any:
+            """Return the score of a fit on some samples."""
             return scorer(planned.fitted, *plan.samples(numbers))
 
         inner = Scoring(

@@ -83,6 +83,7 @@ def minimise(
     gradient, pull = np.empty(theta.size), np.empty(theta.size)
 
     def value_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss with the penalty, and its gradient."""
         value, _ = objective.value_and_gradient(theta, gradient)
         np.multiply(decay, theta, out=pull)
         value += 0.5 * float(pull @ theta)
@@ -94,6 +95,7 @@ def minimise(
     best = OptimizeResult(x=theta.copy(), fun=np.inf, nit=0, status=0, message="")
 
     def keep(intermediate_result: OptimizeResult) -> None:
+        """Keep where the search is, so that Ctrl-C loses nothing."""
         best.x[:], best.fun, best.nit = intermediate_result.x, intermediate_result.fun, best.nit + 1
 
     try:

@@ -361,6 +361,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         if self.scoring is None:
 
             def own() -> float:
+                """Return the accuracy, or R^2."""
                 network.theta[:] = run.theta
                 return self._quality(self._outputs_of(held.X), held.y, held.weights)
 
@@ -372,6 +373,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         more = {} if held.weights is None else {"sample_weight": held.weights}
 
         def scored() -> float:
+            """Return the score that scikit-learn's scorer gives."""
             network.theta[:] = run.theta
             return float(scorer(twin, held.X, held.labels, **more))
 

@@ -314,6 +314,7 @@ class Together:
         if fit.estimator.early_stopping:
 
             def score() -> float:
+                """Return the score of this network, which was computed with those of the others."""
                 return float(self._scores[i])
 
         return EpochLoop(fit.estimator, self._runs[i], len(fit.rows), score, (), self._interrupts)

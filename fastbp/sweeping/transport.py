@@ -193,6 +193,7 @@ def on_workers(
         source = _first(executor) if isinstance(executor, Executor) else executor
 
         def make_executor() -> Executor:
+            """Return an executor, and remember to shut it down if it was made here."""
             pool = source()
             if pool is not executor:
                 made.append(pool)
@@ -217,6 +218,7 @@ def _first(executor: Executor) -> Callable[[], Executor]:
     given = [executor]
 
     def make() -> Executor:
+        """Return the executor the first time, and afterwards another of its kind."""
         if given:
             return given.pop()
         if not isinstance(executor, ProcessPoolExecutor):
@@ -251,6 +253,7 @@ class _Scattered:
         self._future: Any = None
 
     def submit(self, pool: Executor, task: bytes, number: int, threads: int | None) -> Future:
+        """Submit a shard; send the data first if no worker has them."""
         if self._future is None or self._future.status not in ("pending", "finished"):
             (self._future,) = self._client.scatter([self._folds], broadcast=True, hash=False)
         return pool.submit(work, task, self._future, number, threads)

@@ -121,6 +121,7 @@ def compiled_rule(rule: StoppingRule) -> tuple[list[tuple[float, float, float]],
     program: list[int] = []
 
     def add(part: StoppingRule) -> None:
+        """Add a rule to the program, the parts of a compound one before it."""
         if isinstance(part, AnyOf):
             for i, one in enumerate(part.rules):
                 add(one)
