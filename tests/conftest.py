@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, settings
 import fastbp
 from fastbp.benchmark.cases import WORKED_EXAMPLE, Case
 from fastbp.engine.team import OVERSUBSCRIBE
+from fastbp.specification import DTYPES
 
 os.environ[OVERSUBSCRIBE] = "1"  # tests of three threads, on machines of two cores
 
@@ -27,6 +30,14 @@ settings.load_profile("any machine")  # no test fails because a machine is slow
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--one-in", type=int, default=1, metavar="N", help="run one in N cases of each test")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before several workers begin, compile all kernels once: else they would compile the same ones at once."""
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        commands = [[sys.executable, "-m", "fastbp", "warmup", "--dtype", dtype] for dtype in DTYPES]
+        for process in [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]:
+            assert process.wait() == 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ import argparse
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,19 +22,21 @@ from fastbp.specification import DTYPES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastbp warmup`."""
+    parser.add_argument("--dtype", choices=DTYPES, help="only the kernels of networks of this type")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run `fastbp warmup`."""
-    rows = _compile_all(watched=sys.stderr.isatty() and not options.json)
+    dtypes = [options.dtype] if options.dtype else DTYPES
+    rows = _compile_all(dtypes, watched=sys.stderr.isatty() and not options.json)
     return report(rows, *_jit.unsaved_kernels(), options.json)
 
 
-def _compile_all(watched: bool) -> list[dict[str, object]]:
+def _compile_all(dtypes: Sequence[str], watched: bool) -> list[dict[str, object]]:
     """Use every kernel once, and return how long each took; `watched` shows which one is compiled."""
     rows: list[dict[str, object]] = []
-    for name, dtype, use in _uses():
+    for name, dtype, use in _uses(dtypes):
         if watched:
             print(f"\033[K{name}, {dtype} ...\r", end="", file=sys.stderr, flush=True)
         started = time.perf_counter()
@@ -65,11 +67,11 @@ def report(rows: list[dict[str, object]], n_unsaved: int, reason: str, as_json: 
     return 0
 
 
-def _uses() -> Iterator[tuple[str, str, Callable[[], object]]]:
+def _uses(dtypes: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], object]]]:
     """Name every kernel, with a call that needs it."""
     x, y = [[0.05, 0.10]], [[0.01, 0.99]]
     uses = [(kernel.name, math) for kernel in KERNELS for math in kernel.maths]
-    for dtype in DTYPES:
+    for dtype in dtypes:
         network = fastbp.Network([2, 2, 2], dtype=dtype, seed=0)
         for name, math in uses:
             use = functools.partial(

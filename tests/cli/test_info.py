@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastbp import Network, __version__, _jit, processor
-from fastbp.cli import warmup
+from fastbp.cli import main, warmup
 from tests.processes import TRAIN, run
 
 
@@ -138,6 +138,13 @@ def test_after_warmup_nothing_is_compiled(tmp_path, real_data, monkeypatch):
         assert run(CODE, *command, **cache)[1] == ""
     again = json.loads(run(CODE, "warmup", "--json", **cache)[0])
     assert len(again["kernels"]) == len(re.findall("float(?:32|64)", output))
+
+
+def test_a_warmup_of_one_type_leaves_the_other_out(capsys):
+    assert main(["warmup", "--dtype", "float32", "--json"]) == 0
+    kernels = json.loads(capsys.readouterr().out)["kernels"]
+    assert {row["dtype"] for row in kernels} == {"float32"}
+    assert len(kernels) > 5
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "JSON"])
