@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Before several workers begin, compile all kernels once: else they would compile the same ones at once."""
+    """Before several workers begin, compile all kernels once: else two would compile the same one at once."""
     if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
         commands = [[sys.executable, "-m", "fastbp", "warmup", "--dtype", dtype] for dtype in DTYPES]
         for process in [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]:
