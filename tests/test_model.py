@@ -282,6 +282,21 @@ def test_options_of_training_reading_and_data_are_taken(iris, tmp_path):
         fit(iris, target="species", loss="huber")
 
 
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [
+        ({"activation": "softsign"}, "glorot_uniform"),
+        ({}, "he_uniform"),
+        ({"activation": "tanh", "initializer": ("normal", 0.1)}, ("normal", 0.1)),
+    ],
+)
+def test_weights_are_drawn_as_the_activation_needs_or_as_is_said(iris, options, drawn):
+    model = fit(iris, target="species", **options, **QUICK)
+    assert model.network.initializer == drawn
+    with pytest.raises(OptionError, match="initializer is given, and the network to start from has its own"):
+        fit(iris, target="species", start_from=model, initializer="zeros")
+
+
 def test_remarks_are_warned_of_and_kept(iris):
     with pytest.warns(DataWarning, match="column 'c' has the same value in every training row"):
         model = fastbp.fit(iris.assign(c=1), target="species", **QUICK)

@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace, fitting: Fitting) -> int:
             dataset,
             hidden=options.hidden,
             activation=options.activation,
+            initializer=options.initializer,
             loss=options.loss,
             dtype=options.dtype,
             seed=seed,

@@ -1,12 +1,12 @@
 """The options of `fastbp train`: how they are typed, their defaults, and what they may be."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastbp
-from fastbp import activations, losses
+from fastbp import activations, initializers, losses
 from fastbp.cli.files import check_out
 from fastbp.cli.learning_options import OF_DATA, add_config, add_data, add_json, adder, check_given, stem
 from fastbp.cli.reading_options import READING_OPTIONS
@@ -26,12 +26,14 @@ DEFAULTS: dict[str, Any] = {
     "start_from": None,
     "hidden": None,
     "activation": None,
+    "initializer": None,
     "loss": None,
     "dtype": None,
     "epochs": None,
     "batch_size": OWN_BATCH_SIZE,
     "optimizer": None,
     "learning_rate": None,
+    "smallest_step": None,
     "l2": 0.0,
     "dropout": 0.0,
     "label_smoothing": 0.0,
@@ -53,12 +55,20 @@ DEFAULTS: dict[str, Any] = {
 }
 
 GIVEN_BY: dict[str, tuple[str, ...]] = {
-    "network": ("--hidden", "--activation", "--loss", "--dtype", "--seed", "--start-from"),
+    "network": (
+        "--hidden",
+        "--activation",
+        "--initializer",
+        "--loss",
+        "--dtype",
+        "--seed",
+        "--start-from",
+    ),
     "X": ("data", "--ignore", "--keep", "--missing", "--no-standardize", "--cache", *READING_OPTIONS),
     "Y": ("data", "--target", "--task", "--missing-target", "--label-smoothing"),
     "epochs": ("--epochs",),
     "batch_size": ("--batch-size",),
-    "optimizer": ("--optimizer", "--learning-rate"),
+    "optimizer": ("--optimizer", "--learning-rate", "--smallest-step"),
     "seed": ("--seed", "--ensemble", "--n-starts"),
     "l2": ("--l2",),
     "dropout": ("--dropout",),
@@ -95,6 +105,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("the network")
     add_network(add, group)
+    add(
+        group,
+        "--initializer",
+        "how the weights are drawn: a name of fastbp.initializers, uniform(r) from -r to r, or normal(s) "
+        "(default: glorot_uniform for sigmoid, tanh and softsign, else he_uniform)",
+        type=_initializer,
+        metavar="RULE",
+    )
     add(group, "--dtype", "of all arithmetic (default: float64)", choices=("float64", "float32"))
     add(
         group,
@@ -164,10 +182,12 @@ def add_steps(add: Callable[..., None], group: Any) -> None:
     add(
         group,
         "--learning-rate",
-        "by default, the optimizer's own; that of the default begins at 0.003",
-        type=float,
+        "by default, the optimizer's own; that of the default begins at 0.003; rprop begins with this step, "
+        "or with steps drawn by uniform(LOW,HIGH)",
+        type=_rate,
         metavar="RATE",
     )
+    add(group, "--smallest-step", "of rprop, and may be 0 (default: 1e-06)", type=float, metavar="STEP")
     add(group, "--l2", "pull weights towards 0 so much", type=float, metavar="L2")
     add(group, "--dropout", "share of hidden neurons to leave out at random", type=float, metavar="SHARE")
 
@@ -238,6 +258,33 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _initializer(text: str) -> initializers.Initializer:
+    """Return the name of an initializer, or a distribution with its scale."""
+    try:
+        return initializers.check_initializer(_drawn(text) or text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _rate(text: str) -> float | tuple[Any, ...]:
+    """Return a rate, or how the first steps of rprop are drawn."""
+    try:
+        return _drawn(text) or float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor like uniform(0.05,0.2)") from None
+
+
+def _drawn(text: str) -> tuple[Any, ...] | None:
+    """Return the name of a distribution and its numbers, from a text such as ``uniform(0.05, 0.2)``."""
+    found = re.fullmatch(r"(\w+)\(([^()]*)\)", text.strip())
+    if found is None:
+        return None
+    try:
+        return found[1], *(float(number) for number in found[2].split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like uniform(0.5)") from None
+
+
 def _loss(text: str) -> str:
     """Return a loss of any number; quantile may have its level."""
     try:
@@ -301,7 +348,7 @@ def make_fitting(options: argparse.Namespace) -> Fitting:
         epochs=options.epochs,
         batch_size=options.batch_size,
         optimizer=_optimizer(options),
-        learning_rate=options.learning_rate,
+        learning_rate=None if options.optimizer else options.learning_rate,
         seed=options.seed,
         ensemble=options.ensemble,
         n_starts=options.n_starts,
@@ -312,9 +359,13 @@ def make_fitting(options: argparse.Namespace) -> Fitting:
 
 def _optimizer(options: argparse.Namespace) -> Any:
     """Return the optimizer that is asked for, or None for the default."""
-    if options.optimizer is None:
-        return None
-    rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
-    if options.optimizer == "rprop" and options.batch_size is not None:
-        raise fastbp.OptionError("--optimizer rprop is for full batches; add --batch-size all")
-    return BY_NAME[options.optimizer](**rate)
+    given = {"learning_rate": options.learning_rate, "smallest_step": options.smallest_step}
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.optimizer != "rprop":
+        if "smallest_step" in given:
+            raise OptionError("--smallest-step is for --optimizer rprop")
+        if isinstance(options.learning_rate, tuple):
+            raise OptionError("--learning-rate is drawn for --optimizer rprop only; give a number")
+    elif options.batch_size is not None:
+        raise OptionError("--optimizer rprop is for full batches; add --batch-size all")
+    return None if options.optimizer is None else BY_NAME[options.optimizer](**given)

@@ -16,12 +16,13 @@ from fastbp.data.scoring import scores
 from fastbp.data.table_file import Table
 from fastbp.data.text_form import listed
 from fastbp.errors import DataWarning, OptionError, as_option, check_integer, check_sequence, nearest
+from fastbp.initializers import Initializer
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.preprocessing import ClassTarget, Preprocessing, SeveralTargets
 from fastbp.training import TrainingResult, train
 
-SATURATING = ("sigmoid", "tanh", "identity")
+SATURATING = ("sigmoid", "tanh", "softsign", "identity")
 """Hidden activations whose weights are drawn as Glorot & Bengio do; those of the others as He et al. do."""
 
 FEW_ROWS = 1
@@ -210,6 +211,7 @@ def fit(
     task: str | None = None,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
+    initializer: Initializer | None = None,
     loss: str | None = None,
     epochs: int | None = None,
     batch_size: int | str | None = OWN_BATCH_SIZE,
@@ -245,6 +247,9 @@ def fit(
         Sizes of the hidden layers; by default (100,), from 5000 rows on (64, 64).
     activation : str, default "relu"
         Of the hidden layers.
+    initializer : str or tuple, optional
+        How the weights are drawn, as for `Network`. The default is "glorot_uniform" for sigmoid, tanh,
+        softsign and identity, and "he_uniform" for the others.
     loss : str, optional
         Of a regression; the default is mean_squared_error.
     epochs, batch_size, seed
@@ -334,7 +339,14 @@ def fit(
     def make(seed: int | None) -> Network:
         """Return a network with new start weights, or that to go on with."""
         return make_network(
-            dataset, hidden=hidden, activation=activation, loss=loss, dtype=dtype, seed=seed, start=start
+            dataset,
+            hidden=hidden,
+            activation=activation,
+            initializer=initializer,
+            loss=loss,
+            dtype=dtype,
+            seed=seed,
+            start=start,
         )
 
     fitted = fit_dataset(dataset, make, fitting, **of_training)
@@ -376,6 +388,7 @@ def make_network(
     *,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
+    initializer: Initializer | None = None,
     loss: str | None = None,
     dtype: str | None = None,
     seed: int | None = None,
@@ -383,7 +396,8 @@ def make_network(
 ) -> Network:
     """Return a network for a dataset, with its preprocessing; with `start`, a copy of that one."""
     if start is not None:
-        given = {"hidden": hidden, "activation": activation, "loss": loss, "dtype": dtype}
+        given = {"hidden": hidden, "activation": activation, "initializer": initializer}
+        given |= {"loss": loss, "dtype": dtype}
         for name, value in given.items():
             if value is not None:
                 raise OptionError(
@@ -398,6 +412,7 @@ def make_network(
         n_rows=len(dataset.X),
         hidden=hidden,
         activation=activation,
+        initializer=initializer,
         loss=loss,
         dtype=dtype,
     )
@@ -412,6 +427,7 @@ def network_options(
     n_rows: int = FEW_ROWS,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
+    initializer: Initializer | None = None,
     loss: str | None = None,
     dtype: str | None = None,
 ) -> dict[str, Any]:
@@ -433,7 +449,7 @@ def network_options(
         "hidden_activation": activation,
         "output_activation": output,
         "loss": of_output,
-        "initializer": "glorot_uniform" if activation in SATURATING else "he_uniform",
+        "initializer": initializer or ("glorot_uniform" if activation in SATURATING else "he_uniform"),
         "dtype": dtype or "float64",
     }
 

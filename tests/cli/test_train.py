@@ -138,6 +138,23 @@ def test_options_reach_the_network_and_the_training(fastbp):
     assert network.notes["optimizer"].startswith("SGD(learning_rate=0.5")
 
 
+def test_the_proben1_recipe_can_be_typed(fastbp):
+    line = (
+        f"{ALONE} --hidden 4,2 --activation sigmoid --initializer uniform(0.5) --optimizer rprop "
+        "--batch-size all --learning-rate 'uniform(0.05, 0.2)' --smallest-step 0 --validation 0.25 --every 5 "
+        "--rule GL5 --epochs 10"
+    )
+    report(fastbp, line)
+    network = Network.load("iris.safetensors")
+    assert network.initializer == ("uniform", 0.5)
+    assert network.notes["optimizer"].startswith(
+        "RPROP(learning_rate=('uniform', 0.05, 0.2), eta_minus=0.5, eta_plus=1.2, smallest_step=0.0"
+    )
+    Path("run.toml").write_text('initializer = "normal(0.1)"\nlearning-rate = 0.1\n')
+    report(fastbp, f"{IRIS} --epochs 1 --config run.toml --restart")
+    assert Network.load("iris.safetensors").initializer == ("normal", 0.1)
+
+
 def test_no_hidden_layer_is_a_linear_model(fastbp):
     assert report(fastbp, f"{IRIS} --hidden 0 --epochs 2")["layer_sizes"] == [4, 3]
 
@@ -611,6 +628,17 @@ def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
         (f"{IRIS} --dropout 1", "dropout is 1"),
         (f"{IRIS} --max-seconds 0", "--max-seconds is 0"),
         (f"{IRIS} --optimizer rprop", "add --batch-size all"),
+        (f"{IRIS} --smallest-step 0", "--smallest-step is for --optimizer rprop"),
+        (f"{IRIS} --learning-rate uniform(0.1,0.2)", "--learning-rate is drawn for --optimizer rprop only"),
+        (
+            f"{ALONE} --optimizer rprop --batch-size all --learning-rate normal(1,2)",
+            "learning_rate[0] is 'normal'",
+        ),
+        (f"{IRIS} --learning-rate fast", "'fast' is neither a number nor like uniform(0.05,0.2)"),
+        (f"{IRIS} --initializer uniform", "needs a scale, as in ('uniform', 0.5)"),
+        (f"{IRIS} --initializer uniform(1,2)", "a pair must be ('uniform', r) or ('normal', s)"),
+        (f"{IRIS} --initializer he_norml", "did you mean 'he_normal'"),
+        (f"{IRIS} --initializer normal(x)", "'normal(x)' is not like uniform(0.5)"),
         (f"{IRIS} --out model.h5", "--out is 'model.h5', and must end in .safetensors"),
         (f"{IRIS} --out no/such/model.safetensors", "there is no folder 'no/such'"),
         (f"{IRIS} --plot curve.jpg", "must end in .png or .svg"),
