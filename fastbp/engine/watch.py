@@ -161,10 +161,11 @@ class Watch:
         """Epochs that have ended, or the last of them that had a row."""
         return self.counters.item(EPOCHS)
 
-    def row(self) -> list[float]:
-        """Return the last row."""
-        row: list[float] = self.rows[self.counters.item(ROWS) - 1].tolist()
-        return row
+    def last(self) -> tuple[int, list[float]]:
+        """Return the last epoch that has a row, and its row."""
+        counters: list[int] = self.counters.tolist()  # one call takes half of the time of two
+        row: list[float] = self.rows[counters[ROWS] - 1].tolist()
+        return counters[EPOCHS], row
 
     def advance(self, until: int, is_stopped: Callable[[], bool]) -> bool:
         """Advance the attached run to a step; return whether it may go on.

@@ -79,6 +79,7 @@ class Epochs:
             flat=evaluation.theta if evaluation else None,
             shows=bool(adaptive or callbacks),
         )
+        self._flat = self.watch.flat.data
         self._adapted = (0, adaptive.start()) if adaptive else None
         self._is_stopped = False
 
@@ -257,9 +258,8 @@ class Epochs:
         if (adaptive := self.adaptive) is not None and adaptive.rate != run.schedule.rate(0):
             run.schedule, is_adapted = Constant(adaptive.rate), True
         if self._callbacks is not None:
-            epoch = watch.n_epochs
-            step = epoch * run.steps_per_epoch
-            self._is_stopped |= self._callbacks.call(epoch, step, watch.row(), watch.flat)
+            epoch, row = watch.last()
+            self._is_stopped |= self._callbacks.call(epoch, epoch * run.steps_per_epoch, row, self._flat)
         return not is_adapted and self.stop_reason is None
 
     def schedule_from(self, step: int) -> tuple[Schedule, float]:
