@@ -19,7 +19,7 @@ from fastbp.kernels import fields
 from fastbp.kernels.barrier import N_SHARED
 from fastbp.kernels.layered import ROWS_TOGETHER
 from fastbp.kernels.output import BLOCK_VECTORS
-from fastbp.kernels.product import padded
+from fastbp.kernels.product import padded, strip_numbers
 from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
 from fastbp.memory import LINE, address_of, aligned_zeros
 from fastbp.simd import lanes
@@ -169,6 +169,7 @@ class Layout:
     n_partial_sums: int
     work_size: int
     scratch_at: int
+    strips_at: int
     row_sums_at: int
 
     @property
@@ -385,14 +386,19 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
             specification, packing, options.batch_size, options.sequential, fuses, limits
         )
         largest = max(rows * packing.layers[layer].row for layer, _, rows in items)
+        strips = max(
+            strip_numbers(rows, up(packing.layers[layer].n_out, lanes(itemsize)), tile, itemsize)
+            for layer, _, rows in items
+        )
     else:
         packing = Packing.padded(specification) if options.pads else Packing.as_theta(specification)
-        items, largest = (), 0
+        items, largest, strips = (), 0, 0
         tile, groups, sums = division.evaluated_rows(specification, limits), 0, 0
     boundaries, area = _boundaries(specification, packing, tile, options)
     n = lanes(itemsize)
     row_sums_at = area.room(up(tile, ROWS_TOGETHER) + ROWS_TOGETHER)
     scratch_at = area.room(max(largest, n * (2 * n + BLOCK_VECTORS)))
+    strips_at = area.room(strips)
     return Layout(
         specification=specification,
         options=options,
@@ -404,6 +410,7 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
         n_partial_sums=sums,
         work_size=area.size,
         scratch_at=scratch_at,
+        strips_at=strips_at,
         row_sums_at=row_sums_at,
     )
 

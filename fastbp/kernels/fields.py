@@ -132,6 +132,7 @@ JOB = {
     "work": Field(OWN, ("n_threads", "work_size"), (KERNEL,), "a work area a thread"),
     "work_size": _integer("numbers of a work area"),
     "scratch_at": _integer("where a thread's scratch is"),
+    "strips_at": _integer("where a thread copies A^T of a product to"),
     "row_sums_at": _integer("where the sums of exponentials of rows are"),
 }
 """The job itself. It is followed by a record `BOUNDARY` for each boundary."""

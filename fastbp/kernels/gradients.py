@@ -18,7 +18,7 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
-from fastbp.kernels.product import product, whole_vectors
+from fastbp.kernels.product import transposed_product, whole_vectors
 from fastbp.kernels.records import (
     get,
     input_at,
@@ -73,8 +73,11 @@ def sum_rows(d, distance, rows, n, init, out):
 
 
 @helper
-def item_gradient(job, area, item, sample, row, rows, add, out):
-    """Compute an item's gradient from rows of the tile at `sample`, and write it to `out` or add it there."""
+def item_gradient(job, area, item, sample, row, rows, add, strips, out):
+    """Compute an item's gradient from rows of the tile at `sample`, and write it to `out` or add it there.
+
+    `strips` is the memory that `transposed_product` takes.
+    """
     layer, first = get(item, "layer"), get(item, "first")
     d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
     n, out_row = whole_vectors(of(job, "size", layer + 1), d), of(job, "W_row", layer)
@@ -82,21 +85,10 @@ def item_gradient(job, area, item, sample, row, rows, add, out):
     if first < 0:
         sum_rows(d, d_row, rows, n, init, out)
     else:
-        x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
+        x, x_row = shifted(input_at(job, area, layer, sample, row), first), of(job, "row", layer)
         init_row = out_row if add else 0
-        product(
-            get(item, "rows"),
-            n,
-            rows,
-            shifted(x, first),
-            1,
-            x_row,
-            d,
-            d_row,
-            init,
-            init_row,
-            out,
-            out_row,
+        transposed_product(
+            get(item, "rows"), n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips
         )
 
 
@@ -124,16 +116,16 @@ def n_ones(i):
 
 
 @routine
-def add_item_gradient(job, area, item, sample, row, rows, i, first_sum):
+def add_item_gradient(job, area, item, sample, row, rows, i, first_sum, strips):
     """Add an item's gradient from tile i to those of the tiles before, in pairs.
 
-    `first_sum` is the number of the first partial sum of these tiles.
+    `first_sum` is the number of the first partial sum of these tiles, `strips` memory of this thread.
     """
     distance = get(job, "n_packed")
     waiting = n_ones(i)
     last = waiting - 1 if i % 2 == 1 else waiting  # the second of two tiles is added at once
     gradient = shifted(get(job, "gradient"), (first_sum + last) * distance + item_at(job, item))
-    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, gradient)
+    item_gradient(job, area, item, sample, row, rows, i % 2 == 1, strips, gradient)
     after = n_ones(i + 1)
     if last >= after:
         n_sums = last - after + 2

@@ -52,7 +52,7 @@ from fastbp.kernels.records import (
     work_area,
     write,
 )
-from fastbp.kernels.rows import forward, pass_rows, propagate, scratch_of
+from fastbp.kernels.rows import forward, pass_rows, propagate, scratch_of, strips_of
 from fastbp.kernels.steps import FEW, compute_penalty, finish_step, prepare_step, sum_of_few, take
 from fastbp.simd import (
     address,
@@ -94,7 +94,7 @@ def sequential_step(job, area, first, rows):
                 n_tiles = 0
                 for row in range(0, rows, SUMMED_ROWS):
                     there = min(SUMMED_ROWS, rows - row)
-                    add_item_gradient(job, area, item, first, row, there, n_tiles, 0)
+                    add_item_gradient(job, area, item, first, row, there, n_tiles, 0, strips_of(job, 0))
                     n_tiles += 1
                 gradient = shifted(get(job, "gradient"), item_at(job, item))
                 add_sums(gradient, get(job, "n_packed"), n_ones(n_tiles), item_size(job, item))
@@ -116,8 +116,8 @@ def group_gradients(job, thread, first, rows, done, end):
             there = min(tile, stop - sample)
             pass_rows(job, area, thread, sample, 0, there)
             for k in range(get(job, "n_items")):
-                item, i = nth(items, k), (sample - start) // tile
-                add_item_gradient(job, area, item, sample, 0, there, i, group * get(job, "n_partial_sums"))
+                item, i, at = nth(items, k), (sample - start) // tile, group * get(job, "n_partial_sums")
+                add_item_gradient(job, area, item, sample, 0, there, i, at, strips_of(job, thread))
         group = take(job, group)
     if group == (rows + group_rows - 1) // group_rows and done == 0:
         compute_penalty(job)
@@ -138,7 +138,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     """
     n_threads, shared, tile = get(job, "n_threads"), get(job, "shared"), get(job, "tile_rows")
     items, n_items = get(job, "items"), get(job, "n_items")
-    area, scratch = work_area(job, 0), scratch_of(job, thread)
+    area, scratch, strips = work_area(job, 0), scratch_of(job, thread), strips_of(job, thread)
     l2 = get(get(job, "numbers"), "step_l2")
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
@@ -161,10 +161,10 @@ def team_gradients(job, thread, first, rows, done, end, fused):
         while k < n_items:
             item = nth(items, k)
             if fused:
-                item_gradient(job, area, item, sample, 0, there, False, scratch)
+                item_gradient(job, area, item, sample, 0, there, False, strips, scratch)
                 update_item(job, item, scratch, l2)
             else:
-                add_item_gradient(job, area, item, sample, 0, there, start // tile, 0)
+                add_item_gradient(job, area, item, sample, 0, there, start // tile, 0, strips)
             k = take(job, k)
         if not barrier(shared, n_threads):
             return False

@@ -155,6 +155,12 @@ def scratch_of(job, thread):
     return shifted(work_area(job, thread), get(job, "scratch_at"))
 
 
+@helper
+def strips_of(job, thread):
+    """Return the address of a thread's memory for strips of A^T."""
+    return shifted(work_area(job, thread), get(job, "strips_at"))
+
+
 @routine
 def pass_rows(job, area, thread, sample, row, rows):
     """Take rows of a tile through forward pass, loss and backward pass."""

@@ -59,7 +59,7 @@ def test_rows_are_divided_alike_for_any_number_of_threads(specification, mode, o
 def test_what_a_work_area_holds_does_not_overlap(specification, mode, options):
     layout = make_layout(specification, JobOptions(mode, **options))
     rows = -(-layout.tile_rows // ROWS_TOGETHER) * ROWS_TOGETHER
-    spans = [(layout.row_sums_at, rows), (layout.scratch_at, 1)]
+    spans = [(layout.row_sums_at, rows), (layout.scratch_at, 1), (layout.strips_at, 0)]
     for number, boundary in enumerate(layout.boundaries):
         places = [boundary.a_at] if number or not layout.options.X_in_place else []
         if number:
@@ -82,7 +82,7 @@ def test_items_are_all_parameters_once(specification, mode, options, biases):
     wanted = [(n, row) for n, (n_in, *_) in enumerate(specification.layers) for row in range(n_in)]
     wanted += [(n, -1) for n in range(layout.n_layers)] if biases else []
     assert sorted(found) == sorted(wanted)
-    scratch = layout.work_size - layout.scratch_at
+    scratch = layout.strips_at - layout.scratch_at
     assert all(rows * layout.packing.layers[layer].row <= scratch for layer, _, rows in layout.item_rows)
 
 

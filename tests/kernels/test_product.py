@@ -37,6 +37,12 @@ def multiply(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, first):
 
 
 @kernel
+def multiply_transposed(m, n, k, a, a_k, b, b_row, init, init_row, c, strips):
+    b, init, c, strips = address(b), address(init), address(c), address(strips)
+    products.transposed_product(m, n, k, address(a), a_k, b, b_row, init, init_row, c, init_row, strips)
+
+
+@kernel
 def multiply_row(n, k, a, b, b_row, init, c):
     products.row_product(n, k, address(a), address(b), b_row, address(init), address(c))
 
@@ -137,3 +143,27 @@ def test_rows_are_whole_vectors_apart_and_never_alias(itemsize):
         assert n <= row <= n + 2 * max(4, lanes(itemsize))
         assert row % lanes(itemsize) == 0
         assert row * itemsize % ALIASING_BYTES
+
+
+SIZES = [(21, 3, 70), (5, 32, 64), (24, 33, 63), (32, 32, 256), (19, 35, 300), (3, 34, 90), (128, 40, 520)]
+"""Rows, vectors in a row, and terms: with and without strips, with rows beside them, in blocks."""
+
+
+@DTYPES
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_a_transposed_product_has_the_bits_of_the_product_and_writes_nothing_else(dtype, sizes):
+    m, vectors, k = sizes
+    generator = np.random.default_rng(m)
+    n, itemsize = vectors * lanes(np.dtype(dtype).itemsize), np.dtype(dtype).itemsize
+    a, a_row, _ = matrix(k, m, dtype, generator)
+    b, b_row, _ = matrix(k, n, dtype, generator)
+    init, init_row, _ = matrix(m, n, dtype, generator)
+    expected, found = (np.full(m * init_row + 64, CANARY, dtype) for _ in range(2))
+    n_strips = products.strip_numbers(m, n, k, itemsize)
+    strips = aligned_zeros(n_strips + 64, dtype)
+    strips[:] = CANARY
+    multiply(m, n, k, a, 1, a_row, b, b_row, init, init_row, expected, init_row, 0)
+    multiply_transposed(m, n, k, a, a_row, b, b_row, init, init_row, found, strips)
+    assert_array_equal(found, expected)
+    assert_array_equal(strips[n_strips:], CANARY)
+    assert (n_strips > 0) == (vectors >= products.LEAST_VECTORS and k >= products.SHORTEST_STRIP)
