@@ -15,6 +15,7 @@ import numpy as np
 import fastbp
 from bench import datasets
 from fastbp.benchmark import cases, gate
+from fastbp.benchmark.shares import flops_per_step
 
 DTYPES = ("float64", "float32")
 
@@ -79,19 +80,9 @@ class Workload:
         return self.n_samples // self.batch_size
 
     @property
-    def n_weights(self) -> int:
-        """Weights of one network, biases not counted."""
-        return sum(n_in * n_out for n_in, n_out in pairwise(self.layer_sizes))
-
-    @property
     def flops_per_step(self) -> int:
-        """Additions and multiplications of one step's matrix products.
-
-        Three products per layer: forward, backward, and the weights' gradient. The first layer has no
-        backward product.
-        """
-        first = self.layer_sizes[0] * self.layer_sizes[1]
-        return 2 * self.batch_size * self.networks * (3 * self.n_weights - first)
+        """Additions and multiplications of one step's matrix products."""
+        return self.networks * flops_per_step(self.layer_sizes, self.batch_size)
 
     @property
     def bytes_per_step(self) -> int:
@@ -248,7 +239,7 @@ GRID = (
 
 WIDTHS = tuple(
     Workload(f"width {width}", (width, width, width, 10), 64, 512, fastbp.Adam(0.001))
-    for width in (16, 32, 64, 128, 256, 512, 1024)
+    for width in (16, 32, 64, 128, 256, 512, 1024, 2048)
 )
 """The same network at growing width, for the chart against the roofline."""
 

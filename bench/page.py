@@ -144,23 +144,32 @@ def ratio_charts(document: dict) -> str:
 
 
 def width_chart(document: dict) -> str:
-    """Return a chart of the time a step over the width, with the limits of peak and bandwidth."""
+    """Return a chart of the share of the peak over the width, with the limit of the memory's bandwidth."""
     workloads = [w for w in document["workloads"] if w["group"] == "width"]
     if len(workloads) < 2:
         return ""
     roof = document["roofline"]
     widths = [w["layer_sizes"][0] for w in workloads]
-    lines = peer_lines((w["layer_sizes"][0], w, 1.0) for w in workloads)
-    flops = [w["flops_per_step"] / roof["gflops"][w["dtype"]] / 1e3 for w in workloads]
-    memory = [w["bytes_per_step"] / roof["gbytes_per_second"] / 1e3 for w in workloads]
-    lines += [charts.Line(FLOP_ROOF, widths, flops, True), charts.Line(MEMORY_ROOF, widths, memory, True)]
+    fastest = [w["flops_per_step"] / roof["gflops"][w["dtype"]] / 1e3 for w in workloads]
+    lines = [
+        charts.Line(
+            line.series, line.x, [fastest[widths.index(x)] / us for x, us in zip(line.x, line.y, strict=True)]
+        )
+        for line in peer_lines((w["layer_sizes"][0], w, 1.0) for w in workloads)
+    ]
+    memory = [
+        us / (w["bytes_per_step"] / roof["gbytes_per_second"] / 1e3)
+        for us, w in zip(fastest, workloads, strict=True)
+    ]
+    lines += [charts.Line(FLOP_ROOF, widths, [1.0] * len(widths), True)]
+    lines += [charts.Line(MEMORY_ROOF, widths, memory, True)]
     batch = workloads[0]["batch_size"]
     return (
-        "<h2>Time a step against width</h2>"
-        f'<p class="note">Networks n-n-n-10, relu, softmax, batches of {batch}, Adam, float32. No program '
-        "can be below the dashed line of the FLOP peak; that of the bandwidth holds once parameters and "
-        "Adam's state no longer fit the caches.</p>"
-        + charts.curves(lines, SERIES, "Time a step against width", "width n", "us a step")
+        "<h2>Share of the peak against width</h2>"
+        f'<p class="note">Networks n-n-n-10, relu, softmax, batches of {batch}, Adam, float32: what the '
+        "matrix products take at the measured peak, over the time of the step. No program can be above 1. "
+        "The dashed line of the bandwidth holds if parameters and Adam's state do not fit the caches.</p>"
+        + charts.curves(lines, SERIES, "Share of the peak against width", "width n", "share of the peak")
     )
 
 

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from bench import grid, roofline
+from bench import grid
 from bench.peers import OURS, numpy_arrays
 from bench.processes import ROOT, WorkerProcess, environment
 from bench.table_command import TableCommand, heading, run_table_command
+from fastbp.benchmark import roofline
 from fastbp.benchmark.gate import judge
 from fastbp.benchmark.machine import core_numbers
 from fastbp.benchmark.protocol import LostError, Protocol, time_pairs

@@ -2,13 +2,16 @@
 
     python -m bench.report FILE.json --html PAGE.html --readme README.md --against EARLIER.json
 
+The table may be of several sessions, one for each kind of processor: it has geometric means, and the worst.
 The exit status is 1 if the comparison finds a regression, and 2 if a file is not what it should be.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import geometric_mean
 
 from tabulate import tabulate
 
@@ -49,13 +52,16 @@ def load(path: Path) -> dict:
 # --- the README's table ------------------------------------------------------------------------------
 
 
-def as_markdown(document: dict) -> str:
+def as_markdown(documents: Sequence[dict]) -> str:
     """Return the claims, which are the lower ends of the intervals, one row per workload."""
-    workloads = [w for w in document["workloads"] if w["group"] == "grid"]
+    found: dict[tuple[str, str], list[dict]] = {}
+    for document in documents:
+        for w in document["workloads"]:
+            if w["group"] == "grid" and (w["dtype"] == "float32" or w["layer_sizes"] == [2, 2, 2]):
+                found.setdefault((w["name"], w["dtype"]), []).append(w)
     rows = [
-        [w["name"], w["dtype"], ours(w), *(claim(w, peers) for peers in COLUMNS.values())]
-        for w in workloads
-        if w["dtype"] == "float32" or w["layer_sizes"] == [2, 2, 2]
+        [*key, times(workloads), *(claim(workloads, peers) for peers in COLUMNS.values())]
+        for key, workloads in found.items()
     ]
     header = ["network, batch, optimizer", "dtype", "us a step", *(f"x {name}" for name in COLUMNS)]
     text = tabulate(
@@ -65,24 +71,46 @@ def as_markdown(document: dict) -> str:
         disable_numparse=True,
         colalign=("left", "left", *["right"] * (len(header) - 2)),
     )
-    return f"{text}\n\n{footnote(document)}"
+    return f"{text}\n\n{footnote(documents)}"
 
 
-def ours(workload: dict) -> str:
-    us = next((row.get("us") for row in workload["rows"] if row["peer"] == OURS), None)
-    return three_digits(us) if us else "none"
+def times(workloads: Sequence[dict]) -> str:
+    """Return our microseconds a step; from the least to the most, if there are several machines."""
+    found = [row["us"] for w in workloads for row in w["rows"] if row["peer"] == OURS and row.get("us")]
+    if not found:
+        return "none"
+    return " to ".join(dict.fromkeys(three_digits(us) for us in (min(found), max(found))))
 
 
-def claim(workload: dict, peers: tuple[str, ...]) -> str:
-    """Return the least factor by which fastbp is faster than the fastest of these peers."""
-    rows = [row for row in workload["rows"] if row["peer"] in peers]
-    lows = [row["times_as_fast"]["low"] for row in rows if "times_as_fast" in row]
-    if lows:
-        return three_digits(min(lows))
-    return "wrong" if any(row["status"] == "wrong" for row in rows) else ""
+def claim(workloads: Sequence[dict], peers: tuple[str, ...]) -> str:
+    """Return the least factor by which fastbp is faster than the fastest of these peers.
+
+    For several machines, it is the geometric mean of these factors, and the least in brackets.
+    """
+    found, is_wrong = [], False
+    for workload in workloads:
+        rows = [row for row in workload["rows"] if row["peer"] in peers]
+        lows = [row["times_as_fast"]["low"] for row in rows if "times_as_fast" in row]
+        found += [min(lows)] if lows else []
+        is_wrong |= not lows and any(row["status"] == "wrong" for row in rows)
+    if not found:
+        return "wrong" if is_wrong else ""
+    mean = three_digits(geometric_mean(found))
+    return mean if len(found) == 1 else f"{mean} ({three_digits(min(found))})"
 
 
-def footnote(document: dict) -> str:
+def footnote(documents: Sequence[dict]) -> str:
+    several = (
+        " Geometric means over the machines, and the worst one in brackets." if len(documents) > 1 else ""
+    )
+    return (
+        "How many times as fast fastbp is, at the lower end of the 95 % interval; below 1 the rival may be "
+        f"faster. Empty: the rival cannot do it.{several} {' '.join(map(machine_sentence, documents))}"
+    )
+
+
+def machine_sentence(document: dict) -> str:
+    """Return where, with what, and how soundly a session was measured."""
     machine, control = document["machine"], document["control"]
     if control is None:
         said = "without a control"
@@ -92,12 +120,10 @@ def footnote(document: dict) -> str:
     quick = " A quick run: the numbers are rough." if document["quick"] else ""
     versions = document["versions"]
     return (
-        "How many times as fast fastbp is, at the lower end of the 95 % interval; below 1 the rival may be "
-        f"faster. Empty: the rival cannot do it. {document['protocol']['pairs']} pairs a rival, {said}."
-        f"{quick} {machine['processor']}, {document['threads_each']} cores for everybody; "
-        f"Python {machine['Python']}, "
+        f"{machine['processor']} ({machine['LLVM CPU']}): {document['threads_each']} cores for everybody, "
+        f"{document['protocol']['pairs']} pairs a rival, {said}; Python {machine['Python']}, "
         f"JAX {versions['jax']}, PyTorch {versions['torch']}, scikit-learn {versions['scikit-learn']}, "
-        f"NumPy {versions['numpy']}; fastbp {document['commit']}, {document['date'][:10]}."
+        f"NumPy {versions['numpy']}; fastbp {document['commit']}, {document['date'][:10]}.{quick}"
     )
 
 
@@ -153,7 +179,13 @@ def ratio_change(new: dict, old: dict) -> tuple[str, bool]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__.partition("\n")[0])
-    parser.add_argument("result", type=Path, help="what `python -m bench.session` wrote")
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="result",
+        help="what `python -m bench.session` wrote; the page and the comparison are of the first",
+    )
     parser.add_argument("--html", type=Path, metavar="PAGE", help="write the page")
     parser.add_argument(
         "--readme", type=Path, metavar="FILE", help=f"write the table between {BEGIN} and {END}"
@@ -161,14 +193,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--against", type=Path, metavar="EARLIER", help="an earlier result to compare with")
     options = parser.parse_args(arguments)
     try:
-        document = load(options.result)
+        documents = [load(path) for path in options.results]
+        document = documents[0]
         if options.html:
             write_atomically(options.html, [page.page(document).encode()])
         if options.readme:
             before, after = split_at_markers(options.readme, BEGIN, END)
-            write_atomically(options.readme, [f"{before}{as_markdown(document)}{after}".encode()])
+            write_atomically(options.readme, [f"{before}{as_markdown(documents)}{after}".encode()])
         if not (options.html or options.readme or options.against):
-            print(as_markdown(document))
+            print(as_markdown(documents))
         if options.against:
             text, regressed = compare(document, load(options.against))
             print(text)

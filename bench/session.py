@@ -32,9 +32,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fastbp
-from bench import grid, roofline, starts
+from bench import grid, starts
 from bench.peers import OURS, PEERS, numpy_arrays
 from bench.processes import ROOT, WorkerProcess, environment
+from fastbp.benchmark import roofline
 from fastbp.benchmark.gate import judge
 from fastbp.benchmark.machine import core_numbers, describe_machine
 from fastbp.benchmark.protocol import LostError, Protocol, time_pairs

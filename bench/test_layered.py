@@ -8,8 +8,9 @@ from functools import lru_cache
 
 import pytest
 
-from bench import grid, peers, roofline
+from bench import grid, peers
 from bench.peers import numpy_arrays
+from fastbp.benchmark import roofline
 from fastbp.benchmark.gate import judge
 from fastbp.benchmark.machine import core_numbers
 

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,11 @@ from fastbp.benchmark.contenders import Contender
 from fastbp.benchmark.gate import TOLERANCE
 from fastbp.benchmark.machine import describe_machine
 from fastbp.benchmark.protocol import CHECKED_STEPS, Comparison, Progress, Protocol, Result, compare
+from fastbp.benchmark.shares import LARGE, Share, measure_shares
 from fastbp.benchmark.statistics import CONFIDENCE, median_interval
 from fastbp.interchange.standard_json import dumps
+
+LARGE_NETWORKS = "Large networks, with Adam, on one core"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Report:
     """All results of one run of the benchmark."""
 
     comparisons: tuple[Comparison, ...]
+    shares: list[Share]
     protocol: Protocol
     machine: dict[str, str | int] = field(default_factory=describe_machine)
     date: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -44,9 +48,11 @@ def run_benchmark(
     contenders: Sequence[Contender],
     protocol: Protocol,
     progress: Progress = lambda text: None,
+    networks: Sequence[tuple[tuple[int, ...], int]] = LARGE,
 ) -> Report:
-    """Compare all contenders on all cases."""
-    return Report(tuple(compare(case, contenders, protocol, progress) for case in cases), protocol)
+    """Compare all contenders on all cases, and measure steps of large networks."""
+    comparisons = tuple(compare(case, contenders, protocol, progress) for case in cases)
+    return Report(comparisons, measure_shares(networks, protocol, progress), protocol)
 
 
 # --- text and Markdown -------------------------------------------------------------------------------
@@ -57,6 +63,7 @@ def as_text(report: Report) -> str:
     parts = []
     for comparison in report.comparisons:
         parts += [comparison.case.name, _table(comparison, "simple", _two_lines), *_not_timed(comparison)]
+    parts += [LARGE_NETWORKS, _table_of_shares(report.shares, "simple", _two_lines)]
     notes = [textwrap.fill(note, 80, break_on_hyphens=False) for note in _notes(report)]
     return "\n\n".join([*parts, *notes])
 
@@ -66,6 +73,7 @@ def as_markdown(report: Report) -> str:
     parts = []
     for comparison in report.comparisons:
         parts += [f"**{comparison.case.name}**", _table(comparison, "github", str), *_not_timed(comparison)]
+    parts += [f"**{LARGE_NETWORKS}**", _table_of_shares(report.shares, "github", str)]
     return "\n\n".join([*parts, *_notes(report)])
 
 
@@ -75,6 +83,25 @@ def _table(comparison: Comparison, style: str, header_form: Callable[[str], str]
         headers += [f"times as fast as {comparison.baseline.name}", f"{CONFIDENCE:g} % interval"]
     rows = [_row(result) for result in comparison.results]
     alignment = ("left", "left", "right", "right", "right", "right")[: len(headers)]
+    return tabulate(
+        rows, [header_form(header) for header in headers], style, disable_numparse=True, colalign=alignment
+    )
+
+
+def _table_of_shares(shares: Sequence[Share], style: str, header_form: Callable[[str], str]) -> str:
+    headers = ["network, batch", "dtype", "us a step", "GFLOP/s", "peak, GFLOP/s", "share of the peak"]
+    rows = [
+        [
+            share.name,
+            share.dtype,
+            three_digits(share.seconds * 1e6),
+            three_digits(share.gflops),
+            three_digits(share.peak),
+            f"{share.share:.0%}",
+        ]
+        for share in shares
+    ]
+    alignment = ("left", "left", "right", "right", "right", "right")
     return tabulate(
         rows, [header_form(header) for header in headers], style, disable_numparse=True, colalign=alignment
     )
@@ -131,6 +158,8 @@ def _notes(report: Report) -> list[str]:
         f"({tolerances.replace('e-0', 'e-')}). Medians of {protocol.rounds} rounds; in a round each "
         f"contender and the float64 baseline take turns, for about {protocol.turn_seconds * 1000:g} ms each "
         f"on one core. Ratios are medians of the rounds' ratios, with their bootstrap interval.",
+        "The peak is that of a loop of fused multiply-adds in registers. A step of a large network counts "
+        "the operations of its matrix products alone; the shortest of some steps counts.",
         f"{processor} ({llvm_cpu}, vectors of {width}), {cores} cores; "
         f"{'; '.join(software)}; {report.date:%Y-%m-%d}.",
     ]
@@ -153,6 +182,7 @@ def as_json(report: Report) -> str:
             "confidence_percent": CONFIDENCE,
         },
         "cases": [_comparison_as_dict(comparison) for comparison in report.comparisons],
+        "large_networks": [asdict(share) | {"share": share.share} for share in report.shares],
     }
     return dumps(document, indent=2)
 

@@ -1,7 +1,7 @@
-"""Time fastbp against C, Numba, NumPy and pure Python on the 2-2-2 network.
+"""Time fastbp against C, Numba, NumPy and pure Python on the 2-2-2 network, and steps of large networks.
 
 Every contender must first reach the same weights. If one does not, it gets no number, and the exit status is
-1.
+1. For large networks, it prints the share of the processor's peak.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, Contender
 from fastbp.benchmark.protocol import FULL, QUICK
+from fastbp.benchmark.shares import LARGE
 from fastbp.benchmark.summary import as_json, as_markdown, as_text, run_benchmark
 from fastbp.cli.files import check_out
 from fastbp.errors import OptionError
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace, contenders: Sequence[Contender] = CONTENDER
     protocol = QUICK if options.quick else replace(FULL, rounds=options.rounds)
     progress = _show if sys.stderr.isatty() else _be_silent
     try:
-        report = run_benchmark(SPEED_CASES, contenders, protocol, progress)
+        networks = LARGE[: 1 if options.quick else None]
+        report = run_benchmark(SPEED_CASES, contenders, protocol, progress, networks)
     finally:
         progress("")
     print(as_json(report) if options.json else as_markdown(report) if options.markdown else as_text(report))

@@ -7,7 +7,9 @@ import fastbp
 from bench import grid
 from fastbp.checks import check_data
 
-SMALL = [w for w in grid.ALL.values() if w.n_weights < 20_000 and w.networks == 1]
+SMALL = [
+    w for w in grid.ALL.values() if w.network().specification.n_multiplications < 20_000 and w.networks == 1
+]
 
 
 def test_names_are_unique():

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from bench import charts, page, report
+from fastbp.benchmark.summary import three_digits
 
 RATIO = {"median": 2.5, "low": 2.25, "high": 2.75}
 
@@ -159,22 +160,47 @@ def test_a_wrong_peer_has_a_reason_and_no_number(document):
     assert re.findall(r"<td>(.*?)</td>", row) == ["JAX", "", "", ""]
     assert "wrong: after 48 steps &lt;its&gt; parameters" in row
     assert not re.search(r"<title>JAX", text)
-    first = report.as_markdown(document).splitlines()[2]
+    first = report.as_markdown([document]).splitlines()[2]
     assert [cell.strip() for cell in first.split("|")][1:-1] == [
         "first", "float32", "4,000", "2.25", "wrong", "8.12", "", "", "",
     ]  # fmt: skip
 
 
 def test_of_two_pytorches_the_faster_counts_and_slower_rows_stay(document):
-    second = report.as_markdown(document).splitlines()[3]
+    second = report.as_markdown([document]).splitlines()[3]
     assert "0.875" in second
+
+
+def test_of_several_machines_there_is_the_geometric_mean_and_the_worst(document):
+    other = copy.deepcopy(document)
+    other["machine"]["LLVM CPU"] = "znver2"
+    c, pytorch = other["workloads"][0]["rows"][1:3]
+    c["times_as_fast"]["low"] = 4.0
+    del pytorch["times_as_fast"]
+    other["workloads"][0]["rows"][0]["us"] = 9000.0
+    first = report.as_markdown([document, other]).splitlines()[2]
+    assert [cell.strip() for cell in first.split("|")][1:-1] == [
+        "first", "float32", "4,000 to 9,000", "3.00 (2.25)", "wrong", "8.12", "", "", "",
+    ]  # fmt: skip
+    text = report.footnote([document, other])
+    assert "the worst one in brackets" in text
+    assert "(znver2)" in text
+    assert "worst" not in report.footnote([document])
+
+
+def test_the_chart_over_the_width_shows_shares_of_the_peak(document):
+    text = page.width_chart(document)
+    workload = next(w for w in document["workloads"] if w["name"] == "width 16")
+    us = next(row["us"] for row in workload["rows"] if row["peer"] == "C")
+    share = workload["flops_per_step"] / us / 1e3 / document["roofline"]["gflops"]["float32"]
+    assert f"C, 16: {three_digits(share)}" in text
 
 
 def test_an_unsound_session_says_so_everywhere(document):
     assert "Unsound" not in page.page(document)
     document["sound"] = False
     assert "Unsound" in page.page(document)
-    assert "UNSOUND" in report.as_markdown(document)
+    assert "UNSOUND" in report.as_markdown([document])
     document["control"] = None
     assert "nothing here can be trusted" in page.page(document)
 
@@ -231,7 +257,7 @@ def test_command_writes_page_and_readme_and_compares(document, tmp_path, capsys)
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     assert report.main([str(result), "--html", str(html), "--readme", str(readme)]) == 0
     assert html.read_text() == page.page(document)
-    table = report.as_markdown(document)
+    table = report.as_markdown([document])
     assert readme.read_text() == f"before\n{report.BEGIN}\n\n{table}\n\n{report.END}\nafter\n"
     assert report.main([str(result), "--against", str(result)]) == 0
     assert "Nothing changed." in capsys.readouterr().out

@@ -9,10 +9,10 @@ import pytest
 from bench import grid, page, report, session
 from bench.peers import PEERS
 from bench.processes import WorkerProcess, environment
-from bench.roofline import Effort
 from bench.session import FEW, control_interval
 from fastbp.benchmark.machine import core_numbers
 from fastbp.benchmark.protocol import LostError
+from fastbp.benchmark.roofline import Effort
 from fastbp.benchmark.statistics import Interval
 
 BROKEN = ("one_step_short", "no_training", "half_the_steps", "one_weight_off", "not_a_number", "wrong_shape")
@@ -89,7 +89,7 @@ def test_a_short_session_makes_a_whole_report():
     assert "tests.bench.broken:no_training" in text
     assert "Whole runs" in text
     assert "Starting" in text
-    assert report.as_markdown(document).count("2-2-2, 4 samples") == 1
+    assert report.as_markdown([document]).count("2-2-2, 4 samples") == 1
     (task,) = document["tasks"]
     assert [row["status"] for row in task["rows"]] == ["timed", "timed", "wrong"]
 

@@ -15,12 +15,15 @@ from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, PYTHON_LOCALS, C, find_c_compiler
 from fastbp.benchmark.machine import describe_machine
 from fastbp.benchmark.protocol import Comparison, Protocol, Result
+from fastbp.benchmark.shares import Share, flops_per_step
 from fastbp.benchmark.summary import Report, as_json, as_markdown, as_text, three_digits
+
+SHARE = Share((784, 128, 10), 128, "float32", seconds=0.5e-3, gflops=60.0, peak=80.0)
 
 
 def report_of(*results: Result, baseline=C) -> Report:
     comparison = Comparison(SPEED_CASES[0], results, baseline)
-    return Report((comparison,), Protocol(rounds=3, turn_seconds=0.1))
+    return Report((comparison,), [SHARE], Protocol(rounds=3, turn_seconds=0.1))
 
 
 def timed(contender, *ns_per_step, against=(10.0, 20.0, 30.0)):
@@ -35,6 +38,18 @@ def test_tables_hold_medians_and_paired_ratios(form):
     # 400 ns; 0.1, 0.2 and 0.133 times as fast as C, of which the median is not 40 / 400.
     assert words[-6:] == ["400", "2,500,000", "0.133", "0.100", "to", "0.200"]
     assert "95 %" in text
+
+
+@pytest.mark.parametrize("form", [as_text, as_markdown])
+def test_a_large_network_has_its_share_of_the_peak(form):
+    text = form(report_of(timed(C, 1.0, 2.0, 3.0)))
+    (row,) = (line for line in text.splitlines() if SHARE.name in line)
+    assert row.replace("|", " ").split() == ["784-128-10,", "128", "float32", "500", "60.0", "80.0", "75%"]
+
+
+def test_a_step_counts_the_products_of_its_matrices():
+    forward, gradient = 784 * 128 + 128 * 10, 784 * 128 + 128 * 10
+    assert flops_per_step((784, 128, 10), 128) == 2 * 128 * (forward + gradient + 128 * 10)
 
 
 @pytest.mark.parametrize("form", [as_text, as_markdown])

@@ -38,6 +38,7 @@ def test_json_holds_every_contender_and_finite_positive_numbers(capsys):
     for case in document["cases"]:
         names = [(result["contender"], result["dtype"]) for result in case["results"]]
         assert names == [(contender.name, contender.dtype) for contender in CONTENDERS]
+    assert [share["dtype"] for share in document["large_networks"]] == ["float64", "float32"]
     numbers = positive_numbers(document)
     assert len(numbers) > 50
     assert all(math.isfinite(number) and number > 0 for number in numbers)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import roofline
+from fastbp.benchmark import roofline
 
 
 @pytest.mark.parametrize("lanes", roofline.CHAINS)
