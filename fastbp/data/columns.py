@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,6 +135,32 @@ class NumberStatistics:
         self.n_missing = self.n = 0
         self.mean = self.squares = 0.0
         self.low, self.high = math.inf, -math.inf
+
+    @classmethod
+    def of_each(cls, meanings: Mapping[str, Meaning], values: np.ndarray) -> "dict[str, NumberStatistics]":
+        """Return those of several columns, from values without missing ones.
+
+        Parameters
+        ----------
+        meanings : mapping
+            By name.
+        values : float64[n_columns, n_rows], C-contiguous
+            So sums have the bits of those of single columns.
+        """
+        means = values.mean(axis=1)
+        squares = np.square(values - means[:, np.newaxis]).sum(axis=1)
+        numbers = (means, squares, values.min(axis=1), values.max(axis=1))
+        found = {}
+        for (name, meaning), mean, square, low, high in zip(meanings.items(), *numbers, strict=True):
+            known = found[name] = cls(name, meaning)
+            known.n, known.mean, known.squares, known.low, known.high = (
+                values.shape[1],
+                mean,
+                square,
+                low,
+                high,
+            )
+        return found
 
     def add(self, table: Table, start: int, column: "pl.Series", training: np.ndarray) -> None:
         """Add a block of the column; `training` says which of its rows count."""

@@ -4,6 +4,7 @@ All folds have the same inputs, one for each category of any row, so that their 
 the rows that validate a fold, a category that none of its training rows has is treated as unseen.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,9 @@ from fastbp.preprocessing import Column, DateColumn, NumberColumn, TextColumn
 class FoldDatasets:
     """Makes what `Rows.dataset` makes, for many choices of training rows, and treats unseen categories.
 
-    A table of numbers and texts becomes arrays once, and means and scales are computed from these. Reading
-    30 columns of a text file takes 20 ms, and this a tenth of it. Tables with dates, and those larger than
-    memory, are read for each fold.
+    A table of numbers and texts becomes arrays once, and means and scales are computed from these, those of
+    all columns without missing values together. Reading 30 columns of a text file takes 20 ms, and this a
+    twentieth of it. Tables with dates, and those larger than memory, are read for each fold.
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ class FoldDatasets:
                 for column in columns
                 if isinstance(column, NumberColumn)
             }
+            complete = [name for name, values in self._values.items() if not math.isnan(values.sum())]
+            self._complete = {name: meaning_of(table, name) for name in complete}
+            self._numbers = np.array([self._values[name] for name in complete]).reshape(-1, len(rows))
 
     @np.errstate(all="ignore")
     def dataset(self, training: np.ndarray) -> Dataset:
@@ -69,16 +73,27 @@ class FoldDatasets:
         rows = self._rows
         table, columns = rows.table, list[Column]()
         X, at = whole.X.copy(), 0  # the inputs of texts are the same in each fold
+        together, places = list[NumberColumn](), list[int]()
+        known = NumberStatistics.of_each(self._complete, self._numbers.compress(training, axis=-1))
         for column in whole.preprocessing.columns:
             out = X[:, at : at + len(column.input_names)]
-            if isinstance(column, NumberColumn):
+            if isinstance(column, NumberColumn) and column.name in known:
+                column = known[column.name].settle(table, rows.missing, training, [])
+                together.append(column)
+                places.append(at)
+            elif isinstance(column, NumberColumn):
                 values = self._values[column.name]
-                known = NumberStatistics(column.name, meaning_of(table, column.name))
-                known.take(values, training)
-                column = known.settle(table, rows.missing, training, [])
+                alone = NumberStatistics(column.name, meaning_of(table, column.name))
+                alone.take(values, training)
+                column = alone.settle(table, rows.missing, training, [])
                 write_scaled(values, column, rows.standardize, out)
             columns.append(column)
             at += out.shape[1]
+        if together:
+            means, scales = (
+                np.array([[getattr(one, name)] for one in together]) for name in ("mean", "scale")
+            )
+            X[:, places] = ((self._numbers - means) / scales if rows.standardize else self._numbers).T
         target = learning.with_scales(table, rows.target, rows.values, training, rows.standardize)
         preprocessing = replace(whole.preprocessing, columns=tuple(columns), target=target)
         remarks = [*whole.remarks, *learning.remarks_on_classes(target, rows.values, training)]
