@@ -15,7 +15,7 @@ import numpy as np
 import fastbp
 from bench import datasets
 from fastbp.benchmark import cases, gate
-from fastbp.benchmark.shares import flops_per_step
+from fastbp.benchmark.peak_shares import flops_per_step
 
 DTYPES = ("float64", "float32")
 

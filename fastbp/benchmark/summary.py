@@ -14,8 +14,8 @@ from fastbp.benchmark.cases import Case
 from fastbp.benchmark.contenders import Contender
 from fastbp.benchmark.gate import TOLERANCE
 from fastbp.benchmark.machine import describe_machine
+from fastbp.benchmark.peak_shares import LARGE, Share, measure_shares
 from fastbp.benchmark.protocol import CHECKED_STEPS, Comparison, Progress, Protocol, Result, compare
-from fastbp.benchmark.shares import LARGE, Share, measure_shares
 from fastbp.benchmark.statistics import CONFIDENCE, median_interval
 from fastbp.interchange.standard_json import dumps
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, Contender
+from fastbp.benchmark.peak_shares import LARGE
 from fastbp.benchmark.protocol import FULL, QUICK
-from fastbp.benchmark.shares import LARGE
 from fastbp.benchmark.summary import as_json, as_markdown, as_text, run_benchmark
 from fastbp.cli.files import check_out
 from fastbp.errors import OptionError

@@ -14,8 +14,8 @@ from fastbp import processor
 from fastbp.benchmark.cases import SPEED_CASES
 from fastbp.benchmark.contenders import CONTENDERS, PYTHON_LOCALS, C, find_c_compiler
 from fastbp.benchmark.machine import describe_machine
+from fastbp.benchmark.peak_shares import Share, flops_per_step
 from fastbp.benchmark.protocol import Comparison, Protocol, Result
-from fastbp.benchmark.shares import Share, flops_per_step
 from fastbp.benchmark.summary import Report, as_json, as_markdown, as_text, three_digits
 
 SHARE = Share((784, 128, 10), 128, "float32", seconds=0.5e-3, gflops=60.0, peak=80.0)
