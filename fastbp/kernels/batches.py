@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._jit import helper, kernel
-from fastbp.kernels.calls import call_layered
+from fastbp.kernels.calls_by_address import call_layered
 from fastbp.kernels.layered import times_zero
 from fastbp.kernels.records import clear, get, job_at, of, write
 from fastbp.losses import BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, POISSON, SUM_TOLERANCE

@@ -7,7 +7,7 @@ a few seconds, and they are not compiled again.
 """
 
 from fastbp._jit import helper, kernel, routine
-from fastbp.kernels.calls import call_layered, call_trainer
+from fastbp.kernels.calls_by_address import call_layered, call_trainer
 from fastbp.kernels.fused222 import LOSS_ALONE
 from fastbp.kernels.fused222_start import place_of_parameter
 from fastbp.kernels.layered import times_zero
