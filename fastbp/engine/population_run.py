@@ -20,7 +20,7 @@ from fastbp.engine.recorded_losses import RecordedLosses
 from fastbp.engine.team import threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.population import draw_sequence
-from fastbp.kernels.population222 import TOGETHER
+from fastbp.kernels.population222 import BYTES_TOGETHER
 from fastbp.kernels.population_update import UPDATE_CODES, constant_kinds
 from fastbp.kernels.update_rules import CODES, N_CONSTANTS
 from fastbp.optimizers import RPROP
@@ -74,7 +74,8 @@ class PopulationRun:
         self._specification, self._data, self.options = specification, (X, Y), options
         self.n_networks, self.steps_per_epoch = options.n_networks, options.steps_per_epoch
         dtype, n = specification.dtype, options.n_networks
-        self._together = TOGETHER if is_222(specification, options) else 1
+        bytes_of_block = width_of(dtype.itemsize) * dtype.itemsize
+        self._together = BYTES_TOGETHER // bytes_of_block if is_222(specification, options) else 1
         lanes = up_to_lanes(n, dtype, self._together)
         self._n_states = options.optimizer.n_state_vectors
         state = options.optimizer.initial_state(specification.n_parameters, dtype)

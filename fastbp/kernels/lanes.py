@@ -167,24 +167,25 @@ def multiply(factors, target, n):
 
 
 @intrinsic(prefer_literal=True)
-def blocks_load(typing, address, offset, distance, count):
-    """Return the vectors at address[offset], address[offset + distance], ... as one, for `count` blocks.
+def blocks_load(typing, address, offset, distance, n_bytes):
+    """Return the vectors at address[offset], address[offset + distance], ... as one of `n_bytes`.
 
-    `count` is a literal, and a power of 2.
+    `n_bytes` is a literal, and a power of 2, at least the bytes of a vector.
     """
     width = lanes(address.dtype.bitwidth // 8)
-    part, vec = Vec(address.dtype, width), Vec(address.dtype, width * count.literal_value)
+    part = Vec(address.dtype, width)
+    vec = Vec(address.dtype, 8 * n_bytes.literal_value // address.dtype.bitwidth)
 
     def generate(context, builder, signature, arguments):
         address, offset, distance, _ = arguments
         parts = []
-        for i in range(count.literal_value):
+        for i in range(vec.lanes // width):
             at = builder.add(offset, builder.mul(distance, distance.type(i)))
             pointer = vector_pointer(context, builder, part, address, at)
             parts.append(builder.load(pointer, align=element_bytes(part)))
         return emit_join(builder, parts)
 
-    return vec(address, types.intp, types.intp, count), generate
+    return vec(address, types.intp, types.intp, n_bytes), generate
 
 
 @intrinsic
