@@ -22,11 +22,12 @@ X, Y = load_diabetes(return_X_y=True)
 DIABETES = X, (Y - Y.mean()) / Y.std()
 SMALL = {"hidden_layer_sizes": (5,), "learning_rate_init": 0.02, "max_iter": 60}
 CLASSIFIER, REGRESSOR = MLPClassifier(**SMALL), MLPRegressor(**SMALL)
+HOLDS_OUT = SMALL | {"validation_fraction": 0.3}  # some checks have ten samples
 SOAK = [
-    MLPEnsembleClassifier(n_networks=3, bootstrap=True, selection=2),
-    MLPEnsembleRegressor(n_networks=3, bootstrap=True, selection=2),
+    MLPEnsembleClassifier(MLPClassifier(**HOLDS_OUT), 3, bootstrap=True, selection=2),
+    MLPEnsembleRegressor(MLPRegressor(**HOLDS_OUT), 3, bootstrap=True, selection=2),
     MLPEnsembleClassifier(MLPClassifier(solver="lbfgs", **SMALL), 3, bootstrap=True),
-    MLPEnsembleRegressor(MLPRegressor(early_stopping=True, **SMALL), 3),
+    MLPEnsembleRegressor(MLPRegressor(early_stopping=True, **HOLDS_OUT), 3),
 ]
 
 
