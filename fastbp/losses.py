@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp.errors import DataError, OptionError, ShapeError, check_choice
+from fastbp.errors import DataError, OptionError, ShapeError, as_option, check_choice
 
 (
     HALF_SQUARED_ERROR,
@@ -210,6 +210,51 @@ def check_output(loss: str, output_activation: str, n_outputs: int) -> None:
             "take two outputs, or one with output_activation='sigmoid', loss='binary_cross_entropy'"
         )
 
+
+def smoothed_targets(loss: str, Y: np.ndarray, share: float, n_outputs: int, dtype: np.dtype) -> np.ndarray:
+    """Return targets of classes with a share of the probability divided among all of them.
+
+    A target t becomes ``(1 - s) t + s / K`` for the K classes of categorical_cross_entropy, and
+    ``(1 - s) t + s / 2`` for yes and no of binary_cross_entropy: Szegedy et al. (2016), "Rethinking the
+    Inception architecture", section 7, https://arxiv.org/abs/1512.00567.
+
+    Parameters
+    ----------
+    loss : str
+    Y : ndarray
+        As `check_targets` returns them.
+    share : float
+        s, from 0 to below 1. With 0, Y itself is returned.
+    n_outputs : int
+    dtype : dtype
+        That of the result.
+
+    Raises
+    ------
+    OptionError
+        If the loss is not one of classes.
+
+    Examples
+    --------
+    >>> smoothed_targets("categorical_cross_entropy", np.array([0, 2]), 0.3, 3, np.dtype("float64"))
+    array([[0.8, 0.1, 0.1],
+           [0.1, 0.1, 0.8]])
+    """
+    if share == 0:
+        return Y
+    if loss not in OF_CLASSES:
+        raise OptionError(
+            f"{as_option('label_smoothing')} is for classes, and goes with the losses "
+            f"{' and '.join(map(repr, OF_CLASSES))}, not {loss!r}"
+        )
+    if Y.ndim == 1:
+        Y = np.eye(n_outputs, dtype=dtype)[Y]
+    smoothed: np.ndarray = Y * (1 - share) + share / (n_outputs if loss == OF_CLASSES[0] else 2)
+    return smoothed.astype(dtype, copy=False)
+
+
+OF_CLASSES = ("categorical_cross_entropy", "binary_cross_entropy")
+"""Losses whose targets are probabilities."""
 
 LOWEST_TARGETS = {"binary_cross_entropy": 0.0, "categorical_cross_entropy": 0.0, "poisson": 0.0}
 HIGHEST_TARGETS = {"binary_cross_entropy": 1.0}

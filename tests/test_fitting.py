@@ -1,6 +1,4 @@
-"""What `fastbp.fit` does besides one training: averages, starts, a refit, and targets that are smoothed."""
-
-from dataclasses import replace
+"""What `fastbp.fit` does besides one training: averages, starts and a refit."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import fastbp
 from fastbp import Network, OptionError
 from fastbp.data import Dataset, load
 from fastbp.data.defaults import Defaults
-from fastbp.data.fitting import Fitting, fit_dataset, smoothed
+from fastbp.data.fitting import Fitting, fit_dataset
 from fastbp.data.model import make_network
 from fastbp.data.pooling import average_of
 
@@ -32,7 +30,8 @@ def fitted(data: Dataset, made: list | None = None, hidden=(6,), **options):
             made.append(network)
         return network
 
-    of_train = {name: options.pop(name) for name in ("early_stopping", "max_seconds") if name in options}
+    own = ("early_stopping", "label_smoothing", "max_seconds")
+    of_train = {name: options.pop(name) for name in own if name in options}
     return fit_dataset(data, make, Fitting(**({"epochs": 5, "seed": 3} | options)), **of_train)
 
 
@@ -112,24 +111,14 @@ def test_a_refit_is_a_training_on_all_rows_for_the_epochs_that_were_best():
     assert found.network.theta.tobytes() == network.theta.tobytes()
 
 
-@pytest.mark.parametrize("smoothing", [0.1, 0.5])
-def test_smoothed_labels_share_the_probability(smoothing):
-    Y = smoothed(dataset(CLASSES), smoothing)
-    np.testing.assert_allclose(Y.sum(axis=1), 1)
-    np.testing.assert_allclose(Y[np.arange(60), CLASSES], 1 - smoothing + smoothing / 3)
-    data = dataset(CLASSES)
-    network = fitted(data, label_smoothing=smoothing).network
-    expected = make_network(data, hidden=[6], seed=3)
-    fastbp.train(expected, data.X, Y, seed=3, **Fitting(epochs=5).options(60))
-    assert network.theta.tobytes() == expected.theta.tobytes()
-    assert smoothed(replace(data, Y=CLASSES), 0.0) is CLASSES
-
-
-def test_labels_of_several_targets_are_smoothed_each():
-    table = {"x": X[:, 0], "a": X[:, 1] > 0, "b": X[:, 2] > 0}
-    pytest.importorskip("polars")
-    data = load(table, target=["a", "b"])
-    assert np.unique(smoothed(data, 0.2)).tolist() == pytest.approx([0.1, 0.9])
+def test_a_refit_learns_from_smoothed_labels_too():
+    data = dataset(CLASSES, 0.3)
+    found = fitted(data, label_smoothing=0.3, refit=True)
+    network = make_network(data, hidden=[6], seed=3)
+    rows = np.concatenate([data.X, data.X_validation]), np.concatenate([data.Y, data.Y_validation])
+    options = Fitting(epochs=5).options(len(rows[0])) | {"label_smoothing": 0.3}
+    fastbp.train(network, *rows, seed=3, **options)
+    assert found.network.theta.tobytes() == network.theta.tobytes()
 
 
 def test_defaults_follow_the_number_of_rows():

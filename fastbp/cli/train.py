@@ -126,6 +126,7 @@ def _train(
                 fitting,
                 l2=options.l2,
                 dropout=options.dropout,
+                label_smoothing=options.label_smoothing,
                 early_stopping=_stopping(options),
                 goal=options.goal,
                 every=options.every,

@@ -65,13 +65,14 @@ GIVEN_BY: dict[str, tuple[str, ...]] = {
         "--start-from",
     ),
     "X": ("data", "--ignore", "--keep", "--missing", "--no-standardize", "--cache", *READING_OPTIONS),
-    "Y": ("data", "--target", "--task", "--missing-target", "--label-smoothing"),
+    "Y": ("data", "--target", "--task", "--missing-target"),
     "epochs": ("--epochs",),
     "batch_size": ("--batch-size",),
     "optimizer": ("--optimizer", "--learning-rate", "--smallest-step"),
     "seed": ("--seed", "--ensemble", "--n-starts"),
     "l2": ("--l2",),
     "dropout": ("--dropout",),
+    "label_smoothing": ("--label-smoothing",),
     "sample_weight": ("--sample-weight", "--class-weight"),
     "validation_data": ("--validation", "--unseen", "--stratify", "--refit"),
     "early_stopping": ("--patience", "--rule"),
@@ -353,7 +354,6 @@ def make_fitting(options: argparse.Namespace) -> Fitting:
         ensemble=options.ensemble,
         n_starts=options.n_starts,
         refit=options.refit,
-        label_smoothing=options.label_smoothing,
     )
 
 

@@ -42,8 +42,6 @@ class Fitting:
         From how many initial weights it is tried; the network of the lowest loss is kept.
     refit : bool
         Whether the rows put aside are learned from in the end.
-    label_smoothing : float
-        The share of the probability that every class gets.
     """
 
     epochs: int | None = None
@@ -55,7 +53,6 @@ class Fitting:
     ensemble: int = 1
     n_starts: int = 1
     refit: bool = False
-    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("ensemble", "n_starts"):
@@ -63,7 +60,6 @@ class Fitting:
         if self.learning_rate is not None:
             check_number(as_option("learning_rate"), self.learning_rate)
         check_flag(as_option("refit"), self.refit)
-        check_number(as_option("label_smoothing"), self.label_smoothing, high=1.0, below=True)
         asked = {"ensemble": self.ensemble > 1, "n_starts": self.n_starts > 1, "refit": self.refit}
         given = [as_option(name) for name, is_asked in asked.items() if is_asked]
         if len(given) > 1:
@@ -136,7 +132,6 @@ def fit_dataset(
     if fitting.refit and dataset.sample_weight is not None:
         raise OptionError(f"{as_option('refit')} does not go with weights: the rows put aside have none")
     started = time.perf_counter()
-    Y = smoothed(dataset, fitting.label_smoothing)
     members: list[tuple[float, Network, TrainingResult]] = []
     diverged: DivergenceError | None = None
     for i, seed in enumerate(fitting.seeds()):
@@ -150,7 +145,7 @@ def fit_dataset(
             result = train(
                 network,
                 dataset.X,
-                Y,
+                dataset.Y,
                 sample_weight=dataset.sample_weight,
                 validation_data=dataset.validation_data,
                 seed=seed,
@@ -211,7 +206,7 @@ def _refitted(
     again = train(
         network,
         whole.X,
-        smoothed(whole, fitting.label_smoothing),
+        whole.Y,
         seed=fitting.seed,
         checkpoint=checkpoint,
         **of_train | others | {"epochs": n_epochs},
@@ -236,19 +231,3 @@ def _of_member(checkpoint: Checkpoint | None, member: int | str) -> Checkpoint |
     if checkpoint is None or member == 0:
         return checkpoint
     return replace(checkpoint, path=os.path.join(os.fsdecode(checkpoint.path), f"{MEMBER}{member}"))
-
-
-def smoothed(dataset: Dataset, smoothing: float) -> np.ndarray:
-    """Return Y with a share of the probability divided among the classes.
-
-    t becomes (1 - s) t + s / K for K classes, and for targets of two labels (1 - s) t + s / 2: Szegedy et al.
-    (2016), "Rethinking the Inception architecture", section 7, https://arxiv.org/abs/1512.00567.
-    """
-    if smoothing == 0:
-        return dataset.Y
-    if not dataset.preprocessing.is_of_classes:
-        raise OptionError(f"{as_option('label_smoothing')} is for classes, and these are numbers")
-    K, Y = dataset.preprocessing.n_outputs, dataset.Y
-    if Y.ndim == 1:
-        return np.eye(K, dtype=dataset.X.dtype)[Y] * (1 - smoothing) + smoothing / K
-    return Y * (1 - smoothing) + smoothing / 2

@@ -225,7 +225,6 @@ def fit(
     ensemble: int = 1,
     n_starts: int = 1,
     refit: bool = False,
-    label_smoothing: float = 0.0,
     **options: Any,
 ) -> Model:
     """Train a network on data as they are, and return it with its preprocessing.
@@ -278,12 +277,10 @@ def fit(
     refit : bool, default False
         Whether a second training, on all rows, learns from the held-out rows, too, for as many epochs as the
         first had at its best. ``model.result`` is that of the first.
-    label_smoothing : float, default 0.0
-        The share of the probability that training divides among all classes: from 0 to below 1.
     **options
         Further options of `fastbp.data.load`, such as ``ignore``, ``keep``, ``missing`` and ``stratify``; of
-        `fastbp.train`, such as ``l2``, ``early_stopping`` and ``checkpoint``; and of how files are read, such
-        as ``separator`` (`fastbp.reading.Reading`).
+        `fastbp.train`, such as ``l2``, ``label_smoothing``, ``early_stopping`` and ``checkpoint``; and of how
+        files are read, such as ``separator`` (`fastbp.reading.Reading`).
 
     Returns
     -------
@@ -318,7 +315,6 @@ def fit(
         ensemble=ensemble,
         n_starts=n_starts,
         refit=refit,
-        label_smoothing=label_smoothing,
     )
     start = _network_of(start_from)
     dataset = data_of.load(

@@ -14,6 +14,7 @@ from fastbp.errors import (
     LARGEST_COUNT,
     LARGEST_INTEGER,
     OptionError,
+    as_option,
     check_choice,
     check_flag,
     check_integer,
@@ -74,6 +75,8 @@ class KernelOptions:
         The steps of the whole run, from `epochs` or `steps`.
     batch_size : int
         At most the number of samples. None becomes that number.
+    label_smoothing : float
+        The caller has smoothed the targets: kernels do not.
     gradient_clip_norm : float
         None becomes 0.
     schedule : Schedule
@@ -92,6 +95,7 @@ class KernelOptions:
     sample_weight: np.ndarray | None = option(None, decides_result=True)
     l2: float = option(0.0, decides_result=True)
     dropout: float = option(0.0, decides_result=True)
+    label_smoothing: float = option(0.0, decides_result=True)
     gradient_clip_norm: float = option(None, decides_result=True)
     threads: int | None = option(None, decides_result=False)
     math: str = option("fast", decides_result=True)
@@ -130,6 +134,9 @@ class KernelOptions:
         settled["sample_weight"] = check_weights(self.sample_weight, n_samples)
         settled["l2"] = check_number("l2", self.l2)
         settled["dropout"] = check_number("dropout", self.dropout, high=1.0, below=True)
+        settled["label_smoothing"] = check_number(
+            as_option("label_smoothing"), self.label_smoothing, high=1.0, below=True
+        )
         settled["gradient_clip_norm"] = _clip_norm(self.gradient_clip_norm)
         settled["threads"] = check_threads(self.threads)
 

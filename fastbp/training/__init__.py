@@ -11,6 +11,7 @@ from fastbp.engine.kernel_choice import NAMES, choose_kernel
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.run import Run
 from fastbp.errors import OptionError, check_choice
+from fastbp.losses import smoothed_targets
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.training.assembly import make_loop
@@ -54,6 +55,7 @@ def train(
     sample_weight: ArrayLike | None = None,
     l2: float = 0.0,
     dropout: float = 0.0,
+    label_smoothing: float = 0.0,
     validation_data: tuple[ArrayLike, ArrayLike] | None = None,
     gradient_clip_norm: float | None = None,
     metrics: Iterable[str | Metric] = (),
@@ -108,6 +110,11 @@ def train(
         in one step. The others are divided by ``1 - dropout``, so that predictions need no correction
         (Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov 2014,
         https://jmlr.org/papers/v15/srivastava14a.html).
+    label_smoothing : float
+        The share of the probability that is divided among all classes, from 0 to below 1: a target t becomes
+        ``(1 - s) t + s / K`` for K classes, and ``(1 - s) t + s / 2`` with binary_cross_entropy (Szegedy,
+        Vanhoucke, Ioffe, Shlens & Wojna 2016, https://arxiv.org/abs/1512.00567). The training loss is that of
+        these targets. Validation data and metrics have the targets that are given.
     validation_data : (array_like, array_like), optional
         Inputs and targets, in the form of X and Y. Their loss is evaluated after every epoch.
     gradient_clip_norm : float, optional
@@ -219,6 +226,7 @@ def train(
         "sample_weight": sample_weight,
         "l2": l2,
         "dropout": dropout,
+        "label_smoothing": label_smoothing,
         "gradient_clip_norm": gradient_clip_norm,
         "math": math,
         "threads": threads,
@@ -253,7 +261,8 @@ def train(
 
     run = begin()
     result = make_loop(run, network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
-    if run.may_start_over and not monitoring_options.watches and X is given_X and Y is given_Y:
+    is_plain = not (monitoring_options.watches or kernel_options.label_smoothing)
+    if run.may_start_over and is_plain and X is given_X and Y is given_Y:
         IDLE.keep(call, network, X, Y, run)
     return result
 
@@ -269,6 +278,8 @@ def _check_network(network: object) -> None:
 
 def make_run(kernel: str, network: Network, X: np.ndarray, Y: np.ndarray, options: KernelOptions) -> Run:
     """Return the run of the kernel that is asked for, or of the fastest that can do what the options say."""
-    chosen = choose_kernel(kernel, network.specification, options)
+    specification = network.specification
+    chosen = choose_kernel(kernel, specification, options)
+    Y = smoothed_targets(network.loss_name, Y, options.label_smoothing, network.n_outputs, network.dtype)
     with np.errstate(all="ignore"):
-        return chosen(network.specification, network.theta, X, Y, options)
+        return chosen(specification, network.theta, X, Y, options)

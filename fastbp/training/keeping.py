@@ -275,8 +275,9 @@ def describe(
         "digest of the validation data": validation_data and data_digest(*validation_data),
     }
     description = {name: plain(value) for name, value in settings.items()}
-    if options["every"] == 1:
-        description["every"] = None  # as in checkpoints of fastbp 0.1, which had no other value
+    for name, only_one in (("every", 1), ("label_smoothing", 0.0)):
+        if options[name] == only_one:
+            description[name] = None  # as in checkpoints of fastbp 0.1, which had no other value
     if description["early_stopping"] is not None and options["early_stopping"].rule is None:
         del description["early_stopping"]["rule"]
     return description

@@ -393,3 +393,61 @@ def test_targets_of_one_output_may_have_one_dimension(loss):
     fastbp.train(two, X, y[:, None], **options)
     assert one.theta.tobytes() == two.theta.tobytes()
     assert one.loss(X, y.astype(float)) == one.loss(X, y[:, None])
+
+
+# --- smoothed labels ---------------------------------------------------------------------------------
+
+LABELS = np.array([2, 0, 1, 1, 2])
+INPUTS = np.random.default_rng(5).normal(size=(5, 4))
+
+
+def classifier(output="softmax", loss="categorical_cross_entropy", dtype="float64"):
+    return Network([4, 5, 3], output_activation=output, loss=loss, dtype=dtype, seed=0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("kind", "of_class", "of_others"),
+    [
+        (("softmax", "categorical_cross_entropy"), 0.8, 0.1),
+        (("sigmoid", "binary_cross_entropy"), 0.85, 0.15),
+    ],
+    ids=["labels of one target", "labels of several"],
+)
+def test_smoothed_labels_are_targets_between(kind, of_class, of_others, dtype):
+    one_hot = np.eye(3)[LABELS]
+    between = np.where(one_hot == 1, of_class, of_others)
+    options = {"epochs": 20, "optimizer": fastbp.Adam(0.01), "seed": 0}
+    expected = classifier(*kind, dtype)
+    result = fastbp.train(expected, INPUTS, between, **options)
+    for targets in (one_hot, LABELS) if kind[0] == "softmax" else (one_hot,):
+        for _ in range(2):  # a second short run may use what the first prepared
+            network = classifier(*kind, dtype)
+            found = fastbp.train(network, INPUTS, targets, label_smoothing=0.3, **options)
+            np.testing.assert_allclose(
+                network.theta, expected.theta, rtol=1e-5 if dtype == "float32" else 1e-12
+            )
+            assert found.loss == pytest.approx(result.loss, rel=1e-6)
+
+
+def test_metrics_and_validation_have_the_labels_that_are_given():
+    options = {"epochs": 3, "optimizer": SGD(), "seed": 0, "metrics": ["accuracy"], "label_smoothing": 0.4}
+    network = classifier()
+    found = fastbp.train(network, INPUTS, LABELS, **options).history
+    assert found["accuracy"][-1] == np.mean(network.predict(INPUTS).argmax(axis=1) == LABELS)
+    found = fastbp.train(network, INPUTS, LABELS, validation_data=(INPUTS, LABELS), **options).history
+    assert found["validation_loss"][-1] == pytest.approx(network.loss(INPUTS, LABELS), rel=1e-14)
+
+
+def test_only_labels_can_be_smoothed():
+    refused(OptionError, "label_smoothing is for classes.*not 'half_squared_error'", label_smoothing=0.1)
+    refused(OptionError, "label_smoothing is 1.0, and must be", label_smoothing=1.0)
+
+
+def test_a_run_goes_on_with_its_own_smoothing_only(tmp_path):
+    options = {"optimizer": SGD(), "checkpoint": fastbp.Checkpoint(tmp_path), "seed": 0}
+    fastbp.train(classifier(), INPUTS, LABELS, label_smoothing=0.1, epochs=4, **options)
+    with pytest.raises(fastbp.CheckpointError, match="label_smoothing"):
+        fastbp.train(classifier(), INPUTS, LABELS, epochs=8, **options)
+    result = fastbp.train(classifier(), INPUTS, LABELS, label_smoothing=0.1, epochs=8, **options)
+    assert result.n_steps == 8
