@@ -1,6 +1,7 @@
 """Training: `train` checks its arguments, chooses a kernel, and runs the loop around it."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -255,10 +256,7 @@ def train(
     )
     X, Y = apart(X, network.theta), apart(Y, network.theta)
     warn_of_targets_out_of_reach(network.specification, Y)
-
-    def begin() -> Run:
-        return make_run(kernel, network, X, Y, kernel_options)
-
+    begin = partial(make_run, kernel, network, X, Y, kernel_options)
     run = begin()
     result = make_loop(run, network, (X, Y), kernel_options, monitoring_options, begin_again=begin).train()
     is_plain = not (monitoring_options.watches or kernel_options.label_smoothing)
