@@ -76,6 +76,7 @@ class Keeper(ABC):
         self._started = self._clock()
         if self._written_step < 0:
             self._write_now(None)
+            self._started = self._clock()  # to write may take longer than the run
         self._set_due()
 
     def is_due(self, now: float) -> bool:

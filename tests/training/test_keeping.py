@@ -214,6 +214,21 @@ def test_run_that_ran_out_of_time_goes_on(tmp_path):
     assert resumed[1].seconds > first.seconds
 
 
+def test_the_time_of_the_first_checkpoint_is_not_that_of_the_run(tmp_path):
+    clock = Clock()
+
+    class SlowFolder(CheckpointFolder):
+        def write(self, *content):
+            clock.now += 100.0
+            super().write(*content)
+
+    seams = Seams(Pacing(clock=clock), folder=SlowFolder(tmp_path))
+    _, result = FAST.train(STEPS, seams, checkpoint=Checkpoint(tmp_path))
+    assert result.seconds == 0.0
+    document, _ = read_tensors(files(tmp_path)[-1], KIND, VERSION)
+    assert document["seconds"] == 0.0
+
+
 def test_time_of_all_parts_is_counted(tmp_path):
     options = {"max_seconds": 0.01, "checkpoint": Checkpoint(tmp_path)}
     seconds = [FAST.train(10**9, **options)[1].seconds for _ in range(3)]
