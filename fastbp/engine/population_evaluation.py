@@ -115,7 +115,7 @@ class PopulationEvaluation:
 
         for begin in range(0, n_samples, rows):
             end = min(n_samples, begin + rows)
-            pieces = pieces_of(job.n_groups, seconds * (end - begin), job.n_threads)
+            pieces = pieces_of(job.n_bundles, seconds * (end - begin), job.n_threads)
             job.call(pieces, begin, end, checked)
             if end < n_samples:
                 check()

@@ -37,7 +37,7 @@ _COMPILED: set[np.dtype] = set()
 
 
 def up_to_lanes(n_networks: int, dtype: np.dtype, together: int = 1) -> int:
-    """Return the lanes of the groups that n networks take."""
+    """Return the lanes of the bundles that n networks take."""
     width = lanes(dtype.itemsize) * together
     return -(-n_networks // width) * width
 
@@ -111,7 +111,7 @@ class PopulationJob:
     drawn_rows : int
         Rows of a burst, if each network draws its own order.
     together : int
-        Blocks of a group.
+        Blocks of a bundle.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class PopulationJob:
         self._specification, dtype = specification, specification.dtype
         self.width, self.n_threads = lanes(dtype.itemsize), n_threads
         self.n_lanes = up_to_lanes(n_networks, dtype, together)
-        self.n_groups = self.n_lanes // self.width // together
+        self.n_bundles = self.n_lanes // self.width // together
         self.own = np.empty(0, dtype)
         table = fields.PLACES["population"]
         self._places = table
@@ -195,7 +195,7 @@ class PopulationJob:
             "n_inputs": self._specification.n_inputs,
             "n_outputs": self._specification.n_outputs,
             "n_blocks": self.n_lanes // self.width,
-            "n_groups": self.n_groups,
+            "n_bundles": self.n_bundles,
             "lanes": self.width,
             "n_threads": self.n_threads,
             "n_step_constants": N_CONSTANTS,
@@ -282,7 +282,7 @@ class PopulationJob:
         is_stopped: Callable[[], bool] = lambda: False,
         n_threads: int | None = None,
     ) -> bool:
-        """Do pieces of the work, each some groups, on several threads; return False if it was stopped.
+        """Do pieces of the work, each some bundles, on several threads; return False if it was stopped.
 
         `is_stopped` is called between two pieces, in this thread only. What it raises comes out after all
         threads have ended.
@@ -356,7 +356,7 @@ def in_threads(
         raised = None  # else a cycle: of an error, its traceback, and this frame
 
 
-def pieces_of(n_groups: int, seconds_per_group: float, n_threads: int) -> list[tuple[int, int]]:
-    """Return ranges of groups that take about `PIECE_SECONDS`, and at least one for each thread."""
-    size = max(1, min(int(PIECE_SECONDS / max(seconds_per_group, 1e-12)), -(-n_groups // n_threads)))
-    return [(first, min(n_groups, first + size)) for first in range(0, n_groups, size)]
+def pieces_of(n_bundles: int, seconds_per_bundle: float, n_threads: int) -> list[tuple[int, int]]:
+    """Return ranges of bundles that take about `PIECE_SECONDS`, and at least one for each thread."""
+    size = max(1, min(int(PIECE_SECONDS / max(seconds_per_bundle, 1e-12)), -(-n_bundles // n_threads)))
+    return [(first, min(n_bundles, first + size)) for first in range(0, n_bundles, size)]

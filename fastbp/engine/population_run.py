@@ -105,7 +105,7 @@ class PopulationRun:
         self._generator = np.array([options.generator_state], np.uint64)
         self._after = self._order, self._generator
         self._sequence_step = self._sequence_end = 0
-        self._seconds = 0.0  # of a step of a group, measured
+        self._seconds = 0.0  # of a step of a bundle, measured
         self._job = self._make_job()
         self._steps = self._job.arrays["steps"]
         self._recorded = RecordedLosses(self._job, n, self.steps_per_epoch, self._arrays["frozen_at"][:n])
@@ -275,29 +275,29 @@ class PopulationRun:
             stop = min(until, self._sequence_end)
             started = time.perf_counter()
             pieces = pieces_of(
-                self._job.n_groups, self._seconds_per_step() * (stop - step), self._job.n_threads
+                self._job.n_bundles, self._seconds_per_step() * (stop - step), self._job.n_threads
             )
             if not self._job.call(pieces, 0, stop, is_stopped):
                 return
             self._measure(stop - step, time.perf_counter() - started)
 
     def _seconds_per_step(self) -> float:
-        """Return the time of a step of a group, as measured, or roughly."""
+        """Return the time of a step of a bundle, as measured, or roughly."""
         if self._seconds:
             return self._seconds
         work = self.options.batch_size * (self._specification.n_multiplications + 50)
         return work * self._job.width * SECONDS_A_MULTIPLICATION
 
     def _measure(self, steps: int, seconds: float) -> None:
-        """Note the time of a step of a group, if it was measured long enough."""
+        """Note the time of a step of a bundle, if it was measured long enough."""
         if seconds > 1e-3:
-            threads = min(self._job.n_threads, self._job.n_groups)
-            self._seconds = seconds * threads / (steps * self._job.n_groups)
+            threads = min(self._job.n_threads, self._job.n_bundles)
+            self._seconds = seconds * threads / (steps * self._job.n_bundles)
 
     def _chunk_steps(self, step: int, until: int) -> int:
         """Return how many steps a chunk has."""
         affordable = int(
-            CHUNK_SECONDS / (self._seconds_per_step() * self._job.n_groups) * self._job.n_threads
+            CHUNK_SECONDS / (self._seconds_per_step() * self._job.n_bundles) * self._job.n_threads
         )
         return min(
             until - step,

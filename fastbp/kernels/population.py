@@ -8,10 +8,10 @@ network's bits do not depend on the other networks, on its lane, on the width of
 The networks may have the samples in one order, or each in its own, drawn by its own generator. Sizes,
 activations, losses and update rules are those of the layered kernel.
 
-A *group* is the blocks that go through a step together: one, or several 2-2-2 networks' blocks, which are in
+A *bundle* is the blocks that go through a step together: one, or several 2-2-2 networks' blocks, which are in
 registers (`fastbp.kernels.population222`).
 
-A number that is not finite stays so. So it suffices to look at a group after some steps, a *burst*. If a
+A number that is not finite stays so. So it suffices to look at a bundle after some steps, a *burst*. If a
 network has gone bad, the burst is taken again, step by step, and the network is frozen before its bad step.
 It keeps its parameters from then on.
 """
@@ -45,12 +45,12 @@ from fastbp.simd import (
 )
 
 MOST_LANES = 64
-"""The most lanes of a group."""
+"""The most lanes of a bundle."""
 
 POISON, SAVED_SUMS, SAVED_LOSSES, SAVED_PARTS = (N_CONSTANTS + i * MOST_LANES for i in range(4))
 SCRATCH = N_CONSTANTS + 4 * MOST_LANES
-"""A thread's scratch: the constants of a step; then, for each lane of a group, NaN if an epoch's loss was not
-finite, and the losses from before a burst."""
+"""A thread's scratch: the constants of a step; then, for each lane of a bundle, NaN if an epoch's loss was
+not finite, and the losses from before a burst."""
 
 
 @helper
@@ -134,66 +134,66 @@ def end_epoch(job, block, scratch, sums, step):
 
 
 @helper
-def lanes_of_group(job):
-    """Return how many networks a group has."""
+def lanes_of_bundle(job):
+    """Return how many networks a bundle has."""
     return get(job, "together") * wide(get(job, "theta"))
 
 
 @helper
-def group_save(job, group, area, scratch):
+def bundle_save(job, bundle, area, scratch):
     """Keep what training changes."""
-    lanes = lanes_of_group(job)
+    lanes = lanes_of_bundle(job)
     n = get(job, "n_parameters") * lanes
     n_states = get(job, "n_states") * n
     saved = shifted(area, get(job, "saved_at"))
-    copy_vectors(shifted(get(job, "theta"), group * n), saved, n)
-    copy_vectors(shifted(get(job, "state"), group * n_states), shifted(saved, n), n_states)
+    copy_vectors(shifted(get(job, "theta"), bundle * n), saved, n)
+    copy_vectors(shifted(get(job, "state"), bundle * n_states), shifted(saved, n), n_states)
     for lane in range(lanes):
         put(scratch, POISON + lane, 0.0)
-        put(scratch, SAVED_SUMS + lane, element(get(job, "loss_sums"), group * lanes + lane))
-        put(scratch, SAVED_LOSSES + lane, element(get(job, "epoch_losses"), group * lanes + lane))
-        put(scratch, SAVED_PARTS + lane, element(get(job, "loss_parts"), group * lanes + lane))
+        put(scratch, SAVED_SUMS + lane, element(get(job, "loss_sums"), bundle * lanes + lane))
+        put(scratch, SAVED_LOSSES + lane, element(get(job, "epoch_losses"), bundle * lanes + lane))
+        put(scratch, SAVED_PARTS + lane, element(get(job, "loss_parts"), bundle * lanes + lane))
 
 
 @helper
-def lane_restore(job, group, area, scratch, lane):
-    """Go back to what was kept, in one lane of a group."""
-    lanes, width = lanes_of_group(job), wide(area)
+def lane_restore(job, bundle, area, scratch, lane):
+    """Go back to what was kept, in one lane of a bundle."""
+    lanes, width = lanes_of_bundle(job), wide(area)
     n, n_block = get(job, "n_parameters") * lanes, get(job, "n_parameters") * width
     saved = shifted(area, get(job, "saved_at"))
-    theta, n_states = shifted(get(job, "theta"), group * n), get(job, "n_states") * n
-    state = shifted(get(job, "state"), group * n_states)
+    theta, n_states = shifted(get(job, "theta"), bundle * n), get(job, "n_states") * n
+    state = shifted(get(job, "state"), bundle * n_states)
     start = lane // width * n_block
     for k in range(start + lane % width, start + n_block, width):
         put(theta, k, element(saved, k))
     start *= get(job, "n_states")
     for k in range(start + lane % width, start + n_block * get(job, "n_states"), width):
         put(state, k, element(saved, n + k))
-    put(get(job, "loss_sums"), group * lanes + lane, element(scratch, SAVED_SUMS + lane))
-    put(get(job, "epoch_losses"), group * lanes + lane, element(scratch, SAVED_LOSSES + lane))
-    put(get(job, "loss_parts"), group * lanes + lane, element(scratch, SAVED_PARTS + lane))
+    put(get(job, "loss_sums"), bundle * lanes + lane, element(scratch, SAVED_SUMS + lane))
+    put(get(job, "epoch_losses"), bundle * lanes + lane, element(scratch, SAVED_LOSSES + lane))
+    put(get(job, "loss_parts"), bundle * lanes + lane, element(scratch, SAVED_PARTS + lane))
 
 
 @helper
-def restore_frozen(job, group, area, scratch):
+def restore_frozen(job, bundle, area, scratch):
     """Restore the frozen networks. They go through steps with the others, and nothing else heeds them.
 
     To select the parameters of the others in every step would take longer. LLVM makes masked stores of it,
     each of which takes 12 cycles on a Zen 2.
     """
-    lanes = lanes_of_group(job)
+    lanes = lanes_of_bundle(job)
     for lane in range(lanes):
-        if element(get(job, "active"), group * lanes + lane) == 0:
-            lane_restore(job, group, area, scratch, lane)
+        if element(get(job, "active"), bundle * lanes + lane) == 0:
+            lane_restore(job, bundle, area, scratch, lane)
 
 
 @helper
-def group_poison(job, group, scratch):
+def bundle_poison(job, bundle, scratch):
     """Add NaN to the poison of the networks that have a parameter or a loss that is not finite."""
     together, width = get(job, "together"), wide(get(job, "theta"))
     n = get(job, "n_parameters") * width
     for i in range(together):
-        block = group * together + i
+        block = bundle * together + i
         theta = shifted(get(job, "theta"), block * n)
         zero = wide_splat(0.0, theta)
         poison = zero * wide_load(get(job, "loss_parts"), block * width)
@@ -206,47 +206,47 @@ def group_poison(job, group, scratch):
 
 
 @helper
-def is_bad(job, group, scratch, lane):
+def is_bad(job, bundle, scratch, lane):
     """Whether a network that is trained has gone bad."""
     poison = element(scratch, POISON + lane)
-    return poison != poison and element(get(job, "active"), group * lanes_of_group(job) + lane) > 0
+    return poison != poison and element(get(job, "active"), bundle * lanes_of_bundle(job) + lane) > 0
 
 
 @helper
-def any_bad(job, group, scratch):
-    """Whether any network of a group has gone bad."""
+def any_bad(job, bundle, scratch):
+    """Whether any network of a bundle has gone bad."""
     found = False
-    for lane in range(lanes_of_group(job)):
-        found = found or is_bad(job, group, scratch, lane)
+    for lane in range(lanes_of_bundle(job)):
+        found = found or is_bad(job, bundle, scratch, lane)
     return found
 
 
 @routine
-def group_steps(job, group, area, scratch, drawn, place, step, stop):
-    """Take some steps with the networks of a group. Their samples begin at `place` of the sequence."""
+def bundle_steps(job, bundle, area, scratch, drawn, place, step, stop):
+    """Take some steps with the networks of a bundle. Their samples begin at `place` of the sequence."""
     if get(job, "is_222") != 0:
-        steps222(job, group * get(job, "together"), shifted(scratch, POISON), place, step, stop)
+        steps222(job, bundle * get(job, "together"), shifted(scratch, POISON), place, step, stop)
         return
     for now in range(step, stop):
-        block_step(job, group, area, scratch, drawn, place, now)
+        block_step(job, bundle, area, scratch, drawn, place, now)
         place += rows_before(job, now + 1) - rows_before(job, now)
 
 
 @routine
-def careful_steps(job, group, area, scratch, drawn, place, step, stop):
+def careful_steps(job, bundle, area, scratch, drawn, place, step, stop):
     """Take the steps of a burst one by one, and freeze the networks that go bad before their bad step."""
-    lanes = lanes_of_group(job)
+    lanes = lanes_of_bundle(job)
     for lane in range(lanes):
-        lane_restore(job, group, area, scratch, lane)
+        lane_restore(job, bundle, area, scratch, lane)
     while step < stop:
-        group_save(job, group, area, scratch)
-        group_steps(job, group, area, scratch, drawn, place, step, step + 1)
-        restore_frozen(job, group, area, scratch)
-        group_poison(job, group, scratch)
+        bundle_save(job, bundle, area, scratch)
+        bundle_steps(job, bundle, area, scratch, drawn, place, step, step + 1)
+        restore_frozen(job, bundle, area, scratch)
+        bundle_poison(job, bundle, scratch)
         for lane in range(lanes):
-            if is_bad(job, group, scratch, lane):
-                lane_restore(job, group, area, scratch, lane)
-                network = group * lanes + lane
+            if is_bad(job, bundle, scratch, lane):
+                lane_restore(job, bundle, area, scratch, lane)
+                network = bundle * lanes + lane
                 put(get(job, "active"), network, 0)
                 put(get(job, "frozen_at"), network, step)
                 put(get(job, "diverged_at"), network, step + 1)
@@ -255,38 +255,38 @@ def careful_steps(job, group, area, scratch, drawn, place, step, stop):
 
 
 @helper
-def is_group_active(job, group):
-    """Whether any network of a group is trained."""
-    found, lanes = False, lanes_of_group(job)
-    for network in range(group * lanes, (group + 1) * lanes):
+def is_bundle_active(job, bundle):
+    """Whether any network of a bundle is trained."""
+    found, lanes = False, lanes_of_bundle(job)
+    for network in range(bundle * lanes, (bundle + 1) * lanes):
         found = found or element(get(job, "active"), network) > 0
     return found
 
 
 @routine
-def train_group(job, group, thread, until):
-    """Train the networks of a group to step `until`."""
+def train_bundle(job, bundle, thread, until):
+    """Train the networks of a bundle to step `until`."""
     area = shifted(get(job, "work"), thread * get(job, "work_size"))
     scratch = shifted(get(job, "scratch"), thread * get(job, "scratch_size"))
     drawn = shifted(get(job, "drawn"), thread * get(job, "drawn_size"))
     steps, draws = get(job, "steps"), get(job, "ordering") == OWN_DRAWN
     shared = get(job, "ordering") == SHARED
-    step = element(steps, group)
+    step = element(steps, bundle)
     if step >= until:
         return
-    while step < until and is_group_active(job, group):
+    while step < until and is_bundle_active(job, bundle):
         stop = min(until, step + get(job, "burst_steps"))
         place = rows_before(job, step) - rows_before(job, get(job, "sequence_step")) if shared else 0
         if draws:
-            draw_own(job, group, drawn, step, stop)
-        group_save(job, group, area, scratch)
-        group_steps(job, group, area, scratch, drawn, place, step, stop)
-        restore_frozen(job, group, area, scratch)
-        group_poison(job, group, scratch)
-        if any_bad(job, group, scratch):
-            careful_steps(job, group, area, scratch, drawn, place, step, stop)
+            draw_own(job, bundle, drawn, step, stop)
+        bundle_save(job, bundle, area, scratch)
+        bundle_steps(job, bundle, area, scratch, drawn, place, step, stop)
+        restore_frozen(job, bundle, area, scratch)
+        bundle_poison(job, bundle, scratch)
+        if any_bad(job, bundle, scratch):
+            careful_steps(job, bundle, area, scratch, drawn, place, step, stop)
         step = stop
-    put(steps, group, until)
+    put(steps, bundle, until)
 
 
 @routine
@@ -313,7 +313,7 @@ def evaluate_block(job, block, thread, begin, end):
 
 @kernel
 def population(job_address, thread, first, last, begin, end, own):
-    """Train groups to step `end`, or evaluate blocks on the samples from `begin` to `end`.
+    """Train bundles to step `end`, or evaluate blocks on the samples from `begin` to `end`.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def population(job_address, thread, first, last, begin, end, own):
     thread : int
         The number of the thread, which chooses its work area.
     first, last : int
-        The groups, or blocks: from the first to before the last.
+        The bundles, or blocks: from the first to before the last.
     begin, end : int
         In training, only the end counts.
     own : array
@@ -331,11 +331,11 @@ def population(job_address, thread, first, last, begin, end, own):
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     job = population_at(job_address, own)
-    for group in range(first, last):
+    for bundle in range(first, last):
         if get(job, "mode") == TRAIN:
-            train_group(job, group, thread, end)
+            train_bundle(job, bundle, thread, end)
         else:
-            evaluate_block(job, group, thread, begin, end)
+            evaluate_block(job, bundle, thread, begin, end)
     set_floating_point_state(state)
 
 

@@ -11,7 +11,7 @@ from fastbp._jit import helper, routine
 from fastbp.activations import SOFTMAX
 from fastbp.kernels.elementwise import apply_slope, log, minus
 from fastbp.kernels.fields import OWN_DRAWN, PREDICT, SHARED, TRAIN
-from fastbp.kernels.lanes import lane_product, multiply
+from fastbp.kernels.lanes import half, joined, lane_product, multiply
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
 from fastbp.kernels.quick_functions import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
@@ -21,6 +21,7 @@ from fastbp.simd import (
     converted,
     element,
     fma,
+    load_like,
     long_load,
     put,
     shifted,
@@ -106,11 +107,14 @@ def gather_tile(job, block, area, drawn, place, position, rows):
 
 
 @helper
-def softmax_row(z, r, distance, columns, a):
-    """Write e^(z_j - m), with m = max_k z_k, to a; return m and the sum."""
-    top, total = top_of(z, r, distance, columns), wide_splat(0.0, z)
+def softmax_row(z, r, distance, columns, a, like):
+    """Write e^(z_j - m), with m = max_k z_k, to a; return m and the sum.
+
+    `like` is a vector. It has the lanes of one row, or those of several, which then begin at r.
+    """
+    top, total = top_of(z, r, distance, columns, like), splat(0.0, like)
     for j in range(r, r + columns * distance, distance):
-        power = quick_exp(wide_load(z, j) - top)
+        power = quick_exp(load_like(z, j, like) - top)
         store(a, j, power)
         total = total + power
     return top, total
@@ -121,18 +125,18 @@ def lane_softmax(z, rows, columns, a):
     """Write the softmax of every row's z to a."""
     distance = rows * wide(z)
     for r in range(0, distance, wide(z)):
-        _, total = softmax_row(z, r, distance, columns, a)
+        _, total = softmax_row(z, r, distance, columns, a, wide_splat(0.0, z))
         scale = splat(1.0, total) / total
         for j in range(r, r + columns * distance, distance):
             store(a, j, wide_load(a, j) * scale)
 
 
 @helper
-def top_of(z, r, distance, columns):
+def top_of(z, r, distance, columns, like):
     """Return the largest of a row; NaN stays."""
-    top = wide_load(z, r)
+    top = load_like(z, r, like)
     for j in range(r + distance, r + columns * distance, distance):
-        v = wide_load(z, j)
+        v = load_like(z, j, like)
         top = where_less(v, top, top, v)
     return top
 
@@ -228,17 +232,20 @@ def add_losses(sums, cost, weight, mean):
 
 
 @helper
-def softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns):
-    """Write dL/dz of categorical cross-entropy or Poisson's loss after softmax; return the loss."""
-    top, total = softmax_row(z, r, distance, columns, a)
-    zero = splat(0.0, total)
+def softmaxed_row(loss, factor, scales, a, z, t, delta, r, distance, columns, like):
+    """Write dL/dz of categorical cross-entropy or Poisson's loss after softmax; return the loss.
+
+    These are times the weight and the factor. There may be several rows; see `softmax_row`.
+    """
+    top, total = softmax_row(z, r, distance, columns, a, like)
+    zero, scale = splat(0.0, total), load_like(scales, r, like) * splat(factor, like)
     all_targets, cost, log_total, inverse = zero, zero, log(total), splat(1.0, total) / total
     if loss == POISSON:
         for j in range(r, r + columns * distance, distance):
-            all_targets = all_targets + wide_load(t, j)
+            all_targets = all_targets + load_like(t, j, like)
     for j in range(r, r + columns * distance, distance):
-        target, y = wide_load(t, j), inverse * wide_load(a, j)
-        log_y = (wide_load(z, j) - top) - log_total
+        target, y = load_like(t, j, like), inverse * load_like(a, j, like)
+        log_y = (load_like(z, j, like) - top) - log_total
         if loss == POISSON:
             cost = cost + poisson_cost(y, target, log_y)
             store(delta, j, scale * fma(y, all_targets, minus(target)))
@@ -246,6 +253,33 @@ def softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns):
             cost = fma(minus(target), log_y, cost)
             store(delta, j, scale * (y - target))
     return cost
+
+
+@routine
+def softmaxed_losses(job, area, rows, factor, mean, sums):
+    """Do what `lane_losses` does, for a loss that computes softmax itself.
+
+    Four rows go together: one alone waits for each exponential, and for the logarithm.
+    """
+    layer, loss = nth(get(job, "layers"), get(job, "n_layers") - 1), get(job, "loss")
+    z, a = shifted(area, get(layer, "z_at")), shifted(area, get(layer, "a_at"))
+    delta, t = shifted(area, get(layer, "delta_at")), shifted(area, get(job, "targets_at"))
+    scales, lanes, columns = shifted(area, get(job, "scales_at")), wide(area), get(layer, "n_out")
+    distance, r = rows * lanes, 0
+    one = wide_splat(0.0, area)
+    four = joined(joined(one, one), joined(one, one))
+    while r + 4 * lanes <= distance:
+        cost = softmaxed_row(loss, factor, scales, a, z, t, delta, r, distance, columns, four)
+        first, second = half(cost, 0), half(cost, 1)
+        add_losses(sums, half(first, 0), wide_load(scales, r), mean)
+        add_losses(sums, half(first, 1), wide_load(scales, r + lanes), mean)
+        add_losses(sums, half(second, 0), wide_load(scales, r + 2 * lanes), mean)
+        add_losses(sums, half(second, 1), wide_load(scales, r + 3 * lanes), mean)
+        r += 4 * lanes
+    while r < distance:
+        cost = softmaxed_row(loss, factor, scales, a, z, t, delta, r, distance, columns, one)
+        add_losses(sums, cost, wide_load(scales, r), mean)
+        r += lanes
 
 
 @routine
@@ -260,14 +294,13 @@ def lane_losses(job, area, rows, factor, sums):
     mean = 1.0 if loss in (HALF_SQUARED_ERROR, CATEGORICAL_CROSS_ENTROPY) else 1.0 / columns
     distance = rows * lanes
     softmaxed = code == SOFTMAX
+    if softmaxed and is_fused(loss):
+        softmaxed_losses(job, area, rows, factor * mean, mean, sums)
+        return
     zero = wide_splat(0.0, a)
     for r in range(0, distance, lanes):
         weight = wide_load(scales, r)
         scale = weight * wide_splat(factor * mean, a)
-        if softmaxed and is_fused(loss):
-            cost = softmaxed_row(loss, scale, a, z, t, delta, r, distance, columns)
-            add_losses(sums, cost, weight, mean)
-            continue
         total, inner = zero, zero
         for j in range(r, r + columns * distance, distance):
             y = wide_load(a, j)
