@@ -34,7 +34,7 @@ from fastbp.benchmark.summary import three_digits
 
 BEGIN, END = "<!-- populations: begin -->", "<!-- populations: end -->"
 
-FULL, QUICK = Protocol(rounds=15, turn_seconds=0.2), Protocol(rounds=3, turn_seconds=0.03)
+FULL, QUICK = Protocol(rounds=9, turn_seconds=0.2), Protocol(rounds=3, turn_seconds=0.03)
 
 AGAIN, ALONE, JAX, PYTHON = "fastbp again", "fastbp, one thread", "JAX", "Python, lists"
 PEER_OF = {OURS: OURS, AGAIN: OURS, ALONE: OURS, JAX: JAX, PYTHON: PYTHON}
