@@ -87,8 +87,11 @@ class CheckedData:
         self.Y: Any = estimator._targets(self.y, self.X.dtype) if self.is_dense else None
         self.weights: np.ndarray | None = None
         if sample_weight is not None:
-            checked = _check_sample_weight(sample_weight, self.X, ensure_non_negative=True)
-            self.weights = np.asarray(checked, np.float64)
+            self.weights = np.asarray(_check_sample_weight(sample_weight, self.X), np.float64)
+            if self.weights.min() < 0:
+                raise ValueError("sample_weight has negative weights")
+            if not self.weights.any():
+                raise ValueError("sample_weight is zero for all samples")
 
     def weights_of(self, rows: np.ndarray | None) -> np.ndarray | None:
         """Return the weights of some samples, if samples have weights."""
