@@ -75,7 +75,7 @@ def write_atomically(path: str | os.PathLike[str], parts: Iterable[Buffer]) -> N
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -120,7 +120,7 @@ def _make_alike(temporary: Path, old: os.stat_result) -> None:
         os.chmod(temporary, old.st_mode & 0o777)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Sync a folder if possible: some file systems do not support it, and the folder may be unreadable."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return

@@ -20,8 +20,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.errors import CheckpointError, CheckpointWarning, OptionError, as_option, shown
-from fastbp.training.checkpoint import made_with_now
+from fastbp.interchange.atomic import sync_folder
+from fastbp.training.checkpoint import made_elsewhere, made_with_now
 
 try:
     import fcntl
@@ -147,7 +148,7 @@ class Journal:
         os.lseek(self._file, 0, os.SEEK_END)
         if not lines:
             self._write([{"kind": KIND, "version": VERSION, "run": run, "made_with": made_with_now()}])
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
             return {}
         first = record_of(lines[0])
         if first is None or first.get("kind") != KIND or first.get("version") != VERSION:
@@ -232,31 +233,11 @@ def _compare(path: Path, first: dict[str, Any], run: dict[str, Any]) -> None:
             f"{path} is the journal of another sweep: {'; '.join(islice(differences, 3))}. Take another "
             f"folder for this sweep, or {as_option('resume', False)} to begin anew in this one"
         )
-    made_with, present = first.get("made_with"), made_with_now()
-    if made_with != present and isinstance(made_with, dict):
-        changes = [
-            f"{name} was {made_with.get(name)}, and is {value}"
-            for name, value in present.items()
-            if made_with.get(name) != value
-        ]
+    changes = made_elsewhere(first.get("made_with"))
+    if changes:
         warnings.warn(
             "the resumed sweep may not have the bits of one that was never stopped, as its journal was made "
             f"elsewhere: {'; '.join(changes)}",
             CheckpointWarning,
             stacklevel=2,
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Sync a folder where the system can, so that a new file in it survives a power cut."""
-    with suppress(OSError), _opened(folder) as descriptor:
-        os.fsync(descriptor)
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

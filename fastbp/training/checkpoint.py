@@ -255,13 +255,8 @@ def _compare(path: Path, document: dict[str, Any], run: Mapping[str, Any]) -> No
             f"the learning rate fell to its end within {saved['steps']} steps, and goes on as in a run of "
             f"{run['steps']}: the result is not that of {run['steps']} steps at once"
         )
-    made_with, present = document.get("made_with"), made_with_now()
-    if made_with != present and isinstance(made_with, dict):
-        changes = [
-            f"{name} was {made_with.get(name)}, and is {value}"
-            for name, value in present.items()
-            if made_with.get(name) != value
-        ]
+    changes = made_elsewhere(document.get("made_with"))
+    if changes:
         _warn(
             "the resumed run may not have the bits of one that was never stopped, as its checkpoint was "
             f"made elsewhere: {'; '.join(changes)}"
@@ -295,6 +290,17 @@ def made_with_now() -> dict[str, str]:
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def made_elsewhere(made_with: Any) -> list[str]:
+    """Return what has changed since a file was written with `made_with_now`, in words."""
+    if not isinstance(made_with, dict):
+        return []
+    return [
+        f"{name} was {made_with.get(name)}, and is {value}"
+        for name, value in made_with_now().items()
+        if made_with.get(name) != value
+    ]
 
 
 def plain(value: Any) -> Any:
