@@ -255,7 +255,8 @@ class Epochs:
     def _show(self) -> bool:
         """Adapt the learning rate, and call the callbacks; return whether training just goes on."""
         run, watch, is_adapted = self._run, self.watch, False
-        if (adaptive := self.adaptive) is not None and adaptive.rate != run.schedule.rate(0):
+        adaptive = self.adaptive if self._adaptive else None  # a property takes a while, and is seldom needed
+        if adaptive is not None and adaptive.rate != run.schedule.rate(0):
             run.schedule, is_adapted = Constant(adaptive.rate), True
         if self._callbacks is not None:
             epoch, row = watch.last()

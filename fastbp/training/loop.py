@@ -187,7 +187,7 @@ class Loop:
         elif not epochs.calls_back:
             epochs.advance(until, self._limits.is_over)
         else:
-            self._limits.chunk_end = started + LONG_CHUNK * self._chunk.seconds
+            self._limits.chunk_end = min(self._limits.deadline, started + LONG_CHUNK * self._chunk.seconds)
             with self._interrupts.in_settings():
                 epochs.advance(until, self._limits.is_chunk_over)
         self._chunk.record(self._run.step - before, self._clock() - started)

@@ -53,7 +53,7 @@ class Limits:
     deadline : float
         When to stop, by the clock; infinite without a limit.
     chunk_end : float
-        When Python should have a look, by the clock.
+        When Python should have a look, by the clock: not after the deadline.
     """
 
     def __init__(self, interrupts: Interrupts, clock: Callable[[], float] = time.perf_counter):
@@ -66,8 +66,7 @@ class Limits:
 
     def is_chunk_over(self) -> bool:
         """Whether the run must stop now, or the chunk at hand takes longer than it should."""
-        now = self._clock()
-        return self._interrupts.pressed or now >= self.deadline or now >= self.chunk_end
+        return self._interrupts.pressed or self._clock() >= self.chunk_end
 
     def check(self) -> None:
         """Raise `Stopped` if the run must stop now."""
