@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         group,
         "--initializer",
-        "how the weights are drawn: a name of fastbp.initializers, uniform(r) from -r to r, or normal(s) "
+        f"how the weights are drawn: {', '.join(initializers.NAMES)}, uniform(r) from -r to r, or normal(s) "
         "(default: glorot_uniform for sigmoid, tanh and softsign, else he_uniform)",
         type=_initializer,
         metavar="RULE",
