@@ -16,7 +16,12 @@ from tests.processes import TARGETS, environment, run
 
 ROOT = Path(__file__).parents[2]
 
-FILES = ("tests/test_gradients.py", "tests/test_simd.py", "tests/kernels")
+FILES = (
+    "tests/test_gradients.py",
+    "tests/test_simd.py",
+    "tests/kernels",
+    "tests/engine/test_population_run.py",
+)
 LEARNING = ("tests/test_learning.py", "tests/test_worked_example.py")
 """What follows if kernels compute what the reference does: `make soak` takes these along."""
 
@@ -35,6 +40,7 @@ LONG = (
     "large_products",
     "linked",
     "long_batches",
+    "some_random",
     "special_values",
     "subnormal",
     "threads",
@@ -71,7 +77,7 @@ def test_kernels_are_right_with_vectors_of(width):
 @pytest.mark.soak
 @OTHERS
 def test_soak_kernels_are_right_with_vectors_of(width):
-    run_tests(width, "-m", "soak", "tests/kernels/test_layer_sizes.py")
+    run_tests(width, "-m", "soak", "tests/kernels/test_layer_sizes.py", "tests/engine/test_population_run.py")
     run_tests(width, *FILES, *LEARNING, "--ignore=tests/kernels/test_widths.py")
 
 
