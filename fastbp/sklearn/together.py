@@ -88,6 +88,8 @@ class CheckedData:
         self.weights: np.ndarray | None = None
         if sample_weight is not None:
             self.weights = np.asarray(_check_sample_weight(sample_weight, self.X), np.float64)
+            if not np.isfinite(self.weights).all():
+                raise ValueError("sample_weight contains NaN or infinity")
             if self.weights.min() < 0:
                 raise ValueError("sample_weight has negative weights")
             if not self.weights.any():

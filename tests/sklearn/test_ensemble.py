@@ -162,15 +162,28 @@ def test_a_bootstrap_draws_samples_by_their_weights():
     assert ensemble.predict_proba(IRIS[0])[:, 2].max() < 0.5
 
 
-def test_samples_that_are_held_out_have_their_weights_in_the_selection():
-    """Of two kinds of labels for the same inputs, those count that have the weight."""
-    generator = np.random.default_rng(1)
-    inputs, right = np.tile(generator.normal(size=(60, 2)), (4, 1)), np.repeat([True, False], 120)
-    labels = np.where(right, inputs[:, 0] > 0, inputs[:, 0] <= 0).astype(int)
-    for kept in (right, ~right):
-        ensemble = MLPEnsembleClassifier(CLASSIFIER, 5, selection=2, bootstrap=True, random_state=0)
-        ensemble.fit(inputs, labels, kept.astype(float))
-        assert ensemble.score(inputs[kept], labels[kept]) > 0.9
+def test_samples_that_are_held_out_have_their_weights_in_scores_and_selection():
+    labels = np.where(np.random.default_rng(0).uniform(size=150) < 0.3, 0, IRIS[1])
+    weights = np.random.default_rng(4).exponential(size=150) ** 3 + 0.01
+    estimator = MLPClassifier(early_stopping=True, **HOLDS_OUT)
+    options = {"n_networks": 12, "bootstrap": True, "random_state": 1}
+    all_of_them = MLPEnsembleClassifier(estimator, **options).fit(IRIS[0], labels, weights)
+    chosen = MLPEnsembleClassifier(estimator, **options, selection=1).fit(IRIS[0], labels, weights)
+    held = np.setdiff1d(np.arange(150), rows_of_all(all_of_them, labels))
+    best = [
+        np.argmin(
+            [
+                log_loss(labels[held], one.predict_proba(IRIS[0][held]), sample_weight=of_held)
+                for one in all_of_them.estimators_
+            ]
+        )
+        for of_held in (weights[held], None)
+    ]
+    assert best[0] != best[1]
+    for member in all_of_them.estimators_:
+        score = member.score(IRIS[0][held], labels[held], weights[held])
+        assert_allclose(member.best_validation_score_, score)
+    assert chosen.estimators_[0].random_state == all_of_them.estimators_[best[0]].random_state
 
 
 @pytest.mark.parametrize(
