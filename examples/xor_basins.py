@@ -34,9 +34,11 @@ def train(population: fastbp.Population, steps: int) -> tuple[np.ndarray, fastbp
     result = fastbp.train_population(
         population, X, Y, steps=steps, batch_size=1, optimizer=fastbp.SGD(5.0), seed=0
     )
-    wrong = ((population.predict(X) > 0.5) != (Y > 0.5)).any(axis=2)
-    ends = np.where(wrong.sum(axis=1) == 1, 1 + wrong.argmax(axis=1), MANY_WRONG)
-    ends[~wrong.any(axis=1)] = SOLVED
+    first, second = np.moveaxis((population.predict(X) > 0.5) != (Y > 0.5), 2, 0)
+    wrong = first | second
+    n_wrong = sum(wrong.T.astype(np.int8))
+    ends = np.where(n_wrong == 1, 1 + wrong.argmax(axis=1), MANY_WRONG)
+    ends[n_wrong == 0] = SOLVED
     return ends, result
 
 

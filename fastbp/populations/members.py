@@ -101,6 +101,8 @@ class Members:
     def find_diverged(self) -> None:
         """Take note of the networks that the run has frozen."""
         diverged_at = self.run.diverged_at
+        if diverged_at.max() < 0:
+            return
         found = (diverged_at >= 0) & (self.reasons[self.numbers] == ACTIVE)
         if found.any():
             self.reasons[self.numbers[found]] = REASONS.index(StopReason.DIVERGED)
