@@ -14,6 +14,19 @@ registers (`fastbp.kernels.population222`).
 A number that is not finite stays so. So it suffices to look at a bundle after some steps, a *burst*. If a
 network has gone bad, the burst is taken again, step by step, and the network is frozen before its bad step.
 It keeps its parameters from then on.
+
+Where the time goes, in float32 on one core of a Zen 2, in nanoseconds of one network's step. The update
+contains the products that compute the gradient.
+
+=========================  ======  ========  ======  ==========  ====  ======  ==================
+network, batch, rule        total  products  update  activation  loss  gather  of the FMA peak
+=========================  ======  ========  ======  ==========  ====  ======  ==================
+4-10-3 softmax, 16, SGD       260       100      43          23    58      17  20 %
+8-16-1 tanh, 32, Adam         740       316     124         244    25      39  25 %
+20-64-64-2 tanh, 32, SGD   16,000    10,800   3,700       2,040    32     112  58 %
+=========================  ======  ========  ======  ==========  ====  ======  ==================
+
+The products of the first two have few terms a sum, so loads and stores bound them.
 """
 
 import numpy as np

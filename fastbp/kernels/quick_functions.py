@@ -1,8 +1,10 @@
 """Activations for populations: half the operations of `fastbp.kernels.elementwise`, and a few more ulp.
 
-Many networks at once are bound by the number of operations. The functions of `elementwise` spend half of
-theirs on the last bit. These do without it: for |z| below 20, they are within 6 ulp in float32 and
-9 in float64, and within 20 without fused multiply-adds. NaN stays NaN.
+Many networks at once are bound by the number of operations: on a Zen 2, a sigmoid or a tanh of 8 float32
+numbers takes 9 to 10 cycles. (It takes 13 with an approximate reciprocal and a step of Newton's method in
+place of the division, and Estrin's scheme is slower than Horner's.) The functions of `elementwise` spend
+half of their operations on the last bit. These do without it: for |z| below 20, they are within 6 ulp in
+float32 and 9 in float64, and within 20 without fused multiply-adds. NaN stays NaN.
 """
 
 import math
