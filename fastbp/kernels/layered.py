@@ -130,6 +130,23 @@ def rows_of_group(rows, n_groups):
 
 
 @routine
+def share_rows(job, thread, sample, rows, is_first):
+    """Take rows of a tile through forward and backward pass, and the penalty of a step's first tile."""
+    area = work_area(job, 0)
+    together = max(USUAL_ROWS, wide(area))
+    n_units = (rows + together - 1) // together
+    # A thread takes rows about twice. One whose core is busy with other work takes them once.
+    n_parts = min(n_units, 2 * get(job, "n_threads"))
+    k = take(job, -1)
+    while k < n_parts:
+        row, end = k * n_units // n_parts * together, (k + 1) * n_units // n_parts * together
+        pass_rows(job, area, thread, sample, row, min(end, rows) - row)
+        k = take(job, k)
+    if k == n_parts and is_first:  # this thread is the first that finds no more rows
+        compute_penalty(job)
+
+
+@routine
 def team_gradients(job, thread, first, rows, done, end, fused):
     """Take the tiles from row `done` to `end` through both phases; return whether to go on.
 
@@ -142,17 +159,12 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     l2 = get(get(job, "numbers"), "step_l2")
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
-        together = max(USUAL_ROWS, wide(area))
-        n_units = (there + together - 1) // together
-        # A thread takes rows about twice. One whose core is busy with other work takes them once.
-        n_parts = min(n_units, 2 * n_threads) if n_threads > 1 else 1
-        k = take(job, -1)
-        while k < n_parts:
-            row, end = k * n_units // n_parts * together, (k + 1) * n_units // n_parts * together
-            pass_rows(job, area, thread, sample, row, min(end, there) - row)
-            k = take(job, k)
-        if k == n_parts and start == 0:  # this thread is the first that finds no more rows
-            compute_penalty(job)
+        if n_threads == 1:
+            pass_rows(job, area, thread, sample, 0, there)
+            if start == 0:
+                compute_penalty(job)
+        else:
+            share_rows(job, thread, sample, there, start == 0)
         if not barrier(shared, n_threads):
             return False
         if fused and thread == 0:

@@ -52,11 +52,13 @@ TILE_VECTORS = 3
 TILE_ROWS = (
     {1: (16, 8, 4, 2, 1), 2: (8, 4, 2, 1), 3: (8, 4, 2, 1)}
     if N_REGISTERS == 32
-    else {1: (8, 4, 2, 1), 2: (4, 2, 1), 3: (4, 2, 1)}
+    else {1: (8, 4, 2, 1), 2: (6, 4, 2, 1), 3: (4, 2, 1)}
 )
 """The rows that a register tile may have, for each number of its vectors, largest first.
 
 Its sums take up to 24 of 32 registers, or 12 of 16; the vectors of B need some, and A is a memory operand.
+Two multiply-adds begin in a cycle, and each takes 4 or 5: fewer than 10 sums wait for each other. With 4 rows
+instead of 6, a product with two vectors a row takes a fifth longer on a Zen 2.
 """
 
 USUAL_ROWS = TILE_ROWS[TILE_VECTORS][0]
@@ -161,7 +163,10 @@ def _panel(typing, m, k, a, a_tile, a_row, a_k, b, b_row, init, init_row, c, c_r
             builder.branch(check)
             builder.position_at_end(check)
             first = builder.load(row)
-            builder.cbranch(builder.icmp_signed("<=", builder.add(first, intp(rows)), m), body, after)
+            fits = builder.icmp_signed("<=", builder.add(first, intp(rows)), m)
+            if rows == 6:  # 4 + 4 instead of 6 + 2
+                fits = builder.and_(fits, builder.icmp_signed("!=", builder.add(first, intp(8)), m))
+            builder.cbranch(fits, body, after)
             builder.position_at_end(body)
             tile(first, rows)
             builder.store(builder.add(first, intp(rows)), row)
@@ -189,11 +194,11 @@ def product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
     b, b_row, init, init_row, c, c_row
         Addresses and distances between rows. With ``init_row=0``, init is one row for all. init may be C.
     """
-    distance, step = b_row * (WIDTH // wide(c)), wide(c)
+    distance = b_row * (WIDTH // wide(c))
     if k >= FEW_ROWS_OF_B and distance >= FAR_BYTES and distance % ALIASING_BYTES != 0:
         far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row)
         return
-    j = 0
+    j, step = 0, wide(c)
     while j < n:
         left = (n - j) // step
         vectors = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
@@ -208,109 +213,74 @@ def product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
 
 
 @routine
-def far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
-    """Do what `product` does, with rows of B that are far apart: k in blocks, and B asked for ahead.
+def far_panels(m, n, k, a, a_tile, a_row, a_k, b, b_row, init, init_row, c, c_row):
+    """Do what the loop of `product` does, with rows of B that are far apart and are asked for ahead.
 
-    Small products would be a tenth slower if this were part of `product`.
+    One function for both would cost small products 2 % of their time.
     """
-    n_blocks, step = (k + BLOCK_ROWS - 1) // BLOCK_ROWS if k > 2 * BLOCK_ROWS else 1, wide(c)
-    block = (k + n_blocks - 1) // n_blocks
-    for i in range(0, k, block):
-        there, a_at = min(block, k - i), shifted(a, i * a_k)
-        for j in range(0, n, TILE_VECTORS * step):
-            b_at, init_at, c_at = shifted(b, i * b_row + j), shifted(init, j), shifted(c, j)
-            left = (n - j) // step
-            if left >= 3:
-                _panel(
-                    m,
-                    there,
-                    a_at,
-                    a_row,
-                    a_row,
-                    a_k,
-                    b_at,
-                    b_row,
-                    init_at,
-                    init_row,
-                    c_at,
-                    c_row,
-                    3,
-                    ROWS_AHEAD,
-                )
-            elif left == 2:
-                _panel(
-                    m,
-                    there,
-                    a_at,
-                    a_row,
-                    a_row,
-                    a_k,
-                    b_at,
-                    b_row,
-                    init_at,
-                    init_row,
-                    c_at,
-                    c_row,
-                    2,
-                    ROWS_AHEAD,
-                )
-            else:
-                _panel(
-                    m,
-                    there,
-                    a_at,
-                    a_row,
-                    a_row,
-                    a_k,
-                    b_at,
-                    b_row,
-                    init_at,
-                    init_row,
-                    c_at,
-                    c_row,
-                    1,
-                    ROWS_AHEAD,
-                )
-        init, init_row = c, c_row
+    j, step = 0, wide(c)
+    while j < n:
+        left = (n - j) // step
+        vectors = 2 if left == 4 else min(left, TILE_VECTORS)
+        b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
+        if vectors == 3:
+            _panel(m, k, a, a_tile, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, ROWS_AHEAD)
+        elif vectors == 2:
+            _panel(m, k, a, a_tile, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 2, ROWS_AHEAD)
+        else:
+            _panel(m, k, a, a_tile, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 1, ROWS_AHEAD)
+        j += vectors * step
 
 
 @routine
+def far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
+    """Do what `product` does, with rows of B that are far apart: k in blocks.
+
+    Small products would be a tenth slower if this were part of `product`.
+    """
+    n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS if k > 2 * BLOCK_ROWS else 1
+    block = (k + n_blocks - 1) // n_blocks
+    for i in range(0, k, block):
+        there, a_at, b_at = min(block, k - i), shifted(a, i * a_k), shifted(b, i * b_row)
+        far_panels(m, n, there, a_at, a_row, a_row, a_k, b_at, b_row, init, init_row, c, c_row)
+        init, init_row = c, c_row
+
+
+@helper
 def transposed_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips):
     """Do what `product` does for A^T: the rows of A are next to each other, and its columns `a_k` apart.
 
-    `strips` is memory for `strip_numbers` of the sizes. If it pays, A is copied there, in strips of the rows
-    of a register tile. A column of such a tile is only part of a cache line, and the next column is in
-    another page. GFLOP/s on one core of a Zen 2 (peak 97 in float32, 49 in float64), without and with strips:
-    128 x 200 x 512 of 512 columns in float64 43 and 49, of 128 x 256 x 1024 38 and 47, in float32 87 and 97.
+    `strips` is memory for `strip_numbers` of the sizes.
+    """
+    if n >= LEAST_VECTORS * wide(c) and k >= SHORTEST_STRIP:
+        strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips)
+    else:
+        product(m, n, k, a, 1, a_k, b, b_row, init, init_row, c, c_row)
+
+
+@routine
+def strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips):
+    """Do what `transposed_product` does where it pays to copy A, in strips of the rows of a register tile.
+
+    A column of such a tile is only part of a cache line, and the next column is in another page. GFLOP/s on
+    one core of a Zen 2 (peak 97 in float32, 49 in float64), without and with strips: 128 x 200 x 512 of 512
+    columns in float64 43 and 49, of 128 x 256 x 1024 38 and 47, in float32 87 and 97. Rejected: asking for
+    the columns of A ahead (5 to 15 % slower).
     """
     step = wide(c)
-    if n < LEAST_VECTORS * step or k < SHORTEST_STRIP:
-        product(m, n, k, a, 1, a_k, b, b_row, init, init_row, c, c_row)
-        return
-    whole, n_blocks = m // USUAL_ROWS * USUAL_ROWS, (k + BLOCK_ROWS - 1) // BLOCK_ROWS
-    if whole < m:
-        a_at, init_at, c_at = shifted(a, whole), shifted(init, whole * init_row), shifted(c, whole * c_row)
-        product(m - whole, n, k, a_at, 1, a_k, b, b_row, init_at, init_row, c_at, c_row)
+    rows, columns = m // USUAL_ROWS * USUAL_ROWS, n // (TILE_VECTORS * step) * (TILE_VECTORS * step)
+    if rows < m:
+        a_at, init_at, c_at = shifted(a, rows), shifted(init, rows * init_row), shifted(c, rows * c_row)
+        product(m - rows, n, k, a_at, 1, a_k, b, b_row, init_at, init_row, c_at, c_row)
+    if columns < n:  # tiles of fewer vectors may have another number of rows than strips
+        b_at, init_at, c_at = shifted(b, columns), shifted(init, columns), shifted(c, columns)
+        product(rows, n - columns, k, a, 1, a_k, b_at, b_row, init_at, init_row, c_at, c_row)
+    n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS
     block = (k + n_blocks - 1) // n_blocks
     for i in range(0, k, block):
-        there = min(block, k - i)
-        copy_strips(whole, there, shifted(a, i * a_k), a_k, strips)
-        j = 0
-        while j < n:
-            left = (n - j) // step
-            vectors = 2 if left == 4 else min(left, TILE_VECTORS)
-            b_at, init_at, c_at = shifted(b, i * b_row + j), shifted(init, j), shifted(c, j)
-            if vectors == 3:
-                _panel(
-                    whole, there, strips, there, 1, USUAL_ROWS,
-                    b_at, b_row, init_at, init_row, c_at, c_row, 3, ROWS_AHEAD,
-                )  # fmt: skip
-            else:  # never 1: there are at least four vectors
-                _panel(
-                    whole, there, strips, there, 1, USUAL_ROWS,
-                    b_at, b_row, init_at, init_row, c_at, c_row, 2, ROWS_AHEAD,
-                )  # fmt: skip
-            j += vectors * step
+        there, b_at = min(block, k - i), shifted(b, i * b_row)
+        copy_strips(rows, there, shifted(a, i * a_k), a_k, strips)
+        far_panels(rows, columns, there, strips, there, 1, USUAL_ROWS, b_at, b_row, init, init_row, c, c_row)
         init, init_row = c, c_row
 
 
