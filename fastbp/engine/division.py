@@ -44,6 +44,9 @@ class Limits:
         The most memory for the gradients of all groups. If they need more, there are large tiles instead.
     item_bytes, item_rows : int
         An item has at least `item_rows` rows of a W, and about `item_bytes` bytes if the rows are short.
+    few_rows, few_bytes : int
+        The same where there are groups, and thus few parameters. An item of 128 rows of 64-100-10 was 80 % of
+        all parameters, so that only one thread had work.
     """
 
     tile_bytes: int = 64 * 1024
@@ -58,6 +61,8 @@ class Limits:
     group_bytes: int = 2**21
     item_bytes: int = 16 * 1024
     item_rows: int = 128
+    few_rows: int = 16
+    few_bytes: int = 4096
 
 
 LIMITS = Limits()
@@ -82,12 +87,13 @@ def evaluated_rows(specification: Specification, limits: Limits) -> int:
 
 
 def divide_parameters(
-    packing: Packing, itemsize: int, biases: bool, limits: Limits
+    packing: Packing, itemsize: int, biases: bool, has_groups: bool, limits: Limits
 ) -> tuple[tuple[int, int, int], ...]:
     """Return the items into which the parameters are divided."""
     items = []
+    least, size = (limits.few_rows, limits.few_bytes) if has_groups else (limits.item_rows, limits.item_bytes)
     for number, layer in enumerate(packing.layers):
-        rows = max(limits.item_rows, limits.item_bytes // (layer.row * itemsize) // 16 * 16)
+        rows = max(least, size // (layer.row * itemsize) // 16 * 16)
         items += [(number, first, min(rows, layer.n_in - first)) for first in range(0, layer.n_in, rows)]
         if biases:
             items.append((number, -1, 1))

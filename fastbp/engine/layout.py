@@ -380,11 +380,11 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
     itemsize = specification.dtype.itemsize
     if options.trains:
         packing = Packing.padded(specification, transposed=options.transposed)
-        items = divide_parameters(packing, itemsize, options.trains_biases, limits)
         fuses = options.mode == fields.TRAIN and not (options.sequential or options.clips)
         tile, groups, sums = divide_rows(
             specification, packing, options.batch_size, options.sequential, fuses, limits
         )
+        items = divide_parameters(packing, itemsize, options.trains_biases, groups > 0, limits)
         largest = max(rows * packing.layers[layer].row for layer, _, rows in items)
         strips = max(
             strip_numbers(rows, up(packing.layers[layer].n_out, lanes(itemsize)), tile, itemsize)
