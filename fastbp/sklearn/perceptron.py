@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbp.engine import evaluation
+from fastbp.engine.division import WORTH_A_THREAD
 from fastbp.engine.objective import Objective
 from fastbp.errors import DataError, NotSupportedError
 from fastbp.network import FEW_ROWS, Network
@@ -342,13 +343,15 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         generator: np.random.RandomState,
     ) -> Any:
         """Return a run that trains the network on samples."""
+        work = 3 * batch_size * network.specification.n_multiplications
         options: dict[str, Any] = {
             "batch_size": batch_size,
             "optimizer": optimizer_of(self._optimizer.settings),
             "l2": float(self.alpha),
             "dropout": float(self.dropout),
             "gradient_clip_norm": self.gradient_clip_norm,
-            "threads": self._threads,
+            # A step without work for two threads has one anyway, and to ask joblib takes 20 us.
+            "threads": self._threads if self.n_threads or work >= 2 * WORTH_A_THREAD else None,
         }
         if self.dropout > 0:
             options["seed"] = int(generator.randint(2**31 - 1))
