@@ -1,14 +1,16 @@
 """Predictions and losses on the layered kernel, chunk by chunk, so that Ctrl-C is answered."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from fastbp.engine.division import Limits, row_work
 from fastbp.engine.job import Job
-from fastbp.engine.layout import JobOptions, Layout, is_read_in_place, make_layout
+from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
 from fastbp.engine.packed_vectors import Packing, up
-from fastbp.engine.team import Team, threads_for
+from fastbp.engine.team import Pace, Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels import layered as kernels
 from fastbp.kernels.product import ALIASING_BYTES
@@ -22,6 +24,15 @@ CHUNK_WORK = 1e8
 """Multiplications of a chunk of an evaluation: at most some 0.05 s. Ctrl-C is answered between chunks."""
 
 
+SHORTEST_CHUNK = 0.001
+"""Chunks of fewer seconds do not say how fast a team is. Most take 2 to 10 ms: see `CHUNK_WORK`."""
+
+
+def pace_of(team: Team, threads: int | None) -> Pace:
+    """Return the pace of an evaluation: it falls back to one thread, unless the user gave their number."""
+    return Pace(team.n_threads, fixed=threads is not None, shortest=SHORTEST_CHUNK)
+
+
 def _chunks(specification: Specification, n_samples: int, chunk_work: float) -> Iterator[slice]:
     """Yield the rows that one call of the kernel evaluates."""
     n = up(int(chunk_work / row_work(specification)) + 1, LINE)
@@ -29,17 +40,35 @@ def _chunks(specification: Specification, n_samples: int, chunk_work: float) -> 
         yield slice(first, min(n_samples, first + n))
 
 
-def _forward_layout(
+def _run_chunks(
     specification: Specification,
-    mode: int,
-    X: np.ndarray,
+    options: JobOptions,
+    theta: np.ndarray,
+    of_samples: Mapping[str, np.ndarray | None],
     team: Team,
-    pads: bool,
-    as_scikit_learn: bool = False,
-) -> Layout:
-    in_place = is_read_in_place(X, specification.dtype)
-    options = JobOptions(mode, len(X), team.n_threads, in_place, pads=pads, as_scikit_learn=as_scikit_learn)
-    return make_layout(specification, options)
+    pace: Pace,
+    chunk_work: float,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Let the kernel evaluate the samples chunk by chunk.
+
+    Chunks of one length share a job, which takes 70 us to make.
+    """
+    job, size = None, 0
+    for rows in _chunks(specification, options.n_samples, chunk_work):
+        if rows.start:
+            check()
+        n = rows.stop - rows.start
+        arrays = {name: None if array is None else array[rows] for name, array in of_samples.items()}
+        if job is None or n != size:
+            layout = make_layout(specification, replace(options, n_samples=n))
+            job, size = Job(layout, arrays | {"theta": theta}), n
+        else:
+            for name, array in arrays.items():
+                job.replace(name, array)
+        started = time.perf_counter()
+        team.run(job, 0, pace.threads())
+        pace.record(n, time.perf_counter() - started)
 
 
 def _for_kernels(specification: Specification, theta: np.ndarray, n_samples: int) -> tuple[np.ndarray, bool]:
@@ -69,6 +98,7 @@ def loss(
     check: Callable[[], object] = lambda: None,
     as_scikit_learn: bool = False,
     make_team: Callable[[int], Team] = Team,
+    pace: Pace | None = None,
     chunk_work: float = CHUNK_WORK,
 ) -> float:
     """Return the loss over checked samples; theta has room after it.
@@ -78,18 +108,18 @@ def loss(
     losses = aligned_zeros(len(X), np.float64)
     theta, pads = _for_kernels(specification, theta, len(X))
     team = make_team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
-    for rows in _chunks(specification, len(X), chunk_work):
-        if rows.start:
-            check()
-        arrays = {
-            "theta": theta,
-            "X": X[rows],
-            "labels" if Y.ndim == 1 else "Y": Y[rows],
-            "weights": None if weights is None else weights[rows],
-            "row_losses": losses[rows],
-        }
-        layout = _forward_layout(specification, fields.LOSS_ONLY, X[rows], team, pads, as_scikit_learn)
-        team.run(Job(layout, arrays))
+    options = JobOptions(
+        fields.LOSS_ONLY,
+        len(X),
+        team.n_threads,
+        is_read_in_place(X, specification.dtype),
+        pads=pads,
+        as_scikit_learn=as_scikit_learn,
+    )
+    target = "labels" if Y.ndim == 1 else "Y"
+    of_samples = {"X": X, target: Y, "weights": weights, "row_losses": losses}
+    pace = pace or pace_of(team, threads)
+    _run_chunks(specification, options, theta, of_samples, team, pace, chunk_work, check)
     return float(losses.sum() / len(X))
 
 
@@ -139,13 +169,15 @@ def predict(
     *,
     threads: int | None = None,
     make_team: Callable[[int], Team] = Team,
+    pace: Pace | None = None,
     chunk_work: float = CHUNK_WORK,
 ) -> np.ndarray:
     """Return the outputs for inputs as `fastbp.checks.check_X` returns them; theta has room after it."""
     team = make_team(threads_for(min(CHUNK_WORK, len(X) * specification.n_multiplications), threads))
     out = np.empty((len(X), specification.n_outputs), specification.dtype)
     theta, pads = _for_kernels(specification, theta, len(X))
-    for rows in _chunks(specification, len(X), chunk_work):
-        arrays = {"theta": theta, "X": X[rows], "Y": out[rows]}
-        team.run(Job(_forward_layout(specification, fields.PREDICT, X[rows], team, pads), arrays))
+    in_place = is_read_in_place(X, specification.dtype)
+    options = JobOptions(fields.PREDICT, len(X), team.n_threads, in_place, pads=pads)
+    pace = pace or pace_of(team, threads)
+    _run_chunks(specification, options, theta, {"X": X, "Y": out}, team, pace, chunk_work)
     return out

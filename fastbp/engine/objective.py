@@ -10,7 +10,7 @@ from fastbp.engine import evaluation
 from fastbp.engine.division import Limits
 from fastbp.engine.job import Job
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
-from fastbp.engine.team import Team, threads_for
+from fastbp.engine.team import Pace, Team, threads_for
 from fastbp.kernels import fields
 from fastbp.kernels.jacobian import jacobian
 from fastbp.kernels.layered import layered
@@ -47,6 +47,8 @@ class Objective:
         Whether the loss has scikit-learn's form: see `KernelOptions`. There is no l2 here.
     make_team : function
         Takes a number of threads, and returns their team.
+    pace : Pace, optional
+        Chooses the number of threads for each chunk of a gradient.
     limits : Limits, optional
         How rows are divided; `division.LIMITS` by default.
 
@@ -72,12 +74,13 @@ class Objective:
         threads: int | None = None,
         as_scikit_learn: bool = False,
         make_team: Callable[[int], Team] = Team,
+        pace: Pace | None = None,
         limits: Limits | None = None,
     ):
         self.specification, self._X, self._Y, self._weights = specification, X, Y, sample_weight
         self._threads, self._as_scikit_learn = threads, as_scikit_learn
         self._chunk_rows = 1.0
-        self._make_team, self._limits = make_team, limits
+        self._make_team, self._pace, self._limits = make_team, pace, limits
         work = 3 * len(X) * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and threads in (None, 1)
         self._theta = aligned_zeros(specification.n_parameters, specification.dtype)
@@ -182,12 +185,15 @@ class Objective:
     def _run_in_chunks(self, job: Job) -> None:
         """Run the job chunk by chunk, so that Ctrl-C is answered."""
         begin_gradient(job.address, self._theta)
-        counters = job.arrays["counters"]
+        counters, n_groups, done = job.arrays["counters"], max(1, job["n_groups"]), 0
+        pace = self._pace = self._pace or evaluation.pace_of(self._team, self._threads)
         while counters[0] < 1:
             started = time.perf_counter()
             job.set_chunk(self._chunk_rows)
-            self._team.run(job, 1)
+            self._team.run(job, 1, pace.threads())
             seconds = time.perf_counter() - started
+            before, done = done, len(self._X) if counters[0] else n_groups * job["done_rows"]
+            pace.record(max(1, done - before), seconds)
             rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
             self._chunk_rows = min(rows, float(len(self._X)))
         unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)

@@ -110,10 +110,10 @@ class Pace:
     """
 
     SHORTEST = 0.005
-    """Chunks of fewer seconds say little about the speed, and are left out."""
+    """Chunks of fewer seconds say little about the speed, and are left out, if nothing else is said."""
 
-    def __init__(self, n_threads: int, *, fixed: bool):
-        self._team, self._fixed = n_threads, fixed
+    def __init__(self, n_threads: int, *, fixed: bool, shortest: float = SHORTEST):
+        self._team, self._fixed, self._shortest = n_threads, fixed, shortest
         self._fastest = self._last = math.inf
         self._alone, self._wait = 0, 1
 
@@ -123,7 +123,7 @@ class Pace:
 
     def record(self, steps: int, seconds: float) -> None:
         """Take note of the time of a chunk."""
-        if self._fixed or self._team == 1 or seconds < self.SHORTEST:
+        if self._fixed or self._team == 1 or seconds < self._shortest:
             return
         pace = seconds / steps
         if self._alone > 0:

@@ -10,22 +10,23 @@ from fastbp import Network
 from fastbp.engine import evaluation
 from fastbp.engine.evaluation import with_room
 from fastbp.engine.objective import Objective
-from fastbp.engine.team import Team
+from fastbp.engine.team import Pace, Team
+from tests.kernels.tasks import Turns
 
 
-def predict(network, X, Y, make_team, chunk_work, threads=None):
+def predict(network, X, Y, make_team, chunk_work, **options):
     of = network.specification, with_room(network.theta), X
-    return evaluation.predict(*of, threads=threads, make_team=make_team, chunk_work=chunk_work)
+    return evaluation.predict(*of, make_team=make_team, chunk_work=chunk_work, **options)
 
 
-def loss(network, X, Y, make_team, chunk_work, threads=None):
+def loss(network, X, Y, make_team, chunk_work, **options):
     of = network.specification, with_room(network.theta), X, Y
-    return evaluation.loss(*of, threads=threads, make_team=make_team, chunk_work=chunk_work)
+    return evaluation.loss(*of, make_team=make_team, chunk_work=chunk_work, **options)
 
 
-def gradient(network, X, Y, make_team, chunk_work, threads=None):
+def gradient(network, X, Y, make_team, chunk_work, **options):
     X = X.astype(network.dtype)
-    objective = Objective(network.specification, X, Y, threads=threads, make_team=make_team)
+    objective = Objective(network.specification, X, Y, make_team=make_team, **options)
     return objective.value_and_gradient(network.theta)[1]
 
 
@@ -56,7 +57,7 @@ def test_chunks_change_no_bit(dtype, threads, samples):
     }
     for work, seconds in ((0.0, 0.0), (1e5, 1e-5)):
         for name, evaluate in EVALUATIONS.items():
-            found = evaluate(network, X, Y, partial(Team, chunk_seconds=seconds), work, threads)
+            found = evaluate(network, X, Y, partial(Team, chunk_seconds=seconds), work, threads=threads)
             assert np.asarray(found).tobytes() == np.asarray(whole[name]).tobytes()
 
 
@@ -72,6 +73,55 @@ def test_wide_networks_are_evaluated_on_padded_parameters_with_the_same_bits(dty
     losses = [evaluation.loss(network.specification, with_room(before), X[rows], Y[rows]) for rows in few]
     assert network.loss(X, Y) == pytest.approx(np.mean(losses), rel=1e-14)
     assert network.theta.tobytes() == before.tobytes()
+
+
+class ListingTeam(Team):
+    """A team of two whose chunks are as short as they can be, and whose numbers of threads are listed."""
+
+    def __init__(self, n_threads: int, numbers: list):
+        super().__init__(2, chunk_seconds=0.0)
+        self._numbers = numbers
+
+    def run(self, job, until=0, n_threads=None):
+        self._numbers.append(n_threads)
+        super().run(job, until, n_threads)
+
+
+class Crowded(Pace):
+    """The pace of a team that is held up after its first two chunks."""
+
+    def __init__(self):
+        super().__init__(2, fixed=False)
+        self._n_chunks = 0
+
+    def record(self, steps, seconds):
+        self._n_chunks += 1
+        is_fast = self.threads() == 1 or self._n_chunks <= 2
+        super().record(steps, steps * (0.2 if is_fast else 1.0))
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_evaluations_fall_back_to_one_thread_with_the_same_bits(name, samples, network):
+    evaluate, numbers = EVALUATIONS[name], []
+    expected = evaluate(network, *samples, Team, 1e8, threads=1)
+    for pace in (Crowded(), Turns([1, 2, 2, 1])):
+        numbers.clear()
+        found = evaluate(network, *samples, partial(ListingTeam, numbers=numbers), 0.0, pace=pace)
+        assert np.asarray(found).tobytes() == np.asarray(expected).tobytes()
+        assert {1, 2} == set(numbers)
+
+
+def test_chunks_of_one_length_share_a_job(network, samples):
+    jobs = []
+
+    class KeepingTeam(Team):
+        def run(self, job, *arguments):
+            jobs.append(job)
+            super().run(job, *arguments)
+
+    predict(network, *samples, KeepingTeam, 0.0)
+    assert len(jobs) > 10
+    assert len(set(map(id, jobs))) == 2  # the last chunk is shorter
 
 
 class PressingTeam(Team):

@@ -1,5 +1,7 @@
 """Networks and data that fit each other, for tests of kernels, and their form in `fastbp.reference`."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from fastbp.checks import check_data
 from fastbp.engine.division import Limits
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
+from fastbp.engine.team import Pace
 
 
 @dataclass(frozen=True)
@@ -116,3 +119,14 @@ def assert_same_training(
     options = {"steps": 40, "batch_size": 4, "shuffle": True, "optimizer": fastbp.Adam(0.01)} | options
     found = trained(task, kernel=kernel, **options)
     assert_allclose(found, expected(task, **options), rtol=tolerance, atol=tolerance)
+
+
+class Turns(Pace):
+    """Takes a number of threads, one after the other, for so many chunks."""
+
+    def __init__(self, turns: Sequence[int]):
+        super().__init__(max(turns), fixed=True)
+        self._turns = itertools.cycle(turns)
+
+    def threads(self) -> int:
+        return next(self._turns)

@@ -1,7 +1,6 @@
 """Threads: the same bits for any number of them, many teams at once, and none that waits for ever."""
 
 import _thread
-import itertools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from struct import unpack_from
@@ -20,7 +19,7 @@ from fastbp.kernels.barrier import YIELD_NAME, giving_way, yield_function
 from fastbp.kernels.fused222 import fused222_exact, fused222_fast
 from fastbp.kernels.layered import layered
 from fastbp.kernels.online import online
-from tests.kernels.tasks import Task, trained
+from tests.kernels.tasks import Task, Turns, trained
 from tests.processes import run
 
 OPTIONS = KernelOptions(
@@ -218,17 +217,6 @@ def test_pace_of_a_given_number_of_threads_never_changes(n_threads, fixed):
     for seconds in (0.05, 0.5, 5.0):
         pace.record(100, seconds)
         assert pace.threads() == n_threads
-
-
-class Turns(team.Pace):
-    """Takes a number of threads, one after the other, for so many chunks."""
-
-    def __init__(self, turns):
-        super().__init__(max(turns), fixed=True)
-        self._turns = itertools.cycle(turns)
-
-    def threads(self):
-        return next(self._turns)
 
 
 def test_changes_of_pace_change_no_bit():
