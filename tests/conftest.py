@@ -28,6 +28,13 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # no test fails because a machine is slow
 
 
+AT_OTHER_WIDTHS = (
+    "tests/hostile/test_configurations.py",
+    "tests/kernels/test_widths.py",
+    "tests/training/test_processors.py",
+)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--one-in", type=int, default=1, metavar="N", help="run one in N cases of each test")
 
@@ -41,7 +48,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out cases by their names: random ones, the same each time. One of each test stays."""
+    """Put tests of other widths first, and leave out cases by their names, random ones, the same each time.
+
+    Tests of other widths compile for them. One after the other, in one worker, they compile everything once.
+    One case of each test stays.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(AT_OTHER_WIDTHS))
     n = config.getoption("--one-in")
     if n > 1:
         chosen: dict[str, list[pytest.Item]] = {}
