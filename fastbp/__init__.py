@@ -23,7 +23,6 @@ from fastbp.errors import (
 from fastbp.network import Network
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
 from fastbp.patching import patch_sklearn, sklearn_is_patched, unpatch_sklearn
-from fastbp.populations import Population, PopulationResult, PopulationState, train_population
 from fastbp.training import (
     Checkpoint,
     EarlyStopping,
@@ -41,10 +40,17 @@ LAZY = {
     "MLPRegressor": "fastbp.sklearn",
     "MLPSearchCV": "fastbp.sklearn",
     "Model": "fastbp.data.model",
+    "Population": "fastbp.populations",
+    "PopulationResult": "fastbp.populations",
+    "PopulationState": "fastbp.populations",
     "fit": "fastbp.data.model",
     "sweep": "fastbp.sweeping",
+    "train_population": "fastbp.populations",
 }
-"""Names that load an optional package, and where they are; they are loaded when they are first used."""
+"""Names that load an optional package, or that take time to load, and where they are.
+
+They are loaded when they are first used.
+"""
 
 
 def __getattr__(name: str) -> Any:
@@ -77,9 +83,6 @@ __all__ = [
     "NotSupportedError",
     "OptionError",
     "PatchWarning",
-    "Population",
-    "PopulationResult",
-    "PopulationState",
     "RMSprop",
     "ShapeError",
     "StopReason",
@@ -93,6 +96,5 @@ __all__ = [
     "spaces",
     "stopping_rules",
     "train",
-    "train_population",
     "unpatch_sklearn",
 ]
