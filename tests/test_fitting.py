@@ -1,5 +1,9 @@
 """What `fastbp.fit` does besides one training: averages, starts and a refit."""
 
+import io
+import re
+import signal
+
 import numpy as np
 import pytest
 
@@ -30,7 +34,7 @@ def fitted(data: Dataset, made: list | None = None, hidden=(6,), **options):
             made.append(network)
         return network
 
-    own = ("early_stopping", "label_smoothing", "max_seconds")
+    own = ("early_stopping", "label_smoothing", "max_seconds", "every", "dropout", "l2", "progress")
     of_train = {name: options.pop(name) for name in own if name in options}
     return fit_dataset(data, make, Fitting(**({"epochs": 5, "seed": 3} | options)), **of_train)
 
@@ -66,6 +70,144 @@ def test_the_first_of_several_networks_is_the_one_alone():
     assert alone.network.theta.tobytes() == several[0].theta.tobytes()
     assert alone.result.loss == average.result.loss
     assert [len(alone.results), len(average.results)] == [1, 2]
+
+
+ALONE = {"every": 1}
+"""An option that a population is not asked for: the networks train one by one."""
+
+TOGETHER = {
+    "starts": (NUMBERS, None, {"n_starts": 8}),
+    "ensemble": (CLASSES, None, {"ensemble": 8, "l2": 0.01}),
+    "dropout": (CLASSES, None, {"ensemble": 8, "dropout": 0.3}),
+    "validation": (NUMBERS, 0.3, {"n_starts": 8, "epochs": 8}),
+    "early stopping": (
+        CLASSES,
+        0.3,
+        {
+            "n_starts": 8,
+            "epochs": 40,
+            "optimizer": fastbp.Adam(0.05),
+            "early_stopping": fastbp.EarlyStopping(2),
+        },
+    ),
+    "early stopping by the loss": (
+        NUMBERS,
+        None,
+        {
+            "ensemble": 8,
+            "epochs": 30,
+            "optimizer": fastbp.SGD(0.1, momentum=0.9),
+            "early_stopping": fastbp.EarlyStopping(2, monitor="loss", restore_best=False),
+        },
+    ),
+    "more epochs than losses": (
+        NUMBERS,
+        None,
+        {"ensemble": 8, "epochs": 1001, "batch_size": None, "optimizer": fastbp.RPROP()},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_networks_that_train_together_are_those_that_train_one_by_one(name):
+    target, validation, options = TOGETHER[name]
+    data = dataset(target, validation)
+    made: list[Network] = []
+    alone: list[Network] = []
+    found, expected = fitted(data, made, **options), fitted(data, alone, **ALONE, **options)
+    kernels = {found.result.kernel, *(one.kernel for one in found.results)}
+    assert (kernels, expected.result.kernel) == ({"population"}, "layered")
+    tolerance = {"rtol": 1e-9, "atol": 1e-9}
+    for one, other in zip([found.network, *made], [expected.network, *alone], strict=True):
+        np.testing.assert_allclose(one.theta, other.theta, **tolerance)
+    assert len(found.results) == len(made)
+    for one, other in zip(found.results, expected.results, strict=True):
+        same = ("n_steps", "stop_reason", "best_epoch")
+        assert [getattr(one, key) for key in same] == [getattr(other, key) for key in same]
+        assert one.loss == pytest.approx(other.loss, rel=1e-7)
+        assert (one.best_loss is None) == (other.best_loss is None)
+        assert one.loss_steps.tolist() == other.loss_steps.tolist()
+        np.testing.assert_allclose(one.loss_curve, other.loss_curve, **tolerance)
+        assert one.history.keys() == other.history.keys()
+        for column in one.history:
+            np.testing.assert_allclose(one.history[column], other.history[column], **tolerance)
+
+
+def test_networks_without_a_seed_train_together_too():
+    made: list[Network] = []
+    assert fitted(dataset(NUMBERS), made, seed=None, ensemble=8).result.kernel == "population"
+    assert len({network.theta.tobytes() for network in made}) == 8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ensemble": 2},
+        {"ensemble": 8, "hidden": (1000,)},
+        {"n_starts": 8, "steps": 3},
+        {"n_starts": 8, "optimizer": fastbp.SGD(fastbp.schedules.Adaptive(0.1))},
+        {"n_starts": 8, "optimizer": fastbp.RPROP(("uniform", 0.05, 0.2)), "batch_size": None},
+        {"n_starts": 8, "max_seconds": 100.0},
+        {"ensemble": 8, "early_stopping": fastbp.EarlyStopping(2, monitor="rmse")},
+        {"ensemble": 8, "early_stopping": fastbp.EarlyStopping(rule="GL5 | Patience(3)")},
+    ],
+    ids=str,
+)
+def test_what_a_population_does_not_do_or_does_not_faster_goes_one_by_one(options):
+    kernels = {one.kernel for one in fitted(dataset(NUMBERS), **options).results}
+    assert "population" not in kernels
+
+
+def test_a_member_that_diverges_ends_the_ensemble_and_a_start_that_does_is_left_out():
+    data = dataset(NUMBERS)
+
+    def fit(bad, **options):
+        made: list[Network] = []
+
+        def make(seed):
+            made.append(make_network(data, hidden=[6], seed=seed))
+            made[-1].theta[:] *= 1e75 if len(made) - 1 in bad else 1.0
+            return made[-1]
+
+        of_train = {name: options.pop(name) for name in ALONE if name in options}
+        fitting = Fitting(epochs=5, seed=3, optimizer=fastbp.SGD(1e-3), **options)
+        return fit_dataset(data, make, fitting, **of_train), made
+
+    found, made = fit({0, 5}, n_starts=8)
+    expected, _ = fit({0, 5}, n_starts=8, **ALONE)
+    assert (len(found.results), found.result.kernel) == (6, "population")
+    np.testing.assert_allclose(found.network.theta, expected.network.theta, rtol=1e-9)
+    assert all(found.network is not made[i] for i in (0, 5))
+    errors = []
+    for options in ({}, ALONE):
+        for bad, kind in (({2}, "ensemble"), (range(8), "n_starts")):
+            with pytest.raises(fastbp.DivergenceError) as caught:
+                fit(bad, **{kind: 8}, **options)
+            errors.append(re.sub(r"step \d+", "a step", str(caught.value)))
+    assert errors[:2] == errors[2:]
+
+
+@pytest.mark.parametrize("validation", [None, 0.3])
+def test_ctrl_c_ends_all_that_train_together(validation, monkeypatch):
+    class Stderr(io.StringIO):
+        writes = 0
+
+        def write(self, text):
+            self.writes += 1
+            if self.writes == 3:
+                signal.raise_signal(signal.SIGINT)
+            return super().write(text)
+
+    monkeypatch.setattr("sys.stderr", Stderr())
+    epochs = 10**7 if validation is None else 1000
+    options = {"epochs": epochs, "batch_size": 1, "optimizer": fastbp.Adam(1e-4), "progress": True}
+    made: list[Network] = []
+    found = fitted(dataset(NUMBERS, validation), made, (60, 20), n_starts=8, **options)
+    assert [one.stop_reason for one in found.results] == ["interrupted"] * 8
+    assert found.result.kernel == "population"
+    assert len({one.n_steps for one in found.results}) == 1
+    assert all(one.loss_steps[-1] == one.n_steps for one in found.results)
+    assert all(np.isfinite(network.theta).all() for network in made)
 
 
 @pytest.mark.parametrize("validation", [None, 0.3])

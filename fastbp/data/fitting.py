@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from fastbp.data import Dataset
 from fastbp.data.defaults import Defaults, steps_of
 from fastbp.data.pooling import average_of
+from fastbp.data.several_networks import Outcome, train_together
 from fastbp.errors import DivergenceError, OptionError, as_option, check_flag, check_integer, check_number
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
@@ -131,44 +132,31 @@ def fit_dataset(
         raise OptionError(f"{as_option('refit')} needs all rows in memory, and these are too many")
     if fitting.refit and dataset.sample_weight is not None:
         raise OptionError(f"{as_option('refit')} does not go with weights: the rows put aside have none")
-    started = time.perf_counter()
-    members: list[tuple[float, Network, TrainingResult]] = []
-    diverged: DivergenceError | None = None
-    for i, seed in enumerate(fitting.seeds()):
-        left = max_seconds
-        if i and max_seconds is not None:
-            left = max_seconds - (time.perf_counter() - started)
-            if left <= 0:
-                break
-        network = make(seed)
-        try:
-            result = train(
-                network,
-                dataset.X,
-                dataset.Y,
-                sample_weight=dataset.sample_weight,
-                validation_data=dataset.validation_data,
-                seed=seed,
-                checkpoint=_of_member(checkpoint, i),
-                resume=resume if i == 0 or resume is False else "auto",
-                max_seconds=left,
-                callbacks=callbacks if i == 0 else (),
-                **fitting.options(len(dataset.X)),
-                **{"shuffle": dataset.shuffle} | options,
-            )
-        except DivergenceError as error:
-            diverged = error
-            if fitting.n_starts == 1:
-                raise
-            continue
-        if i and result.stop_reason == StopReason.INTERRUPTED:
-            break  # the average is of the networks that are trained
-        members.append((_loss(network, dataset, result), network, result))
-        if result.stop_reason == StopReason.INTERRUPTED:
-            break
-    if not members:
-        assert diverged is not None
-        raise diverged
+    seeds = fitting.seeds()
+    networks = [make(seed) for seed in seeds]
+    of_train = fitting.options(len(dataset.X)) | {"shuffle": dataset.shuffle} | options
+    outcomes = None
+    if checkpoint is None and max_seconds is None and not callbacks:
+        outcomes = train_together(networks, dataset, seeds, of_train)
+    if outcomes is None:
+        outcomes = _train_one_by_one(
+            networks,
+            dataset,
+            fitting,
+            of_train,
+            checkpoint=checkpoint,
+            resume=resume,
+            max_seconds=max_seconds,
+            callbacks=callbacks,
+        )
+    diverged = [outcome for outcome in outcomes if isinstance(outcome, DivergenceError)]
+    if diverged and (fitting.n_starts == 1 or len(diverged) == len(outcomes)):
+        raise diverged[0]
+    members = [
+        (_loss(network, dataset, outcome), network, outcome)
+        for network, outcome in zip(networks, outcomes, strict=False)
+        if isinstance(outcome, TrainingResult)
+    ]
     results = [result for _, _, result in members]
     if fitting.n_starts > 1:
         _, network, result = min(members, key=lambda member: member[0])
@@ -181,6 +169,56 @@ def fit_dataset(
         return Fitted(network, results, network)
     again = _refitted(dataset, make, fitting, result, _of_member(checkpoint, "refit"), options)
     return Fitted(again[0], [result, again[1]], network)
+
+
+def _train_one_by_one(
+    networks: Sequence[Network],
+    dataset: Dataset,
+    fitting: Fitting,
+    of_train: Mapping[str, Any],
+    *,
+    checkpoint: Checkpoint | None,
+    resume: bool | str,
+    max_seconds: float | None,
+    callbacks: Sequence[Any],
+) -> list[Outcome]:
+    """Train networks one after the other; return outcomes of the first ones if time or Ctrl-C ends it.
+
+    A network of an average that diverges ends it, too.
+    """
+    started = time.perf_counter()
+    outcomes: list[Outcome] = []
+    for i, (network, seed) in enumerate(zip(networks, fitting.seeds(), strict=True)):
+        left = max_seconds
+        if i and max_seconds is not None:
+            left = max_seconds - (time.perf_counter() - started)
+            if left <= 0:
+                break
+        try:
+            result = train(
+                network,
+                dataset.X,
+                dataset.Y,
+                sample_weight=dataset.sample_weight,
+                validation_data=dataset.validation_data,
+                seed=seed,
+                checkpoint=_of_member(checkpoint, i),
+                resume=resume if i == 0 or resume is False else "auto",
+                max_seconds=left,
+                callbacks=callbacks if i == 0 else (),
+                **of_train,
+            )
+        except DivergenceError as error:
+            outcomes.append(error)
+            if fitting.n_starts == 1:
+                break
+            continue
+        is_interrupted = result.stop_reason == StopReason.INTERRUPTED
+        if not (outcomes and is_interrupted):  # the average is of the networks that are trained
+            outcomes.append(result)
+        if is_interrupted:
+            break
+    return outcomes
 
 
 def _refitted(

@@ -270,7 +270,7 @@ def fit(
         A model to go on with: its layers, its parameters and its preprocessing.
     ensemble : int, default 1
         How many networks, of other initial weights and orders of rows, are trained and averaged. The average
-        is one network; it takes so many times the time.
+        is one network. Small ones train together, as a population: docs/model.md says when.
     n_starts : int, default 1
         From how many initial weights a network is trained; the one of the lowest loss, on the held-out rows
         if there are any, is kept.

@@ -136,13 +136,7 @@ class Lookout:
         """Return the error that tells the user what `find_first_bad_step` found."""
         if bad_step == before.step:
             return diverged_before(bad_step)
-        rate = self._schedule_from(before.step)[0].rate(before.step)
-        return DivergenceError(
-            f"step {bad_step} of {n_steps} made a parameter or the loss infinite or NaN, "
-            f"at learning rate {rate:g}; the network holds the parameters from after step {before.step}. "
-            "Try a smaller learning rate, or scale the inputs and targets",
-            bad_step,
-        )
+        return divergence(bad_step, n_steps, self._schedule_from(before.step)[0].rate(before.step))
 
     def _is_sound(self, run: Run) -> bool:
         """Whether everything is finite, the loss over all samples included."""
@@ -150,6 +144,16 @@ class Lookout:
         sound = run.is_finite() and math.isfinite(run.loss(self._interrupts.check))
         self._interrupts.check()  # Ctrl-C during the evaluation counts, too
         return sound
+
+
+def divergence(bad_step: int, n_steps: int, rate: float) -> DivergenceError:
+    """Return the error that names the first bad step, counted from 1."""
+    return DivergenceError(
+        f"step {bad_step} of {n_steps} made a parameter or the loss infinite or NaN, "
+        f"at learning rate {rate:g}; the network holds the parameters from after step {bad_step - 1}. "
+        "Try a smaller learning rate, or scale the inputs and targets",
+        bad_step,
+    )
 
 
 def diverged_before(step: int) -> DivergenceError:
