@@ -75,17 +75,21 @@ def test_the_first_of_several_networks_is_the_one_alone():
 ALONE = {"every": 1}
 """An option that a population is not asked for: the networks train one by one."""
 
+HIDDEN = (40, 40)
+"""So many that a look after every epoch takes less time than the epoch."""
+
 TOGETHER = {
     "starts": (NUMBERS, None, {"n_starts": 8}),
     "ensemble": (CLASSES, None, {"ensemble": 8, "l2": 0.01}),
     "dropout": (CLASSES, None, {"ensemble": 8, "dropout": 0.3}),
-    "validation": (NUMBERS, 0.3, {"n_starts": 8, "epochs": 8}),
+    "validation": (NUMBERS, 0.3, {"n_starts": 16, "epochs": 8, "hidden": HIDDEN}),
     "early stopping": (
         CLASSES,
         0.3,
         {
-            "n_starts": 8,
+            "n_starts": 16,
             "epochs": 40,
+            "hidden": HIDDEN,
             "optimizer": fastbp.Adam(0.05),
             "early_stopping": fastbp.EarlyStopping(2),
         },
@@ -94,9 +98,10 @@ TOGETHER = {
         NUMBERS,
         None,
         {
-            "ensemble": 8,
+            "ensemble": 16,
             "epochs": 30,
-            "optimizer": fastbp.SGD(0.1, momentum=0.9),
+            "hidden": HIDDEN,
+            "optimizer": fastbp.SGD(0.01, momentum=0.9),
             "early_stopping": fastbp.EarlyStopping(2, monitor="loss", restore_best=False),
         },
     ),
@@ -143,6 +148,8 @@ def test_networks_without_a_seed_train_together_too():
     "options",
     [
         {"ensemble": 2},
+        {"ensemble": 8, "early_stopping": fastbp.EarlyStopping(2)},
+        {"ensemble": 8, "batch_size": 1},
         {"ensemble": 8, "hidden": (1000,)},
         {"n_starts": 8, "steps": 3},
         {"n_starts": 8, "optimizer": fastbp.SGD(fastbp.schedules.Adaptive(0.1))},
@@ -200,10 +207,10 @@ def test_ctrl_c_ends_all_that_train_together(validation, monkeypatch):
 
     monkeypatch.setattr("sys.stderr", Stderr())
     epochs = 10**7 if validation is None else 1000
-    options = {"epochs": epochs, "batch_size": 1, "optimizer": fastbp.Adam(1e-4), "progress": True}
+    options = {"epochs": epochs, "batch_size": 2, "optimizer": fastbp.Adam(1e-4), "progress": True}
     made: list[Network] = []
-    found = fitted(dataset(NUMBERS, validation), made, (60, 20), n_starts=8, **options)
-    assert [one.stop_reason for one in found.results] == ["interrupted"] * 8
+    found = fitted(dataset(NUMBERS, validation), made, (60, 28), n_starts=16, **options)
+    assert [one.stop_reason for one in found.results] == ["interrupted"] * 16
     assert found.result.kernel == "population"
     assert len({one.n_steps for one in found.results}) == 1
     assert all(one.loss_steps[-1] == one.n_steps for one in found.results)

@@ -74,7 +74,13 @@ def _go_together(networks: Sequence[Network], dataset: Dataset, options: Mapping
     )
     has_row_for_each = stopping is not None or dataset.validation_data is not None
     return (
-        are_faster_together(networks[0].specification, len(networks))
+        are_faster_together(
+            networks[0].specification,
+            len(networks),
+            len(dataset.X),
+            batch_size=options["batch_size"],
+            looks=has_row_for_each,
+        )
         and options.keys() <= OPTIONS
         and options["shuffle"] in (True, False)
         and isinstance(epochs, int)
