@@ -13,7 +13,6 @@ import numpy as np
 from fastbp.data import Dataset
 from fastbp.data.defaults import Defaults, steps_of
 from fastbp.data.pooling import average_of
-from fastbp.data.several_networks import Outcome, train_together
 from fastbp.errors import DivergenceError, OptionError, as_option, check_flag, check_integer, check_number
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
@@ -136,7 +135,9 @@ def fit_dataset(
     networks = [make(seed) for seed in seeds]
     of_train = fitting.options(len(dataset.X)) | {"shuffle": dataset.shuffle} | options
     outcomes = None
-    if checkpoint is None and max_seconds is None and not callbacks:
+    if len(networks) > 1 and checkpoint is None and max_seconds is None and not callbacks:
+        from fastbp.data.several_networks import train_together  # populations take a while to load
+
         outcomes = train_together(networks, dataset, seeds, of_train)
     if outcomes is None:
         outcomes = _train_one_by_one(
@@ -181,13 +182,13 @@ def _train_one_by_one(
     resume: bool | str,
     max_seconds: float | None,
     callbacks: Sequence[Any],
-) -> list[Outcome]:
+) -> list[TrainingResult | DivergenceError]:
     """Train networks one after the other; return outcomes of the first ones if time or Ctrl-C ends it.
 
     A network of an average that diverges ends it, too.
     """
     started = time.perf_counter()
-    outcomes: list[Outcome] = []
+    outcomes: list[TrainingResult | DivergenceError] = []
     for i, (network, seed) in enumerate(zip(networks, fitting.seeds(), strict=True)):
         left = max_seconds
         if i and max_seconds is not None:

@@ -18,9 +18,6 @@ from fastbp.schedules import Adaptive
 from fastbp.training import EarlyStopping, StopReason, TrainingResult
 from fastbp.training.lookout import divergence
 
-Outcome = TrainingResult | DivergenceError
-"""What the training of a network ends with."""
-
 OPTIONS = {
     *("epochs", "steps", "batch_size", "optimizer", "shuffle"),
     *("l2", "dropout", "early_stopping", "threads", "progress"),
@@ -33,7 +30,7 @@ LOSSES = (None, "loss", "validation_loss")
 
 def train_together(
     networks: Sequence[Network], dataset: Dataset, seeds: Sequence[int | None], options: Mapping[str, Any]
-) -> list[Outcome] | None:
+) -> list[TrainingResult | DivergenceError] | None:
     """Train networks of one shape in place; return None if they must train one by one, or do so faster.
 
     Parameters
@@ -92,7 +89,9 @@ def _go_together(networks: Sequence[Network], dataset: Dataset, options: Mapping
     )
 
 
-def _outcome(result: PopulationResult, i: int, dataset: Dataset, options: Mapping[str, Any]) -> Outcome:
+def _outcome(
+    result: PopulationResult, i: int, dataset: Dataset, options: Mapping[str, Any]
+) -> TrainingResult | DivergenceError:
     """Return what `fastbp.train` returns for one network, or the error that it raises."""
     schedule, stopping = options["optimizer"].schedule, options.get("early_stopping")
     length, n_steps = (
