@@ -75,9 +75,9 @@ class LayeredPopulationRun:
             len(X),
             steps=LARGEST_COUNT,
             batch_size=options.batch_size,
-            optimizer=own_optimizer(options, i),
+            optimizer=own_optimizer(options, i, self._specification.n_parameters),
             shuffle=options.shuffle,
-            seed=0,
+            seed=options.given_seeds[i],
             sample_weight=weights if weights is None or weights.ndim == 1 else weights[i],
             l2=float(options.l2[i]),
             dropout=float(options.dropout[i]),
@@ -251,12 +251,13 @@ class LayeredPopulationRun:
         return run
 
 
-def own_optimizer(options: PopulationOptions, i: int) -> Optimizer:
-    """Return the optimizer of a network, with its momentum; RPROP's has its first step size, too."""
+def own_optimizer(options: PopulationOptions, i: int, n_parameters: int) -> Optimizer:
+    """Return the optimizer of a network, with its momentum; RPROP's has its first step sizes, too."""
     changed: dict[str, Any] = {}
     if hasattr(options.optimizer, "momentum"):
         least = LEAST_MOMENTUM if options.optimizer.momentum > 0 else 0.0
         changed["momentum"] = max(float(options.momentum[i]), least)
     if isinstance(options.optimizer, RPROP):
-        changed["learning_rate"] = float(options.learning_rate[i])
+        sizes = options.first_step_sizes(i, n_parameters)
+        changed["learning_rate"] = sizes if isinstance(sizes, float) else tuple(sizes.tolist())
     return replace(options.optimizer, **changed)  # type: ignore[type-var]

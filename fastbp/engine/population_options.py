@@ -1,7 +1,7 @@
 """The options of a run of a population, checked and completed before it starts."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.checks import check_threads, check_weights_of_networks
 from fastbp.errors import OptionError, ShapeError, check_flag, check_integer, check_number, shown
-from fastbp.optimizers import SGD, Optimizer
+from fastbp.optimizers import RPROP, SGD, Optimizer
 from fastbp.schedules import Adaptive, Constant, Schedule
 
 
@@ -45,6 +45,9 @@ class PopulationOptions:
         Where the generator of the shared order starts.
     seeds : ndarray of uint64, shape (n_networks,), optional
         Where the generators of the networks start: of own orders, and of dropout. The default is 0 for all.
+    given_seeds : sequence of int, optional
+        From these, RPROP draws the first step sizes of each network as `fastbp.train` does. The default is
+        `seeds`.
     gradient_clip_norm : float, optional
     threads : int, optional
     n_rows : int, optional
@@ -80,6 +83,7 @@ class PopulationOptions:
     order: Callable[[int], ArrayLike] | None = None
     generator_state: int = 0
     seeds: np.ndarray = None  # type: ignore[assignment]
+    given_seeds: Sequence[int] = None  # type: ignore[assignment]
     gradient_clip_norm: float = None  # type: ignore[assignment]
     threads: int | None = None
     n_rows: int = None  # type: ignore[assignment]
@@ -115,6 +119,7 @@ class PopulationOptions:
         if seeds.shape != (n,):
             raise ShapeError(f"seeds has shape {seeds.shape}, and must be ({n},)")
         settled["seeds"] = seeds
+        settled["given_seeds"] = seeds.tolist() if self.given_seeds is None else list(self.given_seeds)
         norm = self.gradient_clip_norm
         settled["gradient_clip_norm"] = (
             0.0 if norm is None else check_number("gradient_clip_norm", norm, above=True)
@@ -151,6 +156,16 @@ class PopulationOptions:
             and not self.divides_l2
         )
 
+    def first_step_sizes(self, i: int, n_parameters: int) -> float | np.ndarray:
+        """Return where RPROP begins for a network: its rate, or that times what is given or drawn."""
+        assert isinstance(self.optimizer, RPROP)
+        rate = float(self.learning_rate[i])
+        sizes = self.optimizer.step_sizes(n_parameters, self.given_seeds[i])
+        if sizes is None:
+            return rate
+        mean = self.optimizer.schedule.rate(0)
+        return sizes * (rate / mean if mean > 0 else 1.0)
+
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch."""
@@ -169,7 +184,9 @@ class PopulationOptions:
         vars(chosen).update({name: getattr(self, name)[networks] for name in names})
         if self.sample_weight is not None and self.sample_weight.ndim == 2:
             vars(chosen)["sample_weight"] = self.sample_weight[networks]
-        vars(chosen)["n_networks"] = len(networks)
+        places = np.arange(self.n_networks)[networks]
+        vars(chosen)["n_networks"] = len(places)
+        vars(chosen)["given_seeds"] = [self.given_seeds[i] for i in places]
         return chosen
 
 

@@ -23,7 +23,6 @@ from fastbp.kernels.population import draw_sequence
 from fastbp.kernels.population222 import BYTES_TOGETHER
 from fastbp.kernels.population_update import UPDATE_CODES, constant_kinds
 from fastbp.kernels.update_rules import CODES, N_CONSTANTS
-from fastbp.optimizers import RPROP
 from fastbp.schedules import Constant
 from fastbp.simd import lanes as width_of
 from fastbp.specification import Specification
@@ -491,10 +490,7 @@ def _in_lanes(values: np.ndarray, lanes: int) -> np.ndarray:
 
 
 def _first_step_sizes(options: PopulationOptions, n_parameters: int) -> np.ndarray:
-    """Return where RPROP begins: each rate, or that times the sizes that are given or drawn."""
-    rates, optimizer = options.learning_rate[:, np.newaxis], options.optimizer
-    if not isinstance(optimizer, RPROP) or isinstance(optimizer.learning_rate, float):
-        return rates
-    sizes = [optimizer.step_sizes(n_parameters, int(seed)) for seed in options.seeds]
-    mean = optimizer.schedule.rate(0)
-    return np.array(sizes) * (rates / mean if mean > 0 else 1.0)
+    """Return where RPROP begins, a row for each network."""
+    if isinstance(getattr(options.optimizer, "learning_rate", 0.0), float):
+        return options.learning_rate[:, np.newaxis]
+    return np.array([options.first_step_sizes(i, n_parameters) for i in range(options.n_networks)])

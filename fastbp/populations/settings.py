@@ -1,5 +1,6 @@
 """The options of `fastbp.train_population` for the kernel, checked and completed before the run starts."""
 
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -60,7 +61,8 @@ class PopulationSettings:
         n = len(self.indices)
         settled: dict[str, Any] = vars(self)  # a frozen dataclass may write what it settles here
         check_choice("kernel", self.kernel, POPULATION_KERNELS)
-        seed = settled["seed"] = check_seeds(self.seed, n)
+        given = list(self.seed) if isinstance(self.seed, Iterator) else self.seed
+        seed = settled["seed"] = check_seeds(given, n)
         each = isinstance(seed, np.ndarray)
         self._check_scale()
         shared = {name: getattr(self, name) for name in ("batch_size", "optimizer", "shuffle", "threads")}
@@ -75,6 +77,7 @@ class PopulationSettings:
             # The shared order is that of `fastbp.train` with this seed.
             generator_state=0 if isinstance(seed, np.ndarray) else generator_state(seed),
             seeds=seed if isinstance(seed, np.ndarray) else keys_of(seed, "training", self.indices),
+            given_seeds=[int(one) for one in given] if each else None,
             **shared,
             **{name: getattr(self, name) for name in names},
         )

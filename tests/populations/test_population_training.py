@@ -87,6 +87,16 @@ def test_a_network_trains_as_it_does_alone_to_rounding(name, kernel):
         assert_allclose(result.loss_curve[:, i], alone.loss_curve[known], rtol=1e-9)
 
 
+@pytest.mark.parametrize("kernel", ["population", "layered"])
+def test_rprop_draws_the_first_steps_of_each_network_from_its_seed(kernel):
+    options = {"optimizer": RPROP(("uniform", 0.01, 0.3)), "batch_size": None}
+    seeds = [7, 2**70, 0, 7, 3]
+    population, _ = trained(make(), seed=iter(seeds), kernel=kernel, **options)
+    for i, seed in enumerate(seeds):
+        network, _ = apart(make(), i, seed=seed, **options)
+        assert_allclose(population.theta[i], network.theta, rtol=1e-10, atol=1e-13)
+
+
 def test_float32_agrees_to_rounding():
     population, _ = trained(make(dtype="float32"), optimizer=Adam(0.01))
     for i in range(N):
