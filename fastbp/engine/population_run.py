@@ -127,7 +127,7 @@ class PopulationRun:
         kinds[: len(own_kinds)] = own_kinds
         keep = np.ones(lanes)
         keep[: self.n_networks] = 1 - options.dropout
-        work = 3 * self.n_networks * options.n_samples * specification.n_multiplications
+        rows = max(options.n_samples, SEQUENCE_ROWS)
         hyper = np.zeros(N_CONSTANTS)
         hyper[: len(optimizer.hyperparameters())] = optimizer.hyperparameters()
         arrays = self._arrays | {
@@ -176,7 +176,7 @@ class PopulationRun:
             batch,
             arrays,
             numbers,
-            n_threads=threads_for(work, options.threads),
+            n_threads=self._threads(rows),
             drops=options.drops,
             drawn_rows=burst * batch if self._draws_own else 0,
             together=self._together,
@@ -273,12 +273,16 @@ class PopulationRun:
                 self._begin_chunk(step, until)
             stop = min(until, self._sequence_end)
             started = time.perf_counter()
-            pieces = pieces_of(
-                self._job.n_bundles, self._seconds_per_step() * (stop - step), self._job.n_threads
-            )
-            if not self._job.call(pieces, 0, stop, is_stopped):
+            threads = min(self._job.n_threads, self._threads((stop - step) * self.options.batch_size))
+            pieces = pieces_of(self._job.n_bundles, self._seconds_per_step() * (stop - step), threads)
+            if not self._job.call(pieces, 0, stop, is_stopped, threads):
                 return
-            self._measure(stop - step, time.perf_counter() - started)
+            self._measure(stop - step, time.perf_counter() - started, threads)
+
+    def _threads(self, rows: int) -> int:
+        """Return how many threads a chunk of so many samples is worth: they meet only at its end."""
+        work = 3 * self.n_networks * rows * self._specification.n_multiplications
+        return threads_for(work, self.options.threads)
 
     def _seconds_per_step(self) -> float:
         """Return the time of a step of a bundle, as measured, or roughly."""
@@ -287,11 +291,10 @@ class PopulationRun:
         work = self.options.batch_size * (self._specification.n_multiplications + 50)
         return work * self._job.width * SECONDS_A_MULTIPLICATION
 
-    def _measure(self, steps: int, seconds: float) -> None:
+    def _measure(self, steps: int, seconds: float, threads: int) -> None:
         """Note the time of a step of a bundle, if it was measured long enough."""
         if seconds > 1e-3:
-            threads = min(self._job.n_threads, self._job.n_bundles)
-            self._seconds = seconds * threads / (steps * self._job.n_bundles)
+            self._seconds = seconds * min(threads, self._job.n_bundles) / (steps * self._job.n_bundles)
 
     def _chunk_steps(self, step: int, until: int) -> int:
         """Return how many steps a chunk has."""
