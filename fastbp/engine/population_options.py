@@ -119,7 +119,8 @@ class PopulationOptions:
         if seeds.shape != (n,):
             raise ShapeError(f"seeds has shape {seeds.shape}, and must be ({n},)")
         settled["seeds"] = seeds
-        settled["given_seeds"] = seeds.tolist() if self.given_seeds is None else list(self.given_seeds)
+        if self.given_seeds is None:
+            settled["given_seeds"] = seeds.tolist()
         norm = self.gradient_clip_norm
         settled["gradient_clip_norm"] = (
             0.0 if norm is None else check_number("gradient_clip_norm", norm, above=True)

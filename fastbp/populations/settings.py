@@ -61,7 +61,7 @@ class PopulationSettings:
         n = len(self.indices)
         settled: dict[str, Any] = vars(self)  # a frozen dataclass may write what it settles here
         check_choice("kernel", self.kernel, POPULATION_KERNELS)
-        given = list(self.seed) if isinstance(self.seed, Iterator) else self.seed
+        given: Any = list(self.seed) if isinstance(self.seed, Iterator) else self.seed
         seed = settled["seed"] = check_seeds(given, n)
         each = isinstance(seed, np.ndarray)
         self._check_scale()
@@ -77,7 +77,7 @@ class PopulationSettings:
             # The shared order is that of `fastbp.train` with this seed.
             generator_state=0 if isinstance(seed, np.ndarray) else generator_state(seed),
             seeds=seed if isinstance(seed, np.ndarray) else keys_of(seed, "training", self.indices),
-            given_seeds=[int(one) for one in given] if each else None,
+            given_seeds=[int(one) for one in given] if each else None,  # type: ignore[arg-type]  # settled there
             **shared,
             **{name: getattr(self, name) for name in names},
         )
