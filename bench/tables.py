@@ -32,7 +32,7 @@ class Table:
         Returns X and the target: classes as codes, or float64 numbers.
     is_classes : bool
     is_unseen : bool
-        Whether nobody looked at it while choosing the defaults.
+        Whether it judges the defaults, and chose none of them.
     """
 
     name: str
