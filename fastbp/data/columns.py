@@ -11,6 +11,7 @@ from fastbp.data.dates import features, parts_of
 from fastbp.data.meanings import Meaning, meaning_of
 from fastbp.data.table_file import Table, is_running
 from fastbp.data.text_form import listed
+from fastbp.data.threads import in_threads
 from fastbp.data.values import codes_of, moments, numbers, texts
 from fastbp.errors import DataError, as_option, nearest, shown
 from fastbp.preprocessing import Column, DateColumn, NumberColumn, Preprocessing, TextColumn
@@ -60,8 +61,11 @@ def fit_columns(
         if meaning.codes:
             _complain_of_codes(table, name)
     for start, frame in table.blocks(names):
-        for column in frame:
+
+        def add(column: "pl.Series", start: int = start) -> None:
             seen[column.name].add(table, start, column, training[start : start + len(column)])
+
+        in_threads(add, frame, len(frame) > ROWS_AT_A_TIME)
     absent = {name: known.n_missing for name, known in seen.items() if known.n_missing}
     if absent and missing == "error":
         _complain_of_missing(table, absent)
@@ -348,9 +352,14 @@ def encode(
     names = columns_of(table, preprocessing)
     for start, frame in table.blocks(names):
         X = np.zeros((len(frame), preprocessing.n_inputs), dtype)
-        for first in range(0, len(frame), ROWS_AT_A_TIME):
+
+        def encode_rows(
+            first: int, start: int = start, frame: "pl.DataFrame" = frame, X: np.ndarray = X
+        ) -> None:
             rows = slice(first, first + ROWS_AT_A_TIME)
             _encode_rows(table, start + first, frame[rows], preprocessing, unseen, X[rows])
+
+        in_threads(encode_rows, range(0, len(frame), ROWS_AT_A_TIME), len(frame) > ROWS_AT_A_TIME)
         yield start, X
 
 

@@ -254,7 +254,7 @@ def decoded(name: str, content: bytes, encoding: str | None, remembered: str | N
         raise DataError(f"{name} is not text: line {line} has a zero byte{hint}")
     if content.endswith(b"\x1a"):  # the end of a file, as it was marked in DOS
         content = content.rstrip(b"\x1a")
-    if b"\r" in content and b"\n" not in content:
+    if b"\n" not in content and b"\r" in content:
         content = content.replace(b"\r", b"\n")
     return content
 

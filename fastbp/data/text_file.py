@@ -89,18 +89,18 @@ def read_text(
     content = decoded(source.name, source.read(), reading.encoding, remembered.encoding)
     content = without_comments(content, reading.comment)
     form = find_form(source.name, content, reading, wanted)
-    body = after_lines(content, form.n_before)
-    if not body[:4096].strip() and not body.strip():
+    at = _end_of_lines(content, form.n_before)
+    if not content[at : at + 4096].strip() and not content[at:].strip():
         raise DataError(f"{source.name} has no rows")
     typed = None
-    if len(body) > TYPED_BYTES and _is_regular(body, form):
-        typed = _fast_typed(body, form, reading, as_text, labels)
-    frame, kept = columns_of_text(source.name, body, form, typed)
+    if len(content) > TYPED_BYTES and _is_regular(content, form, at):
+        typed = _fast_typed(content, form, reading, as_text, labels)
+    frame, kept = columns_of_text(source.name, content, form, typed, form.n_before)
     return Text(form, frame, RowLines(source, reading, remembered, form, kept))
 
 
 def columns_of_text(
-    name: str, body: bytes, form: Form, typed: "pl.DataFrame | None" = None
+    name: str, content: bytes, form: Form, typed: "pl.DataFrame | None" = None, n_lines: int = 0
 ) -> tuple["pl.DataFrame", np.ndarray | None]:
     """Return the columns of a text, and which of its records are the rows, if not all are.
 
@@ -108,18 +108,21 @@ def columns_of_text(
     ----------
     name : str
         The file's, for messages.
-    body : bytes
-        The text after the line of names.
+    content : bytes
+        The text.
     form : Form
     typed : polars.DataFrame, optional
         The columns, if they have been read already.
+    n_lines : int
+        How many lines of the text are before the rows.
     """
-    frame = _fast(body, form) if typed is None and _is_regular(body, form) else typed
-    kept = None
+    frame, kept = typed, None
+    if typed is None and _is_regular(content, form, _end_of_lines(content, n_lines)):
+        frame = _fast(content, form, n_lines)
     if frame is None:
-        frame, kept = _exact(name, body, form)
+        frame, kept = _exact(name, after_lines(content, n_lines), form)
     elif frame.to_series(-1).null_count():
-        frame, kept = _without_blank_lines(name, body, form, frame)
+        frame, kept = _without_blank_lines(name, after_lines(content, n_lines), form, frame)
     frame.columns = list(form.names)
     texts = [column for column in frame if column.dtype == polars().String]
     return frame.with_columns([column.str.strip_chars().fill_null("") for column in texts]), kept
@@ -127,31 +130,35 @@ def columns_of_text(
 
 def after_lines(content: bytes, n_lines: int) -> bytes:
     """Return a text without its first lines."""
+    return content[_end_of_lines(content, n_lines) :]
+
+
+def _end_of_lines(content: bytes, n_lines: int) -> int:
+    """Return where the first lines of a text end."""
     at = 0
     for _ in range(n_lines):
-        end = content.find(b"\n", at)
-        if end < 0:
-            return b""
-        at = end + 1
-    return content[at:] if at else content
+        at = content.find(b"\n", at) + 1 or len(content)
+    return at
 
 
-def _is_regular(body: bytes, form: Form) -> bool:
-    """Return whether polars can read the text; it takes a blank before a quote for a part of the value."""
+def _is_regular(content: bytes, form: Form, at: int) -> bool:
+    """Return whether polars can read the text from a byte on; for it, a blank before a quote is a value."""
     if form.separator == " ":
         return False
     quote = form.quote.encode()
-    return not quote or quote not in body or form.separator.encode() + b" " + quote not in body
+    if not quote or content.find(quote, at) < 0:
+        return True
+    return content.find(form.separator.encode() + b" " + quote, at) < 0
 
 
 def _fast_typed(
-    body: bytes, form: Form, reading: Reading, as_text: Collection[str], labels: Collection[str]
+    content: bytes, form: Form, reading: Reading, as_text: Collection[str], labels: Collection[str]
 ) -> "pl.DataFrame | None":
     """Read columns as numbers that are plain numbers wherever one looks; None if others are in them."""
     pl = polars()
     if reading.decimal == "," or any(OFF in mark or "=" in mark for mark in reading.missing_values):
         return None
-    sample = _sample(body, form)
+    sample = _sample(content, form)
     if sample is None:
         return None
     marks = marks_of("", reading)
@@ -187,8 +194,8 @@ def _fast_typed(
                 typed.pop(f"column_{at + 1}", None)
     if not typed:
         return None
-    frame = _fast(body, form, typed, seen - {""})  # each mark takes time: 26 double it
-    frame = _fast(body, form, typed, marks) if frame is None else frame
+    frame = _fast(content, form, form.n_before, typed, seen - {""})  # each mark takes time: 26 double it
+    frame = _fast(content, form, form.n_before, typed, marks) if frame is None else frame
     if frame is None or (
         frame.null_count().row(0)[0] and frame.select(pl.all_horizontal(pl.all().is_null())).to_series().any()
     ):
@@ -196,17 +203,18 @@ def _fast_typed(
     return frame
 
 
-def _sample(body: bytes, form: Form) -> "pl.DataFrame | None":
+def _sample(content: bytes, form: Form) -> "pl.DataFrame | None":
     """Return rows from several places of a text."""
-    quoted = bool(form.quote) and form.quote.encode() in body
+    first = _end_of_lines(content, form.n_before)
+    quoted = bool(form.quote) and content.find(form.quote.encode(), first) >= 0
     parts = []
     for place in range(PLACES):
-        start = len(body) * place // PLACES
-        start = body.find(b"\n", start) + 1 if place else 0
+        start = first + (len(content) - first) * place // PLACES
+        start = content.find(b"\n", start) + 1 if place else first
         end = start
         for _ in range(ROWS_OF_A_PLACE):
-            end = body.find(b"\n", end) + 1 or len(body)
-        parts.append(body[start:end])
+            end = content.find(b"\n", end) + 1 or len(content)
+        parts.append(content[start:end])
         if quoted:  # a line may begin inside quotes
             break
     return _fast(b"".join(parts), form)
@@ -219,15 +227,20 @@ def marks_of(column: str, reading: Reading) -> tuple[str, ...]:
 
 
 def _fast(
-    body: bytes, form: Form, typed: Mapping[str, Any] | None = None, marks: Collection[str] = ()
+    content: bytes,
+    form: Form,
+    n_lines: int = 0,
+    typed: Mapping[str, Any] | None = None,
+    marks: Collection[str] = (),
 ) -> "pl.DataFrame | None":
-    """Read with polars; None if it cannot."""
+    """Read what comes after the first lines with polars; None if it cannot."""
     pl = polars()
     names = [f"column_{i + 1}" for i in range(len(form.names))]
     try:
         return pl.read_csv(
-            body,
+            content,
             has_header=False,
+            skip_lines=n_lines,
             separator=form.separator,
             quote_char=form.quote or None,
             schema={name: (typed or {}).get(name, pl.String) for name in names},
