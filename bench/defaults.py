@@ -292,7 +292,7 @@ def nested(found: Found) -> tuple[str, dict[str, int], float, float]:
 
 def parts(choosing: Found, judged: Found) -> dict[str, str]:
     """Return the tables of the page by name."""
-    unseen = {table.name: judged[table.name] for table in TABLES if table.is_unseen}
+    unseen = {table.name: judged[table.name] for table in TABLES if table.use == "judges"}
     rival_names = ["fastbp.fit", "earlier defaults", *rivals()]
     best, chosen, log_loss, r2 = nested(choosing)
     rank = ranks(choosing, list(next(iter(choosing.values()))))
@@ -335,7 +335,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.command == "choose":
         measured = {name: ours(**one) for name, one in candidates().items()}
-        measure(measured, [table for table in TABLES if not table.is_unseen], options.out)
+        measure(measured, [table for table in TABLES if table.use == "chooses"], options.out)
     elif options.command == "judge":
         measured, known = {name: ours(**one) for name, one in OPTIONS.items()}, {}
         if options.rivals is None:

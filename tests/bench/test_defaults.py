@@ -6,11 +6,11 @@ import pytest
 from bench import defaults, tables
 
 
-def test_half_of_the_tables_chose_and_the_other_half_judges():
-    names = [table.name for table in tables.TABLES]
-    assert len(set(names)) == len(names) == 24
-    assert sum(table.is_unseen for table in tables.TABLES) == 12
-    assert sum(table.is_classes for table in tables.TABLES) == 12
+@pytest.mark.parametrize("use", ["chooses", "judged earlier", "judges"])
+def test_each_use_has_six_tables_of_classes_and_six_of_numbers(use):
+    assert len({table.name for table in tables.TABLES}) == 36
+    chosen = [table.is_classes for table in tables.TABLES if table.use == use]
+    assert (len(chosen), sum(chosen)) == (12, 6)
 
 
 def test_a_table_of_scikit_learn_comes_as_numbers_and_codes():
