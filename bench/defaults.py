@@ -1,7 +1,7 @@
 """What the defaults of `fastbp.fit` reach on real tables, and how they were chosen.
 
     python -m bench.defaults choose --out FILE.json    the candidates, on the tables that choose
-    python -m bench.defaults judge --out FILE.json     the defaults and their rivals, on all tables
+    python -m bench.defaults judge --out FILE.json     the defaults, their options and rivals, on all tables
     python -m bench.defaults page FILE.json FILE.json  the tables of docs/defaults.md, from both
 
 Every score is of four folds: each row is predicted by a fit that has not seen it. What a contender chooses,
@@ -33,6 +33,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "defaults.md"
 
 Fit = Callable[[np.ndarray, np.ndarray, bool], Callable[[np.ndarray], np.ndarray]]
 """Takes X, the target and whether it is classes; returns what predicts probabilities, or numbers."""
+
+Found = dict[str, dict[str, dict[str, float]]]
+"""Scores by table and contender."""
 
 
 # --- contenders ------------------------------------------------------------------------------------------
@@ -199,23 +202,23 @@ def scored(table: Table, contenders: dict[str, Fit]) -> dict[str, dict[str, floa
     return scores
 
 
-def measure(contenders: dict[str, Fit], tables: list[Table], out: Path, known: dict | None = None) -> None:
-    """Write the scores of all contenders, with those that are known."""
+def measure(contenders: dict[str, Fit], tables: list[Table], out: Path, known: Found) -> None:
+    """Write the scores of all contenders on all tables; those that are known are not measured again."""
     warnings.simplefilter("ignore")  # a rival that has not converged is a rival all the same
     warm = tables[0].rows()
     for fit in contenders.values():
         fit(warm[0][:40], warm[1][:40], tables[0].is_classes)  # compiles
     found = {}
     for table in tables:
-        found[table.name] = scored(table, contenders) | (known or {}).get(table.name, {})
+        before = known.get(table.name, {})
+        others = {name: fit for name, fit in contenders.items() if name not in before}
+        found[table.name] = scored(table, others) | before
         print(table.name, {name: round(one, 3) for name, one in found[table.name]["fastbp.fit"].items()}
               if "fastbp.fit" in contenders else "", file=sys.stderr, flush=True)  # fmt: skip
         out.write_text(json.dumps(found, indent=1))
 
 
 # --- the page --------------------------------------------------------------------------------------------
-
-Found = dict[str, dict[str, dict[str, float]]]
 
 
 def value_of(scores: dict[str, float]) -> float:
@@ -292,7 +295,10 @@ def nested(found: Found) -> tuple[str, dict[str, int], float, float]:
 
 def parts(choosing: Found, judged: Found) -> dict[str, str]:
     """Return the tables of the page by name."""
-    unseen = {table.name: judged[table.name] for table in TABLES if table.use == "judges"}
+    unseen, earlier = (
+        {table.name: judged[table.name] for table in TABLES if table.use == use}
+        for use in ("judges", "judged earlier")
+    )
     rival_names = ["fastbp.fit", "earlier defaults", *rivals()]
     best, chosen, log_loss, r2 = nested(choosing)
     rank = ranks(choosing, list(next(iter(choosing.values()))))
@@ -305,6 +311,7 @@ def parts(choosing: Found, judged: Found) -> dict[str, str]:
     return {
         "judged": summary(unseen, rival_names, "earlier defaults"),
         "each": each_table(unseen, rival_names),
+        "earlier": summary(earlier, rival_names, "earlier defaults"),
         "options": summary(judged, list(OPTIONS), "fastbp.fit"),
         "candidates": summary(choosing, some, "earlier defaults"),
         "nested": (
@@ -330,17 +337,16 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("choose", "judge"):
         command = commands.add_parser(name)
         command.add_argument("--out", type=Path, required=True)
-    command.add_argument("--rivals", type=Path, help="take the rivals' scores from this file, of judge")
+    command.add_argument("--rivals", type=Path, help="of judge: rivals are not measured again on its tables")
     commands.add_parser("page").add_argument("files", type=Path, nargs=2, help="of choose, and of judge")
     options = parser.parse_args(arguments)
     if options.command == "choose":
         measured = {name: ours(**one) for name, one in candidates().items()}
-        measure(measured, [table for table in TABLES if table.use == "chooses"], options.out)
+        measure(measured, [table for table in TABLES if table.use == "chooses"], options.out, {})
     elif options.command == "judge":
-        measured, known = {name: ours(**one) for name, one in OPTIONS.items()}, {}
-        if options.rivals is None:
-            measured |= rivals()
-        else:
+        measured = {name: ours(**one) for name, one in OPTIONS.items()} | rivals()
+        known = {}
+        if options.rivals is not None:
             earlier = json.loads(options.rivals.read_text())
             known = {table: {name: scores[name] for name in rivals()} for table, scores in earlier.items()}
         measure(measured, list(TABLES), options.out, known)
