@@ -3,6 +3,7 @@
 import io
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -34,7 +35,8 @@ def fitted(data: Dataset, made: list | None = None, hidden=(6,), **options):
             made.append(network)
         return network
 
-    own = ("early_stopping", "label_smoothing", "max_seconds", "every", "dropout", "l2", "progress")
+    own = ("early_stopping", "label_smoothing", "max_seconds", "every", "dropout", "l2", "progress", "goal")
+    own += ("callbacks", "checkpoint")
     of_train = {name: options.pop(name) for name in own if name in options}
     return fit_dataset(data, make, Fitting(**({"epochs": 5, "seed": 3} | options)), **of_train)
 
@@ -258,6 +260,36 @@ def test_a_refit_is_a_training_on_all_rows_for_the_epochs_that_were_best():
     options = Fitting(epochs=60).options(len(rows[0])) | {"epochs": found.result.best_epoch}
     fastbp.train(network, *rows, seed=3, **options)
     assert found.network.theta.tobytes() == network.theta.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs"),
+    [
+        ({"every": 2}, 5),
+        ({"every": 9}, 5),
+        ({"goal": {"validation_loss": 1e9}}, 1),
+        ({"goal": 1e9, "every": 3}, 3),
+    ],
+    ids=str,
+)
+def test_a_refit_takes_the_epochs_of_the_first_training_whatever_is_looked_at(options, epochs):
+    found = fitted(dataset(CLASSES, 0.3), refit=True, **options)
+    first, again = (result.n_steps for result in found.results)
+    assert (first, again) == (epochs * 3, epochs * 4)  # 42 rows and 60, in batches of 16
+
+
+def test_a_refit_that_time_ends_leaves_the_network_of_the_first_training(tmp_path):
+    def wait(state):
+        end = time.perf_counter() + 0.1 * (state.epoch == 5)
+        while time.perf_counter() < end:
+            pass
+
+    data, checkpoint = dataset(CLASSES, 0.3), fastbp.Checkpoint(tmp_path)
+    found = fitted(data, refit=True, callbacks=[wait], max_seconds=0.1, checkpoint=checkpoint)
+    assert found.results[-1].stop_reason == "max_seconds"
+    assert found.network is found.judged
+    resumed, whole = fitted(data, refit=True, checkpoint=checkpoint), fitted(data, refit=True)
+    assert resumed.network.theta.tobytes() == whole.network.theta.tobytes()
 
 
 def test_a_refit_learns_from_smoothed_labels_too():

@@ -158,7 +158,8 @@ class Report:
         """Return what the further trainings were for; the rows above are of the one that comes first."""
         n, last = len(self.results), self.results[-1]
         if self.options.refit:
-            return f"then on all rows: {_many(last.n_steps, 'step')} in {rounded(last.seconds)} s"
+            ended = "" if last.stop_reason.is_final else "; this did not end, and the model is the one before"
+            return f"then on all rows: {_many(last.n_steps, 'step')} in {rounded(last.seconds)} s{ended}"
         seconds = rounded(sum(result.seconds for result in self.results))
         if self.options.n_starts > 1:
             return f"the best of {n} starts, in {seconds} s"

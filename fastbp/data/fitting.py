@@ -134,7 +134,7 @@ def fit_dataset(
     seeds = fitting.seeds()
     networks = [make(seed) for seed in seeds]
     of_train = fitting.options(len(dataset.X)) | {"shuffle": dataset.shuffle} | options
-    outcomes = None
+    outcomes, started = None, time.perf_counter()
     if len(networks) > 1 and checkpoint is None and max_seconds is None and not callbacks:
         from fastbp.data.several_networks import train_together  # populations take a while to load
 
@@ -168,8 +168,10 @@ def fit_dataset(
     _, network, result = members[0]
     if not result.stop_reason.is_final:
         return Fitted(network, results, network)
-    again = _refitted(dataset, make, fitting, result, _of_member(checkpoint, "refit"), options)
-    return Fitted(again[0], [result, again[1]], network)
+    left = None if max_seconds is None else max(max_seconds - (time.perf_counter() - started), 1e-9)
+    of_refit = options | {"checkpoint": _of_member(checkpoint, "refit"), "max_seconds": left}
+    refitted, again = _refitted(dataset, make, fitting, result, of_refit)
+    return Fitted(refitted if again.stop_reason.is_final else network, [result, again], network)
 
 
 def _train_one_by_one(
@@ -227,7 +229,6 @@ def _refitted(
     make: Callable[[int | None], Network],
     fitting: Fitting,
     result: TrainingResult,
-    checkpoint: Checkpoint | None,
     options: dict[str, Any],
 ) -> tuple[Network, TrainingResult]:
     """Train on all rows, from the same weights, for the epochs that were best; the rate falls as it did."""
@@ -239,15 +240,16 @@ def _refitted(
         Y=np.concatenate([dataset.Y, dataset.Y_validation]),
     )
     of_train = fitting.options(len(whole.X))
-    n_epochs = result.best_epoch or int(result.history["epoch"][-1])
-    others = {name: value for name, value in options.items() if name != "early_stopping"}
+    n_epochs = result.best_epoch or result.n_steps // steps_of(
+        len(dataset.X), 1, None, fitting.options(len(dataset.X))["batch_size"]
+    )
+    others = {name: value for name, value in options.items() if name not in ("early_stopping", "goal")}
     network = make(fitting.seed)
     again = train(
         network,
         whole.X,
         whole.Y,
         seed=fitting.seed,
-        checkpoint=checkpoint,
         **of_train | others | {"epochs": n_epochs},
     )
     return network, again

@@ -276,7 +276,8 @@ def fit(
         if there are any, is kept.
     refit : bool, default False
         Whether a second training, on all rows, learns from the held-out rows, too, for as many epochs as the
-        first had at its best. ``model.result`` is that of the first.
+        first had at its best. ``model.result`` is that of the first. If Ctrl-C or ``max_seconds`` ends the
+        second, the model is the first one's.
     **options
         Further options of `fastbp.data.load`, such as ``ignore``, ``keep``, ``missing`` and ``stratify``; of
         `fastbp.train`, such as ``l2``, ``label_smoothing``, ``early_stopping`` and ``checkpoint``; and of how
