@@ -249,13 +249,14 @@ def check_number(
         and (number < high if below else number <= high)
     ):
         return number
-    bounds = f"above {low:g}" if above else f"of at least {low:g}"
+    bounds = "" if low == -math.inf else f" above {low:g}" if above else f" of at least {low:g}"
     if high < math.inf:
-        bounds += f" and below {high:g}" if below else f" and at most {high:g}"
+        bounds += " and " if bounds else " of "
+        bounds += f"below {high:g}" if below else f"at most {high:g}"
     if number is not None and number != value and not math.isnan(number):
         bounds += f"; as a float64 it is {number:g}"
     raise OptionError(
-        f"{_named(argument)} is {shown(value)}, and must be a finite number {bounds}{alternative}"
+        f"{_named(argument)} is {shown(value)}, and must be a finite number{bounds}{alternative}"
     )
 
 

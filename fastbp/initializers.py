@@ -23,7 +23,7 @@ import math
 
 import numpy as np
 
-from fastbp.errors import OptionError, check_choice, check_number, nearest, shown
+from fastbp.errors import OptionError, check_number, nearest, shown
 
 NAMES = (
     "glorot_uniform",
@@ -57,9 +57,15 @@ def check_initializer(initializer: object) -> Initializer:
             raise OptionError(
                 f"initializer is {initializer!r}, and needs a scale, as in ({initializer!r}, 0.5)"
             )
-        return check_choice("initializer", initializer, NAMES)
+        if isinstance(initializer, str) and initializer in NAMES:
+            return initializer
+        raise OptionError(
+            f"initializer is {shown(initializer)}, and may be {', '.join(map(repr, NAMES))}, ('uniform', r) "
+            f"or ('normal', s){nearest(initializer, (*NAMES, *DISTRIBUTIONS))}"
+        )
     if len(initializer) != 2 or initializer[0] not in DISTRIBUTIONS:
-        near = nearest(initializer[0], DISTRIBUTIONS) if initializer else ""
+        first = initializer[0] if initializer else ""
+        near = "" if first in DISTRIBUTIONS else nearest(first, DISTRIBUTIONS)
         raise OptionError(
             f"initializer is {shown(initializer)}, and a pair must be ('uniform', r) or ('normal', s){near}"
         )

@@ -450,18 +450,22 @@ class RPROP(Optimizer):
         return np.array(self.learning_rate)
 
 
+SEVERAL_SIZES = "one for each parameter, or ('uniform', low, high)"
+"""What RPROP's step sizes may be besides a number."""
+
+
 def _check_sizes(argument: str, value: object) -> float | tuple[Any, ...]:
     """Return the initial step size of RPROP, or that of each parameter, or the rule that draws them."""
     if isinstance(value, Schedule | Adaptive) or not (
         isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)
     ):
-        return check_number(argument, value, alternative="; RPROP takes no schedule")
+        return check_number(argument, value, alternative=f", {SEVERAL_SIZES}; RPROP takes no schedule")
     if len(value) == 3 and isinstance(value[0], str):
         check_choice(f"{argument}[0]", value[0], (UNIFORM,))
         low = check_number(f"{argument}[1]", value[1])
         return UNIFORM, low, check_number(f"{argument}[2]", value[2], low=low)
-    if len(value) < 2:
-        raise OptionError(f"{argument} is {shown(value)}, and must be a number, or one for each parameter")
+    if len(value) < 2 or isinstance(value[0], str):
+        raise OptionError(f"{argument} is {shown(value)}, and must be a number, {SEVERAL_SIZES}")
     return tuple(check_number(f"{argument}[{i}]", size) for i, size in enumerate(value))
 
 

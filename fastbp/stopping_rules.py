@@ -17,7 +17,7 @@ GL(alpha=5.0) | UP(strips=3) & Patience(evaluations=20, minimum_improvement=0.0)
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from fastbp.errors import OptionError, check_choice, check_integer, check_number, settle
@@ -250,7 +250,9 @@ def _single(text: str, part: str) -> StoppingRule:
     try:
         return RULES[name](*numbers)
     except TypeError:
+        takes = ", ".join(field.name for field in fields(RULES[name]))  # type: ignore[arg-type]
         raise OptionError(
-            f"stopping rule {part.strip()!r} has {len(numbers)} numbers, and takes "
-            f"{', '.join(RULES[name].__dataclass_fields__)}"  # type: ignore[attr-defined]
+            f"stopping rule {part.strip()!r} has {len(numbers)} numbers, and takes {takes}"
         ) from None
+    except OptionError as error:
+        raise OptionError(f"stopping rule {part.strip()!r}: {error}") from None

@@ -61,7 +61,9 @@ def test_a_pair_has_its_own_scale(pair, deviation):
         (("normal",), r"a pair must be \('uniform', r\) or \('normal', s\)"),
         ((), r"a pair must be"),
         ((["normal"], 1), "a pair must be"),
-        ({"normal": 1}, "initializer is {'normal': 1}, and must be a string"),
+        ({"normal": 1}, r"initializer is {'normal': 1}, and may be .*'zeros', \('uniform', r\) or"),
+        (("uniform", 1, 2), r"a pair must be \('uniform', r\) or \('normal', s\)$"),
+        ("unifrom", "did you mean 'uniform'"),
     ],
 )
 def test_a_pair_that_cannot_be_is_named(initializer, complaint):

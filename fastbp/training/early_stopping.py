@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.errors import OptionError, check_choice, check_flag, check_integer, check_number, settle
+from fastbp.errors import (
+    OptionError,
+    as_float,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    settle,
+    shown,
+)
 from fastbp.kernels import rules
 from fastbp.stopping_rules import AllOf, AnyOf, Patience, StoppingRule, rule_of
 from fastbp.training.metrics import NAMED, Metric, NamedMetric, check_metric
@@ -88,6 +97,11 @@ class EarlyStopping:
         if self.higher_is_better is not None:
             settle(self, check_flag, "higher_is_better")
         if self.monitor is not None and not isinstance(self.monitor, str):
+            if not callable(self.monitor):
+                raise OptionError(
+                    f"monitor is {shown(self.monitor)}, and must be 'loss', 'validation_loss', a function, "
+                    f"or one of {', '.join(NAMED)}"
+                )
             check_metric("monitor", self.monitor)
 
     @property
@@ -169,9 +183,9 @@ def find_goals(
     if goal is None:
         return (), metrics
     wanted = goal if isinstance(goal, Mapping) else {"loss": goal}
-    if not wanted:
+    if not wanted or not (isinstance(goal, Mapping) or as_float(goal) is not None):
         raise OptionError(
-            "goal is empty, and must be a number, or values by names, such as {'accuracy': 0.95}"
+            f"goal is {shown(goal)}, and must be a number, or values by names, such as {{'accuracy': 0.95}}"
         )
     found = []
     for name, value in wanted.items():
@@ -183,7 +197,8 @@ def find_goals(
             )
         argument = f"goal[{name!r}]" if isinstance(goal, Mapping) else "goal"
         column, metrics = _find_column("goal", name, None, metrics, validates)
-        found.append((column, check_number(argument, value, -math.inf)))
+        highest = 1.0 if column.sign < 0 else math.inf  # of metrics of which more is better
+        found.append((column, check_number(argument, value, -math.inf, highest)))
     return tuple(found), metrics
 
 

@@ -146,7 +146,7 @@ def test_metric_that_is_never_a_number_never_improves():
         ({"patience": 0}, "patience is 0, and must be an integer of at least 1"),
         ({"patience": 2.5}, "patience is 2.5"),
         ({"minimum_improvement": -1}, "minimum_improvement is -1, and must be a finite number of at least 0"),
-        ({"monitor": 3}, "monitor is 3, and must be a function or one of accuracy, f1"),
+        ({"monitor": 3}, "monitor is 3, and must be 'loss', 'validation_loss', a function, or one of acc"),
         ({"higher_is_better": 1}, "higher_is_better is 1, and may be True, False"),
         ({"restore_best": None}, "restore_best is None, and may be True, False"),
     ],

@@ -255,9 +255,10 @@ def test_a_run_that_ends_before_an_evaluation_has_none():
     ("options", "message"),
     [
         ({"every": 0}, "every is 0, and must be an integer of at least 1"),
-        ({"goal": "0.1"}, "goal is '0.1', and must be a finite number"),
-        ({"goal": math.nan}, "goal is nan"),
-        ({"goal": {}}, "goal is empty"),
+        ({"goal": "0.1"}, "goal is '0.1', and must be a number, or values by names, such as {'accuracy'"),
+        ({"goal": math.nan}, "goal is nan, and must be a finite number$"),
+        ({"goal": {}}, "goal is {}, and must be a number, or values by names"),
+        ({"goal": {"accuracy": 95}}, r"goal\['accuracy'\] is 95, and must be a finite number of at most 1$"),
         ({"goal": {"acuracy": 0.9}}, "goal is 'acuracy', and may be .*did you mean 'accuracy'"),
         ({"goal": {"r2": True}}, r"goal\['r2'\] is True"),
         ({"goal": {"validation_loss": 1}, "validation_data": None}, "there are no validation_data"),
