@@ -18,7 +18,7 @@ from fastbp.engine.packed_vectors import Packing, up
 from fastbp.kernels import fields
 from fastbp.kernels.barrier import N_SHARED
 from fastbp.kernels.layered import ROWS_TOGETHER
-from fastbp.kernels.output import BLOCK_VECTORS
+from fastbp.kernels.output import block_numbers
 from fastbp.kernels.product import padded, strip_numbers
 from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
 from fastbp.memory import LINE, address_of, aligned_zeros
@@ -397,7 +397,7 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
     boundaries, area = _boundaries(specification, packing, tile, options)
     n = lanes(itemsize)
     row_sums_at = area.room(up(tile, ROWS_TOGETHER) + ROWS_TOGETHER)
-    scratch_at = area.room(max(largest, n * (2 * n + BLOCK_VECTORS)))
+    scratch_at = area.room(max(largest, block_numbers(specification.n_outputs, n)))
     strips_at = area.room(strips)
     return Layout(
         specification=specification,
