@@ -32,7 +32,7 @@ FROM_Z = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY, losses.
 
 BUFFERS = ("work", "shared", "counters", "totals", "row_losses")
 TRAINING_BUFFERS = (
-    *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses"
+    *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses", "squares"
 )  # fmt: skip
 RUN_BUFFERS = (*TRAINING_BUFFERS, "theta", "state", "order")
 """Arrays that a job makes unless they are given: any job, one that computes gradients, one that trains."""
@@ -228,6 +228,11 @@ class Layout:
     def n_row_losses(self) -> int:
         """Rows whose losses are kept until they are added up."""
         return self.options.n_samples if self.options.mode == fields.LOSS_ONLY else self.options.batch_size
+
+    @property
+    def n_squares(self) -> int:
+        """Rows of all W, if losses contain the penalty."""
+        return sum(self.specification.layer_sizes[:-1]) if self.options.as_scikit_learn else 0
 
     @property
     def n_records(self) -> int:

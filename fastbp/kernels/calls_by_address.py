@@ -1,5 +1,6 @@
 """Calls of kernels by their addresses: a kernel that calls another one so compiles in seconds."""
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -37,3 +38,17 @@ def call_layered(typing, function, job, until, unused):
         return _call(context, builder, function, called, (job, none, until, unused, unused))
 
     return types.boolean(types.intp, types.intp, types.intp, unused), generate
+
+
+@intrinsic
+def call_generator(typing, function, state):
+    """Call a function of C at an address that takes a pointer and returns 32 random bits."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.IntType(32), [pointer])
+        function, state = arguments
+        callee = builder.inttoptr(function, kind.as_pointer())
+        return builder.zext(builder.call(callee, [builder.inttoptr(state, pointer)]), ir.IntType(64))
+
+    return types.int64(types.intp, types.intp), generate

@@ -127,6 +127,7 @@ JOB = {
     "record_every": _integer("epochs between two recorded losses"),
     "losses": Field("float64*", ("n_records",), (KERNEL,), "recorded losses"),
     "row_losses": Field("float64*", ("n_row_losses",), (KERNEL,), "losses of the rows of a batch"),
+    "squares": Field("float64*", ("n_squares",), (KERNEL,), "sums of squares of the rows of all W"),
     # --- threads
     "shared": Field("int64*", ("n_shared",), (KERNEL,), "the shared words of `fastbp.kernels.barrier`"),
     "work": Field(OWN, ("n_threads", "work_size"), (KERNEL,), "a work area a thread"),
@@ -182,7 +183,6 @@ TOTALS = {
 NUMBERS = {
     "l2": _number("factor of the L2 penalty", OPTIONS),
     "step_l2": _number("factor of the L2 penalty in this step", KERNEL),
-    "penalty": _number("this step's L2 penalty, if losses include it", KERNEL),
     "clip_norm": _number("largest norm of the gradient", OPTIONS),
     "keep_probability": _number("probability that dropout keeps an activation", OPTIONS),
     "clip_scale": _number("first factor that clips this step's gradient", KERNEL),

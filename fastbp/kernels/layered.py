@@ -39,7 +39,7 @@ from fastbp.kernels.gradients import (
 )
 from fastbp.kernels.output import inverse, losses_and_deltas
 from fastbp.kernels.packing import begin_at, unpack_from
-from fastbp.kernels.parameters import renew_transposes, update_all, update_item
+from fastbp.kernels.parameters import add_and_update_all, renew_transposes, update_clipped, update_item
 from fastbp.kernels.product import USUAL_ROWS
 from fastbp.kernels.records import (
     get,
@@ -53,7 +53,7 @@ from fastbp.kernels.records import (
     write,
 )
 from fastbp.kernels.rows import forward, pass_rows, propagate, scratch_of, strips_of
-from fastbp.kernels.steps import FEW, compute_penalty, finish_step, prepare_step, sum_of_few, take
+from fastbp.kernels.steps import FEW, finish_step, prepare_step, square_rows, sum_of_few, take
 from fastbp.simd import (
     address,
     cast,
@@ -83,7 +83,7 @@ def sequential_step(job, area, first, rows):
     One thread does this, with the whole batch as one tile.
     """
     factor = inverse(get(get(job, "totals"), "divisor"))
-    compute_penalty(job)
+    square_rows(job, 0, 0)
     forward(job, area, first, 0, rows)
     losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
     items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")
@@ -119,8 +119,8 @@ def group_gradients(job, thread, first, rows, done, end):
                 item, i, at = nth(items, k), (sample - start) // tile, group * get(job, "n_partial_sums")
                 add_item_gradient(job, area, item, sample, 0, there, i, at, strips_of(job, thread))
         group = take(job, group)
-    if group == (rows + group_rows - 1) // group_rows and done == 0:
-        compute_penalty(job)
+    if done == 0:
+        square_rows(job, group, (rows + group_rows - 1) // group_rows)
 
 
 @helper
@@ -131,7 +131,7 @@ def rows_of_group(rows, n_groups):
 
 @routine
 def share_rows(job, thread, sample, rows, is_first):
-    """Take rows of a tile through forward and backward pass, and the penalty of a step's first tile."""
+    """Take rows of a tile through forward and backward pass, and a step's first tile through `square_rows`."""
     area = work_area(job, 0)
     together = max(USUAL_ROWS, wide(area))
     n_units = (rows + together - 1) // together
@@ -142,8 +142,8 @@ def share_rows(job, thread, sample, rows, is_first):
         row, end = k * n_units // n_parts * together, (k + 1) * n_units // n_parts * together
         pass_rows(job, area, thread, sample, row, min(end, rows) - row)
         k = take(job, k)
-    if k == n_parts and is_first:  # this thread is the first that finds no more rows
-        compute_penalty(job)
+    if is_first:
+        square_rows(job, k, n_parts)
 
 
 @routine
@@ -162,7 +162,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
         if n_threads == 1:
             pass_rows(job, area, thread, sample, 0, there)
             if start == 0:
-                compute_penalty(job)
+                square_rows(job, 0, 0)
         else:
             share_rows(job, thread, sample, there, start == 0)
         if not barrier(shared, n_threads):
@@ -222,19 +222,26 @@ def train_to(job, thread, until):
             if thread == 0:
                 write(job, "done_rows", end)
             return
+        if fused:
+            continue
+        if updates and not sequential and not clips:
+            if thread == 0:
+                write(job, "done_rows", 0)
+                finish_step(job, rows)
+            add_and_update_all(job, rows, group_rows)
+            if not barrier(shared, n_threads):
+                return
+            continue
         if not sequential and (grouped or rows > get(job, "tile_rows")):
             add_partial_sums(job, rows, group_rows)
             if not barrier(shared, n_threads):
                 return
-        if fused:
-            continue
         if updates and not sequential:
-            if clips:
-                if thread == 0:
-                    clip(job)
-                if not barrier(shared, n_threads):
-                    return
-            update_all(job)
+            if thread == 0:
+                clip(job)
+            if not barrier(shared, n_threads):
+                return
+            update_clipped(job)
         if thread == 0:
             write(job, "done_rows", 0)
             finish_step(job, rows)

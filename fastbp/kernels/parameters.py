@@ -1,7 +1,7 @@
 """Updates of items by the optimizer, and the W^T that the next backward pass reads."""
 
 from fastbp._jit import routine
-from fastbp.kernels.gradients import item_at, item_size
+from fastbp.kernels.gradients import add_sums, item_at, item_size, n_ones
 from fastbp.kernels.product import whole_vectors
 from fastbp.kernels.records import (
     get,
@@ -71,19 +71,59 @@ def renew_transposes(job):
 
 
 @routine
-def update_all(job):
-    """Update every item by the optimizer's rule, with the gradient in the first partial sum."""
+def update_clipped(job):
+    """Update every item by the optimizer's rule, with the clipped gradient in the first partial sum."""
     items, numbers = get(job, "items"), get(job, "numbers")
-    clips = get(job, "clips") != 0
-    l2 = 0.0 if clips else get(numbers, "step_l2")  # clipping has added it
     k = take(job, -1)
     while k < get(job, "n_items"):
         item = nth(items, k)
         gradient = shifted(get(job, "gradient"), item_at(job, item))
-        if clips:
-            scale = wide_splat(get(numbers, "clip_scale"), gradient)
-            factor = wide_splat(get(numbers, "clip_factor"), gradient)
-            for o in range(0, item_size(job, item), wide(gradient)):
-                store(gradient, o, factor * (scale * wide_load(gradient, o)))
-        update_item(job, item, gradient, l2)
+        scale = wide_splat(get(numbers, "clip_scale"), gradient)
+        factor = wide_splat(get(numbers, "clip_factor"), gradient)
+        for o in range(0, item_size(job, item), wide(gradient)):
+            store(gradient, o, factor * (scale * wide_load(gradient, o)))
+        update_item(job, item, gradient, 0.0)  # clipping has added the gradient of the l2 term
+        k = take(job, k)
+
+
+UPDATED_VECTORS = 32
+"""How many vectors of a gradient are added up and then updated.
+
+The processor divides for the ones while it adds up the next ones.
+"""
+
+
+@routine
+def add_and_update_all(job, rows, group_rows):
+    """Add all partial sums, as `add_partial_sums` does, and update the parameters a few at a time."""
+    items, tile, n_groups = get(job, "items"), get(job, "tile_rows"), (rows + group_rows - 1) // group_rows
+    step_l2, distance = get(get(job, "numbers"), "step_l2"), get(job, "n_packed")
+    theta, state, gradient = get(job, "theta"), get(job, "state"), get(job, "gradient")
+    group_distance = get(job, "n_partial_sums") * distance
+    together = UPDATED_VECTORS * wide(theta)
+    last_tiles = n_ones((min(group_rows, rows - (n_groups - 1) * group_rows) + tile - 1) // tile)
+    tiles = n_ones((group_rows + tile - 1) // tile) if n_groups > 1 else last_tiles
+    k = take(job, -1)
+    while k < get(job, "n_items"):
+        item = nth(items, k)
+        layer, first, at = get(item, "layer"), get(item, "first"), item_at(job, item)
+        l2 = 0.0 if first < 0 else step_l2
+        row = of(job, "W_row", layer)
+        n, end = whole_vectors(of(job, "size", layer + 1), theta), at + item_size(job, item)
+        length = end - at if n == row else n
+        while at < end:
+            for o in range(at, at + length, together):
+                there = min(together, at + length - o)
+                for group in range(n_groups):
+                    sums = tiles if group < n_groups - 1 else last_tiles
+                    if sums > 1:
+                        add_sums(shifted(gradient, group * group_distance + o), distance, sums, there)
+                g = shifted(gradient, o)
+                if n_groups > 1:
+                    add_sums(g, group_distance, n_groups, there)
+                w, s = shifted(theta, o), shifted(state, o)
+                update(get(job, "rule"), get(job, "constants"), l2, w, g, s, distance, there)
+            at += length if n == row else row
+        if first >= 0 and layer > 0:
+            transpose(job, layer, first, get(item, "rows"))
         k = take(job, k)

@@ -14,6 +14,7 @@ from fastbp.simd import (
     fma,
     lane_sum,
     put,
+    shifted,
     wide,
     wide_load,
     wide_splat,
@@ -54,41 +55,62 @@ def prepare_step(job):
 
 
 @routine
-def compute_penalty(job):
-    """Compute the L2 penalty in the loss of the coming step, if losses include it."""
-    numbers = get(job, "numbers")
-    l2 = get(numbers, "step_l2")
-    if get(job, "as_scikit_learn") != 0:
-        write(numbers, "penalty", 0.5 * l2 * squares_of_weights(job) if l2 > 0.0 else 0.0)
+def square_rows(job, k, first):
+    """Write sums of squares of rows of all W, if losses include the L2 penalty.
+
+    A thread takes such rows in parts, of which the numbers are `first` and higher; k is the last one that it
+    has taken.
+    """
+    n_parts = 2 * get(job, "n_threads")
+    if get(job, "as_scikit_learn") == 0 or get(get(job, "numbers"), "step_l2") <= 0.0:
+        return
+    while k < first + n_parts:
+        squares = get(job, "squares")
+        for layer in range(get(job, "n_layers")):
+            n = of(job, "size", layer)
+            start, end = (k - first) * n // n_parts, (k - first + 1) * n // n_parts
+            write_squares(of(job, "W", layer), of(job, "W_row", layer), start, end, squares)
+            squares = shifted(squares, n)
+        k = take(job, k)
 
 
 @routine
-def squares_of_weights(job):
-    """Return the sum of the squares of all W, whose rows are whole vectors with zeros at the end.
+def write_squares(W, distance, start, end, squares):
+    """Write the sum of squares of each row. Rows are whole vectors, with zeros at the end.
 
     Four rows at a time: a sum waits for the one before it, and those of four rows do not wait for each other.
     """
-    total = 0.0
+    zero = wide_splat(0.0, W)
+    whole = start + (end - start) // 4 * 4
+    for i in range(start, whole, 4):
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for k in range(i * distance, (i + 1) * distance, wide(W)):
+            w0, w1 = wide_load(W, k), wide_load(W, k + distance)
+            w2, w3 = wide_load(W, k + 2 * distance), wide_load(W, k + 3 * distance)
+            s0, s1, s2, s3 = fma(w0, w0, s0), fma(w1, w1, s1), fma(w2, w2, s2), fma(w3, w3, s3)
+        put(squares, i, lane_sum(s0))
+        put(squares, i + 1, lane_sum(s1))
+        put(squares, i + 2, lane_sum(s2))
+        put(squares, i + 3, lane_sum(s3))
+    for i in range(whole, end):
+        s0 = zero
+        for k in range(i * distance, (i + 1) * distance, wide(W)):
+            s0 = fma(wide_load(W, k), wide_load(W, k), s0)
+        put(squares, i, lane_sum(s0))
+
+
+@routine
+def penalty(job):
+    """Return the L2 penalty of a step, from what `square_rows` wrote."""
+    l2 = get(get(job, "numbers"), "step_l2")
+    if l2 <= 0.0:
+        return 0.0
+    n, total = 0, 0.0
     for layer in range(get(job, "n_layers")):
-        W, distance, n_rows = of(job, "W", layer), of(job, "W_row", layer), of(job, "size", layer)
-        zero = wide_splat(0.0, W)
-        whole = n_rows // 4 * 4 * distance
-        for start in range(0, whole, 4 * distance):
-            s0, s1, s2, s3 = zero, zero, zero, zero
-            for k in range(start, start + distance, wide(W)):
-                w0, w1 = wide_load(W, k), wide_load(W, k + distance)
-                w2, w3 = wide_load(W, k + 2 * distance), wide_load(W, k + 3 * distance)
-                s0, s1, s2, s3 = fma(w0, w0, s0), fma(w1, w1, s1), fma(w2, w2, s2), fma(w3, w3, s3)
-            total += np.float64(lane_sum(s0))
-            total += np.float64(lane_sum(s1))
-            total += np.float64(lane_sum(s2))
-            total += np.float64(lane_sum(s3))
-        for start in range(whole, n_rows * distance, distance):
-            squares = zero
-            for k in range(start, start + distance, wide(W)):
-                squares = fma(wide_load(W, k), wide_load(W, k), squares)
-            total += np.float64(lane_sum(squares))
-    return total
+        n += of(job, "size", layer)
+    for i in range(n):
+        total += element(get(job, "squares"), i)
+    return 0.5 * l2 * total
 
 
 FEW = 128
@@ -141,7 +163,7 @@ def finish_step(job, rows):
     if get(job, "divides_by_weights") != 0:
         loss *= rows * inverse(get(get(job, "totals"), "divisor"))
     if get(job, "as_scikit_learn") != 0:
-        loss += rows * get(get(job, "numbers"), "penalty")
+        loss += rows * penalty(job)
     count(job, 1, rows, loss)
 
 

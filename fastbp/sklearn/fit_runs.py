@@ -1,5 +1,6 @@
 """Runs of stochastic solvers: an epoch after the other, in scikit-learn's order of samples."""
 
+import ctypes
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
@@ -14,6 +15,7 @@ from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.errors import LARGEST_COUNT
 from fastbp.kernels import fields
+from fastbp.kernels.shuffle import shuffle_as_numpy
 from fastbp.network import Network
 from fastbp.schedules import Constant, Schedule
 from fastbp.training.pace import FASTEST_GROWTH
@@ -116,25 +118,39 @@ def _vectors_of(run: Any) -> Vectors:
 
 
 class Shuffles:
-    """The order of each epoch, in one array: each shuffles that of the epoch before.
+    """The order of each epoch: each shuffles that of the epoch before.
 
     scikit-learn shuffles the places, and takes the samples that were there: the same swaps, the same order.
 
     Attributes
     ----------
     order : ndarray of int64
-        That of the epoch at hand.
+        That of the last epoch.
     """
 
     def __init__(self, n_samples: int, generator: np.random.RandomState):
-        self.order, self._shuffle = np.arange(n_samples), generator.shuffle
+        self.order, self._generator = np.arange(n_samples, dtype=np.int64), generator
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> np.ndarray:
-        self._shuffle(self.order)
-        return self.order
+        return self.several(1)[0]
+
+    def several(self, n_epochs: int) -> np.ndarray:
+        """Return the orders of the next epochs, as rows."""
+        orders = np.empty((n_epochs, len(self.order)), np.int64)
+        generator = self._generator
+        if type(generator) is np.random.RandomState:
+            bits = generator._bit_generator
+            function, state = bits.ctypes.next_uint32, bits.ctypes.state_address
+            with bits.lock:
+                shuffle_as_numpy(ctypes.cast(function, ctypes.c_void_p).value, state, self.order, orders)
+        else:  # a class that may shuffle in another way
+            for row in orders:
+                generator.shuffle(self.order)
+                row[:] = self.order
+        return orders
 
 
 class CheckedShuffles(Shuffles):
@@ -144,10 +160,12 @@ class CheckedShuffles(Shuffles):
         super().__init__(len(weights), generator)
         self._weights, self._batch_size = weights, batch_size
 
-    def __next__(self) -> np.ndarray:
-        order = super().__next__()
-        check_batches(self._weights[order], self._batch_size)
-        return order
+    def several(self, n_epochs: int) -> np.ndarray:
+        """Return the orders of the next epochs, as rows."""
+        orders = super().several(n_epochs)
+        for order in orders:
+            check_batches(self._weights[order], self._batch_size)
+        return orders
 
 
 def check_batches(weights: np.ndarray, batch_size: int) -> None:
@@ -263,12 +281,7 @@ class WholeRun(EpochRun):
     def _order(self, epoch: int) -> np.ndarray:
         """Return the orders of the epochs that are trained next."""
         assert self._orders is not None
-        if self._n_epochs == 1:
-            return next(self._orders)
-        orders = np.empty((self._n_epochs, self._n_samples), np.int64)
-        for row in orders:
-            row[:] = next(self._orders)
-        return orders
+        return next(self._orders) if self._n_epochs == 1 else self._orders.several(self._n_epochs)
 
     @property
     def most_epochs(self) -> int:
