@@ -32,7 +32,8 @@ FROM_Z = (losses.BINARY_CROSS_ENTROPY, losses.CATEGORICAL_CROSS_ENTROPY, losses.
 
 BUFFERS = ("work", "shared", "counters", "totals", "row_losses")
 TRAINING_BUFFERS = (
-    *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses", "squares"
+    *BUFFERS, "transposes", "gradient", "generator", "hyper", "constants", "numbers", "rates", "losses",
+    "squares",
 )  # fmt: skip
 RUN_BUFFERS = (*TRAINING_BUFFERS, "theta", "state", "order")
 """Arrays that a job makes unless they are given: any job, one that computes gradients, one that trains."""

@@ -14,7 +14,8 @@ A step has two phases, with a barrier of the team after each:
 A batch that is larger than a tile goes through both phases tile by tile. The gradients of its tiles are
 added, and then all items are updated. If the parameters are few, the rows are divided into *groups* instead.
 A thread takes a group through forward pass, backward pass and gradient, tile by tile, in the cache of its
-core. Then the gradients of the groups are added, from the first to the last.
+core. Then the gradients of the groups are added, from the first to the last. If they are not clipped, the
+optimizer updates some parameters as soon as their gradient is added up.
 
 Only the sizes decide how rows are divided into tiles and groups. An element of a product is the same chain of
 operations wherever it is computed. So any number of threads gives the same bits.
@@ -131,7 +132,7 @@ def rows_of_group(rows, n_groups):
 
 @routine
 def share_rows(job, thread, sample, rows, is_first):
-    """Take rows of a tile through forward and backward pass, and a step's first tile through `square_rows`."""
+    """Take rows of a tile through forward and backward pass; in a step's first tile, square the weights."""
     area = work_area(job, 0)
     together = max(USUAL_ROWS, wide(area))
     n_units = (rows + together - 1) // together

@@ -372,8 +372,8 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
 def sum_as_lanes(powers, n, scratch):
     """Return the sum of n vectors, added in the order in which a row's sum adds the n numbers.
 
-    That is the order of `exponentials`: whole vectors of numbers are added, then the halves of their sum, then
-    halves of halves. n is a multiple of the lanes; `scratch` has room for as many vectors as there are lanes.
+    That is the order of `exponentials`: whole vectors of numbers are added, then the halves of their sum,
+    then halves of halves. n is a multiple of the lanes; `scratch` has room for as many vectors as lanes.
     """
     step = wide(powers)
     for k in range(0, step * step, step):

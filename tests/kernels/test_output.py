@@ -18,7 +18,9 @@ def a_network(n_outputs: int, dtype: str) -> fastbp.Network:
     return network
 
 
-def row_losses(network: fastbp.Network, X: np.ndarray, labels: np.ndarray, as_scikit_learn: bool) -> np.ndarray:
+def row_losses(
+    network: fastbp.Network, X: np.ndarray, labels: np.ndarray, as_scikit_learn: bool
+) -> np.ndarray:
     losses = np.zeros(len(X))
     arrays = {"theta": with_room(network.theta), "X": X, "labels": labels, "row_losses": losses}
     job = loss_job(network.specification, arrays | {"weights": None}, as_scikit_learn=as_scikit_learn)
