@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp import Network, OptionError
@@ -36,7 +37,7 @@ def fitted(data: Dataset, made: list | None = None, hidden=(6,), **options):
         return network
 
     own = ("early_stopping", "label_smoothing", "max_seconds", "every", "dropout", "l2", "progress", "goal")
-    own += ("callbacks", "checkpoint")
+    own += ("callbacks", "checkpoint", "metrics", "resume")
     of_train = {name: options.pop(name) for name in own if name in options}
     return fit_dataset(data, make, Fitting(**({"epochs": 5, "seed": 3} | options)), **of_train)
 
@@ -219,6 +220,28 @@ def test_ctrl_c_ends_all_that_train_together(validation, monkeypatch):
     assert all(np.isfinite(network.theta).all() for network in made)
 
 
+@pytest.mark.parametrize("how", ["ensemble", "n_starts"])
+def test_ctrl_c_in_a_later_network_leaves_those_before_and_says_so(how, tmp_path):
+    calls = []
+
+    def press(Y_true, Y_pred):
+        calls.append(0)
+        if len(calls) == 13:
+            signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    data, checkpoint = dataset(NUMBERS), fastbp.Checkpoint(tmp_path)
+    options = {"metrics": [press], "checkpoint": checkpoint}
+    found = fitted(data, **{how: 4}, **options)
+    assert [result.stop_reason for result in found.results] == ["completed"] * 2
+    assert found.result.stop_reason == "interrupted"
+    resumed, whole = fitted(data, **{how: 4}, **options), fitted(data, **{how: 4})
+    assert resumed.result.stop_reason == "completed"
+    assert len(resumed.results) == 4
+    assert resumed.network.layer_sizes == whole.network.layer_sizes
+    assert_allclose(resumed.network.theta, whole.network.theta, rtol=1e-9)
+
+
 @pytest.mark.parametrize("validation", [None, 0.3])
 def test_the_start_of_the_lowest_loss_is_kept(validation):
     made: list[Network] = []
@@ -288,6 +311,7 @@ def test_a_refit_that_time_ends_leaves_the_network_of_the_first_training(tmp_pat
     found = fitted(data, refit=True, callbacks=[wait], max_seconds=0.1, checkpoint=checkpoint)
     assert found.results[-1].stop_reason == "max_seconds"
     assert found.network is found.judged
+    assert found.result.stop_reason == "max_seconds"
     resumed, whole = fitted(data, refit=True, checkpoint=checkpoint), fitted(data, refit=True)
     assert resumed.network.theta.tobytes() == whole.network.theta.tobytes()
 
@@ -345,3 +369,4 @@ def test_the_time_is_that_of_all_trainings():
     result = fitted(dataset(NUMBERS), ensemble=3, epochs=10**7, max_seconds=0.01)
     assert len(result.results) == 1
     assert result.result.stop_reason == "max_seconds"
+    assert result.network.layer_sizes == (3, 6, 1)

@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace, fitting: Fitting) -> int:
     finally:  # whatever comes in between: Ctrl-C, too little memory
         network.notes = notes_of(options, of_train["optimizer"], result, parts)
         _save(network, options.out)
-    if all(one.stop_reason.is_final for one in fitted.results):
+    if result.stop_reason.is_final:
         _forget(options.out, but_newest=result.stop_reason == "completed")
     _remark_on_scores(parts)
     report = Report(options, dataset, network, result, parts, fitted.results)
@@ -105,8 +105,7 @@ def _run(options: argparse.Namespace, fitting: Fitting) -> int:
     if options.plot is not None:
         title = "Loss, of scaled targets" if dataset.preprocessing.scales_targets else "Loss"
         draw_curve(result.history, options.plot, result.best_epoch, title)
-    interrupted = any(one.stop_reason == "interrupted" for one in fitted.results)
-    return 130 if interrupted else 0
+    return 130 if result.stop_reason == "interrupted" else 0
 
 
 def _train(

@@ -166,7 +166,7 @@ class Report:
         return f"the first of {n} networks, whose average this is, in {seconds} s"
 
     def _next(self) -> str:
-        if not all(result.stop_reason.is_final for result in self.results):
+        if not self.result.stop_reason.is_final:
             instead = " instead of --restart" if self.options.restart else ""
             return f"Next: the same command with --resume{instead} goes on"
         command = ["fastbp", "predict", str(self.options.out), str(self.options.data)]

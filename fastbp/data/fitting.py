@@ -99,16 +99,20 @@ class Fitted:
         One for each training, in their order.
     judged : Network
         The network by which the rows put aside judge: the one before `refit`, if there was one.
+    ended : StopReason or None
+        What ended it before all was trained: Ctrl-C or the time. None if nothing did.
     """
 
     network: Network
     results: list[TrainingResult] = field(repr=False)
     judged: Network
+    ended: StopReason | None
 
     @property
     def result(self) -> TrainingResult:
-        """The result of the first training."""
-        return self.results[0]
+        """The result of the first training; if not all was trained, with that as its reason."""
+        first = self.results[0]
+        return first if self.ended is None else replace(first, stop_reason=self.ended)
 
 
 def fit_dataset(
@@ -134,13 +138,15 @@ def fit_dataset(
     seeds = fitting.seeds()
     networks = [make(seed) for seed in seeds]
     of_train = fitting.options(len(dataset.X)) | {"shuffle": dataset.shuffle} | options
-    outcomes, started = None, time.perf_counter()
+    outcomes, ended, started = None, None, time.perf_counter()
     if len(networks) > 1 and checkpoint is None and max_seconds is None and not callbacks:
         from fastbp.data.several_networks import train_together  # populations take a while to load
 
         outcomes = train_together(networks, dataset, seeds, of_train)
+        if outcomes and any(_is_unfinished(outcome) for outcome in outcomes):
+            ended = StopReason.INTERRUPTED
     if outcomes is None:
-        outcomes = _train_one_by_one(
+        outcomes, ended = _train_one_by_one(
             networks,
             dataset,
             fitting,
@@ -161,17 +167,19 @@ def fit_dataset(
     results = [result for _, _, result in members]
     if fitting.n_starts > 1:
         _, network, result = min(members, key=lambda member: member[0])
-        return Fitted(network, [result, *(one for one in results if one is not result)], network)
+        return Fitted(network, [result, *(one for one in results if one is not result)], network, ended)
     if not fitting.refit:
         network = average_of([network for _, network, _ in members])
-        return Fitted(network, results, network)
+        return Fitted(network, results, network, ended)
     _, network, result = members[0]
-    if not result.stop_reason.is_final:
-        return Fitted(network, results, network)
+    if ended:
+        return Fitted(network, results, network, ended)
     left = None if max_seconds is None else max(max_seconds - (time.perf_counter() - started), 1e-9)
     of_refit = options | {"checkpoint": _of_member(checkpoint, "refit"), "max_seconds": left}
     refitted, again = _refitted(dataset, make, fitting, result, of_refit)
-    return Fitted(refitted if again.stop_reason.is_final else network, [result, again], network)
+    if _is_unfinished(again):
+        return Fitted(network, [result, again], network, again.stop_reason)
+    return Fitted(refitted, [result, again], network, None)
 
 
 def _train_one_by_one(
@@ -184,10 +192,11 @@ def _train_one_by_one(
     resume: bool | str,
     max_seconds: float | None,
     callbacks: Sequence[Any],
-) -> list[TrainingResult | DivergenceError]:
-    """Train networks one after the other; return outcomes of the first ones if time or Ctrl-C ends it.
+) -> tuple[list[TrainingResult | DivergenceError], StopReason | None]:
+    """Train networks one after the other; return the outcomes, and why there are fewer, if there are.
 
-    A network of an average that diverges ends it, too.
+    Ctrl-C or the time ends it. The training that they end counts only if none before it was finished. A
+    network of an average that diverges ends it, too.
     """
     started = time.perf_counter()
     outcomes: list[TrainingResult | DivergenceError] = []
@@ -196,7 +205,7 @@ def _train_one_by_one(
         if i and max_seconds is not None:
             left = max_seconds - (time.perf_counter() - started)
             if left <= 0:
-                break
+                return outcomes, StopReason.MAX_SECONDS
         try:
             result = train(
                 network,
@@ -216,12 +225,15 @@ def _train_one_by_one(
             if fitting.n_starts == 1:
                 break
             continue
-        is_interrupted = result.stop_reason == StopReason.INTERRUPTED
-        if not (outcomes and is_interrupted):  # the average is of the networks that are trained
-            outcomes.append(result)
-        if is_interrupted:
-            break
-    return outcomes
+        if _is_unfinished(result):
+            is_first = all(isinstance(outcome, DivergenceError) for outcome in outcomes)
+            return [*outcomes, *([result] if is_first else [])], result.stop_reason
+        outcomes.append(result)
+    return outcomes, None
+
+
+def _is_unfinished(outcome: TrainingResult | DivergenceError) -> bool:
+    return isinstance(outcome, TrainingResult) and not outcome.stop_reason.is_final
 
 
 def _refitted(

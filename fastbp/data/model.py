@@ -277,7 +277,8 @@ def fit(
     refit : bool, default False
         Whether a second training, on all rows, learns from the held-out rows, too, for as many epochs as the
         first had at its best. ``model.result`` is that of the first. If Ctrl-C or ``max_seconds`` ends the
-        second, the model is the first one's.
+        second, the model is the first one's, and ``model.result.stop_reason`` says so. That holds for the
+        further networks of `ensemble` and `n_starts`, too.
     **options
         Further options of `fastbp.data.load`, such as ``ignore``, ``keep``, ``missing`` and ``stratify``; of
         `fastbp.train`, such as ``l2``, ``label_smoothing``, ``early_stopping`` and ``checkpoint``; and of how
