@@ -47,6 +47,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             assert process.wait() == 0
 
 
+@pytest.hookimpl(trylast=True)  # after -k has chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put tests of other widths first, and leave out cases by their names, random ones, the same each time.
 

@@ -29,6 +29,15 @@ AVX512 = f"{AVX},+avx512f,+avx512cd,+avx512bw,+avx512dq,+avx512vl"
 TARGETS = {16: ("nehalem", SSE), 32: ("haswell", AVX), 64: ("skylake-avx512", AVX512)}
 """Processors with vectors of so many bytes, by their names and features in LLVM; the first has no FMA."""
 
+OTHER_WIDTHS = dict(
+    zip((width for width in TARGETS if width != processor.WIDTH), ("float64", "float32"), strict=True)
+)
+"""The widths that this processor's vectors do not have, each with the type that `make test` tries there.
+
+The kernels of one type compile for a minute at a width. Where this processor's width is 32, vectors of 2, 4,
+8 and 16 numbers are tried. `make soak` tries both types at every width.
+"""
+
 
 def start(
     code: str,

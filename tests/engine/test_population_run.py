@@ -175,6 +175,12 @@ def test_each_network_follows_the_reference(case, kernel):
     assert_follows_reference(CASES[case], kernel=kernel)
 
 
+@pytest.mark.parametrize("case", ["nesterov", "own order and weights", "clipped", "classes", "2-2-2"])
+def test_float32_follows_the_reference(case):
+    many = CASES[case]
+    assert_follows_reference(replace(many, task=replace(many.task, dtype="float32")), tolerance=1e-4)
+
+
 @pytest.mark.parametrize("case", ["own order and weights", "classes", "schedule", "own momenta", "2-2-2"])
 def test_a_network_has_the_same_bits_alone_in_any_company_and_on_any_threads(case):
     many = CASES[case]

@@ -295,10 +295,10 @@ def train(configuration: Configuration) -> Found:
     )
 
 
-def write_found(first: int, stop: int) -> None:
+def write_found(seeds: list[int]) -> None:
     """Write what each seed gives, or the exception that it raises, to standard output."""
     warnings.simplefilter("ignore", fastbp.TargetWarning)  # targets are drawn without a look at the outputs
-    for seed in range(first, stop):
+    for seed in seeds:
         configuration = draw(seed)
         try:
             found: Any = train(configuration)

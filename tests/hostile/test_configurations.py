@@ -1,9 +1,12 @@
 """Random configurations of everything that `train` takes, at three widths of vectors, against the reference.
 
+`make test` tries the networks of one type at each width that this processor's vectors do not have.
+
 A failure prints its seed. One command repeats it: ``python -m tests.hostile.test_configurations SEED``.
 """
 
 import contextlib
+import json
 import pickle
 import subprocess
 import sys
@@ -13,16 +16,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastbp import processor
+from fastbp.specification import DTYPES
 from tests.hostile.configurations import Found, draw, train
 from tests.hostile.expected import Expected, expected
-from tests.processes import environment, start
+from tests.processes import OTHER_WIDTHS, TARGETS, environment, start
 
-WIDTHS = (64, 32, 16)
+EVERY_TYPE = dict.fromkeys(TARGETS, DTYPES)
+"""The types of networks by the width of the vectors they are trained with."""
+QUICK = {processor.WIDTH: DTYPES} | {width: (dtype,) for width, dtype in OTHER_WIDTHS.items()}
 CODE = f"""
-import sys
+import json, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.hostile.configurations import write_found
-write_found(int(sys.argv[1]), int(sys.argv[2]))
+write_found(json.loads(sys.argv[1]))
 """
 
 
@@ -72,26 +79,30 @@ def differences(seed: int, found: Found | str, wanted: Expected) -> list[str]:
 
 
 @contextlib.contextmanager
-def process(width: int, first: int, stop: int) -> Iterator[subprocess.Popen]:
+def process(width: int, seeds: list[int]) -> Iterator[subprocess.Popen]:
     """Start a process that trains the configurations with vectors of some width."""
-    with start(CODE, str(first), str(stop), stderr=None, **environment(width)) as started:
+    with start(CODE, json.dumps(seeds), stderr=None, **environment(width)) as started:
         try:
             yield started
         finally:
             started.kill()
 
 
-def check(first: int, stop: int) -> dict[str, int]:
-    """Compare configurations at all widths; return what was compared, and how often."""
+def check(first: int, stop: int, dtypes: dict[int, tuple[str, ...]]) -> dict[str, int]:
+    """Compare configurations at the widths for their types; return what was compared, and how often."""
+    dtype = {seed: draw(seed).network["dtype"] for seed in range(first, stop)}
+    seeds = {width: [seed for seed in dtype if dtype[seed] in dtypes[width]] for width in dtypes}
     counts = {"configurations": 0, "left out": 0}
     failures = []
     with contextlib.ExitStack() as stack:
-        processes = {width: stack.enter_context(process(width, first, stop)) for width in WIDTHS}
+        processes = {width: stack.enter_context(process(width, seeds[width])) for width in seeds}
         for seed in range(first, stop):
             wanted = expected(draw(seed))
             says_something = wanted.tolerances["theta"] is not None
             counts["configurations" if says_something else "left out"] += 1
             for width, started in processes.items():
+                if dtype[seed] not in dtypes[width]:
+                    continue
                 try:
                     found = pickle.load(started.stdout.buffer)
                 except EOFError:
@@ -113,12 +124,12 @@ def report(counts: dict[str, int], failures: list[str]) -> dict[str, int]:
 
 
 def test_random_configurations_give_what_the_reference_gives():
-    assert check(0, 30)["configurations"] >= 25
+    assert check(0, 40, QUICK)["configurations"] >= 33
 
 
 @pytest.mark.soak
 def test_2000_random_configurations_give_what_the_reference_gives():
-    counts = check(1000, 3200)
+    counts = check(1000, 3200, EVERY_TYPE)
     print(f"\n{counts}")
     assert counts["configurations"] >= 2000
 

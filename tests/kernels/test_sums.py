@@ -139,7 +139,7 @@ def test_a_gradient_of_zeros_is_not_clipped():
     assert (network.theta == before).all()
 
 
-def test_an_infinite_gradient_is_a_divergence():
+def test_an_infinite_gradient_in_float32_is_a_divergence():
     network = fastbp.Network(
         [1, 1, 1], hidden_activation="identity", output_activation="identity", dtype="float32"
     )

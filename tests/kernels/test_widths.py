@@ -1,7 +1,7 @@
 """The kernels with vectors of 16, 32 and 64 bytes, each width in a process of its own.
 
 A width is tried on a processor that has it, as far as this one can be taken for such: else it is forced.
-The width of this process is tried by all the other tests.
+The width of this process is tried by all the other tests. `make test` tries each other width with one type.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fastbp import processor
-from tests.processes import TARGETS, environment, run
+from tests.processes import OTHER_WIDTHS, TARGETS, environment, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +34,14 @@ WHATEVER_THE_WIDTH = (
 
 LONG = (
     "activation_in_place",
+    "as_exact_as_its_numbers",
+    "callers_state",
+    "changes_of_pace",
     "deep_and_wide",
+    "eight_teams",
+    "follows_float64",
     "full_batches",
+    "hyperparameters_that_float32",
     "interrupted",
     "large_products",
     "linked",
@@ -46,7 +52,7 @@ LONG = (
     "threads",
     "three_kernels",
 )
-"""Words of tests that take long, and find no more about widths than others."""
+"""Words of tests that take long or need kernels of both types, and find no more about widths than others."""
 
 
 def run_tests(width: int, *arguments: str) -> None:
@@ -64,41 +70,51 @@ def run_tests(width: int, *arguments: str) -> None:
     assert done.returncode == 0, f"{environment(width)}\n{done.stdout[-10_000:]}{done.stderr}"
 
 
-OTHERS = pytest.mark.parametrize("width", [width for width in TARGETS if width != processor.WIDTH])
+@pytest.mark.parametrize(("width", "dtype"), OTHER_WIDTHS.items())
+def test_kernels_are_right_with_vectors_of(width, dtype):
+    """One in three cases of each test of this type, and every test of vectors; `make soak` takes all.
 
-
-@OTHERS
-def test_kernels_are_right_with_vectors_of(width):
-    """One in three cases of each test; `make soak` takes all."""
+    The names of tests of float32 say so.
+    """
+    of_type = "float32" if dtype == "float32" else "not float32"
     left_out = [f"--ignore={file}" for file in WHATEVER_THE_WIDTH]
-    run_tests(width, *FILES, *left_out, "-k", f"not ({' or '.join(LONG)})", "--one-in", "3")
+    chosen = f"(test_simd or {of_type}) and not ({' or '.join(LONG)})"
+    run_tests(width, *FILES, *left_out, "-k", chosen, "--one-in", "3")
 
 
 @pytest.mark.soak
-@OTHERS
+@pytest.mark.parametrize("width", OTHER_WIDTHS)
 def test_soak_kernels_are_right_with_vectors_of(width):
     run_tests(width, "-m", "soak", "tests/kernels/test_layer_sizes.py", "tests/engine/test_population_run.py")
     run_tests(width, *FILES, *LEARNING, "--ignore=tests/kernels/test_widths.py")
 
 
 COMPILE = """
-from numba import types
-from fastbp.kernels.elementwise import elementwise_apply
+from numba import njit, types
+from fastbp.kernels import elementwise
+from fastbp.simd import address, load, store
 
-for number in (types.float32, types.float64):
+def compiled(number, lanes):
+    @njit
+    def run(x, out):
+        vector = load(address(x), 0, lanes)
+        store(address(out), 0, elementwise.tanh(vector))
+        store(address(out), lanes, elementwise.exp(vector))
+
     array = types.Array(number, 1, "C")
-    elementwise_apply.compile((types.int64, array, array))
-    print("next")
-    print(elementwise_apply.inspect_asm(elementwise_apply.signatures[-1]))
+    run.compile((array, array))
+    return run.inspect_asm(run.signatures[-1])
+
+print(compiled(types.float32, 16), "next", compiled(types.float64, 8))
 """
 
 
 @pytest.mark.skipif(not processor.IS_X86, reason="LLVM compiles for this kind of processor")
 def test_kernels_can_be_compiled_for_avx_512_on_any_x86():
-    """Compiled, and not run. A cache would hold the code, and not its text."""
+    """Compiled, and not run."""
     name, features = TARGETS[64]
-    target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": "/dev/null/cache"}
-    _, single, double = run(COMPILE, **target)[0].split("next\n")
+    target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    single, double = run(COMPILE, **target)[0].split("next")
     for code, scaling in ((single, "vscalefps"), (double, "vscalefpd")):
         assert "%zmm" in code
         assert scaling in code

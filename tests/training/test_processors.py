@@ -1,10 +1,12 @@
 """A run that one processor began, another one ends: its vectors may be of any width.
 
 What a checkpoint holds depends on no width. Runs at two widths round differently, and nothing else.
+`make test` tries two widths, and `make soak` all three.
 """
 
 import itertools
 import json
+import os
 import shutil
 import warnings
 from dataclasses import replace
@@ -16,11 +18,11 @@ import pytest
 from fastbp import RPROP, SGD, Adam, Checkpoint, RMSprop, processor, schedules
 from fastbp.interchange.tensor_file import read_tensors
 from fastbp.training.checkpoint import KIND, VERSION
-from tests.processes import environment, run
+from tests.processes import OTHER_WIDTHS, TARGETS, environment, run
 from tests.training.tasks import DROPOUT, EXACT, FAST, NARROW, ONLINE, WATCHING, Task, layered
 from tests.training.test_keeping import STEPS, files, stopped_after
 
-WIDTHS = (16, 32, 64)
+TWO_WIDTHS = (processor.WIDTH, *(width for width, dtype in OTHER_WIDTHS.items() if dtype == "float64"))
 MIDDLE = 31
 """A step in the middle of an epoch."""
 
@@ -68,12 +70,13 @@ def first_part(folders: Path) -> None:
 
 
 def second_part(folders: Path) -> None:
-    """End what was begun at every width: in a process of its own."""
+    """End what was begun at any width: in a process of its own."""
     ended = {}
-    for task, width in itertools.product(TASKS, WIDTHS):
-        begun, copy = (folders / task.name / name for name in (str(width), f"{width} at {processor.WIDTH}"))
-        shutil.copytree(begun, copy)
-        ended[f"{task.name} from {width}"] = end(task, checkpoint=Checkpoint(copy), resume=True)
+    for task in TASKS:
+        for width in filter(str.isdigit, os.listdir(folders / task.name)):
+            begun, copy = (folders / task.name / name for name in (width, f"{width} at {processor.WIDTH}"))
+            shutil.copytree(begun, copy)
+            ended[f"{task.name} from {width}"] = end(task, checkpoint=Checkpoint(copy), resume=True)
     print(json.dumps(ended))
 
 
@@ -82,26 +85,33 @@ def at_width(width: int, part: str, folders: Path) -> dict:
     return json.loads(run(code, str(folders), **environment(width))[0])
 
 
+@pytest.fixture(
+    scope="module", params=[TWO_WIDTHS, pytest.param(tuple(TARGETS), marks=pytest.mark.soak)], ids=str
+)
+def widths(request) -> tuple[int, ...]:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> Path:
+def folders(tmp_path_factory, widths) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")
-def whole(folders) -> dict[int, dict]:
+def whole(folders, widths) -> dict[int, dict]:
     """What every task gives at every width, if it is never stopped; `folders` has what was begun."""
-    return {width: at_width(width, "first_part", folders) for width in WIDTHS}
+    return {width: at_width(width, "first_part", folders) for width in widths}
 
 
 @pytest.fixture(scope="module")
-def ended(folders, whole) -> dict[int, dict]:
+def ended(folders, whole, widths) -> dict[int, dict]:
     """What comes out at every width of what was begun at every width."""
-    return {width: at_width(width, "second_part", folders) for width in WIDTHS}
+    return {width: at_width(width, "second_part", folders) for width in widths}
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_checkpoint_of_any_width_is_resumed_at_any_width(task, whole, ended):
-    for begun_at, ended_at in itertools.product(WIDTHS, WIDTHS):
+def test_checkpoint_of_any_width_is_resumed_at_any_width(task, whole, ended, widths):
+    for begun_at, ended_at in itertools.product(widths, widths):
         found, expected = ended[ended_at][f"{task.name} from {begun_at}"], whole[begun_at][task.name]
         assert found["steps"] == STEPS
         if begun_at == ended_at:
@@ -115,9 +125,9 @@ def test_checkpoint_of_any_width_is_resumed_at_any_width(task, whole, ended):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_checkpoints_of_every_width_have_the_same_arrays(task, whole, folders):
+def test_checkpoints_of_every_width_have_the_same_arrays(task, whole, folders, widths):
     """The same names, types and shapes, and but for rounding the same numbers."""
-    stored = [read_tensors(files(folders / task.name / str(width))[-1], KIND, VERSION) for width in WIDTHS]
+    stored = [read_tensors(files(folders / task.name / str(width))[-1], KIND, VERSION) for width in widths]
     (document, tensors), *others = stored
     assert document["step"] == MIDDLE
     theta = task.make().theta
