@@ -1,7 +1,8 @@
 """Many 2-2-2 sigmoid networks, one sample a step, plain SGD: all parameters of some blocks in registers.
 
-Several blocks go through a step together, and the two neurons of a layer as one
-vector. So operations overlap, and hide each other's latencies.
+Several blocks go through a step together, in two halves, and the two neurons of a layer as one vector. Each
+layer's operations are those of one half, then those of the other. So they overlap, and hide each other's
+latencies.
 
 Legend: ``x``, ``t`` a sample, ``h`` the hidden layer, ``y`` the outputs; ``V`` and ``b`` lead to h, ``W`` and
 ``c`` to y; ``d`` = dL/dz of the outputs, ``s`` the error that passes back.
@@ -26,16 +27,21 @@ from fastbp.simd import (
     wide,
 )
 
-BYTES_TOGETHER = 128
-"""Blocks of so many bytes go through a step together: 32 float32 networks.
+HALF_BYTES = 64
+BYTES_TOGETHER = 2 * HALF_BYTES
+"""Blocks of so many bytes go through a step together: 32 float32 networks, in two halves.
 
-With half of that, a step takes 1.4 times as long on a Zen 2, and with twice that as long. There, a step takes
-8.4 cycles a network in float32, or 67 for 8 networks in a vector. Their 68 fused multiply-adds,
-multiplications and limits take 34 cycles of the two units, so these are idle for half of the time. Latency is
-not the bound: with twice the networks, or polynomials of shorter chains but more operations, it takes as long
-or longer. There are 161 instructions, 2.4 a cycle, of which 70 move vectors between registers and the stack,
-as the 12 parameters of 4 vectors do not fit into 16 registers. Without the four divisions a step would take
-0.9 of the time, and without limits to z 0.95.
+With one half alone, a step takes more than twice as long on a Zen 2, and with three halves, or two of twice
+the bytes, as long. If all blocks go through each operation together, instead of half by half, it takes 1.1
+times as long in float32 and float64.
+
+There, a step takes some 60 cycles for 8 networks of float32 in a vector, and 69 for 4 of float64. The fused
+multiply-adds, multiplications and limits of float32 are 60 and take 30 cycles of the two units; the units
+take 4 instructions a cycle, and there are 172, of which 71 move vectors between registers and the stack, as
+the 12 parameters of 4 vectors do not fit into 16 registers. Without the divisions, limits and losses, a step
+would take 0.85 of the time. What did not help, in float32: one division for both neurons of a layer, 1 / (p
+q) times q and p (1.1 times as long); four quarters of one block each (1.09); parameters that stay in memory
+(1.06 to 1.3); other schedulers and allocators of LLVM (1.0 to 1.8).
 """
 
 FLUSHED = 32
@@ -43,13 +49,32 @@ FLUSHED = 32
 
 
 @helper
-def step222(weights, x1, x2, t, down, trains_biases, pull, decays, part):
+def hidden222(weights, x1, x2):
+    """Return the activations of the hidden layer."""
+    V1, V2, b, _, _, _ = weights
+    return quick_sigmoid(fma(x2, V2, fma(x1, V1, b)))
+
+
+@helper
+def both_ways(vec):
+    """Return each half of a vector, twice: of two neurons, each for both neurons of the next layer."""
+    first, second = half(vec, 0), half(vec, 1)
+    return joined(first, first), joined(second, second)
+
+
+@helper
+def outputs222(weights, h):
+    """Return the outputs."""
+    _, _, _, W1, W2, c = weights
+    h1, h2 = both_ways(h)
+    return quick_sigmoid(fma(h2, W2, fma(h1, W1, c)))
+
+
+@helper
+def learn222(weights, x1, x2, t, h, y, down, trains_biases, pull, decays, part):
     """Return the weights after a step, and `part` plus twice the loss before it."""
     V1, V2, b, W1, W2, c = weights
-    h = quick_sigmoid(fma(x2, V2, fma(x1, V1, b)))
-    h1, h2 = half(h, 0), half(h, 1)
-    h1, h2 = joined(h1, h1), joined(h2, h2)
-    y = quick_sigmoid(fma(h2, W2, fma(h1, W1, c)))
+    h1, h2 = both_ways(h)
     e = y - t
     e1, e2 = half(e, 0), half(e, 1)
     part = fma(e2, e2, fma(e1, e1, part))
@@ -68,8 +93,8 @@ def step222(weights, x1, x2, t, down, trains_biases, pull, decays, part):
 @helper
 def pair_load(theta, offset, distance):
     """Return two parameters of some blocks, the second behind the first."""
-    first = blocks_load(theta, offset, distance, BYTES_TOGETHER)
-    return joined(first, blocks_load(theta, offset + wide(theta), distance, BYTES_TOGETHER))
+    first = blocks_load(theta, offset, distance, HALF_BYTES)
+    return joined(first, blocks_load(theta, offset + wide(theta), distance, HALF_BYTES))
 
 
 @helper
@@ -108,36 +133,40 @@ def write222(theta, distance, has_biases, weights):
 
 @helper
 def rates222(job, rates, l2, step, theta):
-    """Return minus the learning rates of a step, and that times l2, both twice."""
+    """Return minus the learning rates of a step, and that times l2."""
     relative = element(
         get(job, "relative_rates"), min(step - get(job, "first_step"), get(job, "n_rates") - 1)
     )
-    down_long = minus(rates) * splat(relative, rates)
-    down, pull = converted(down_long, theta), converted(down_long * l2, theta)
-    return joined(down, down), joined(pull, pull)
+    down = minus(rates) * splat(relative, rates)
+    return converted(down, theta), converted(down * l2, theta)
+
+
+@helper
+def doubled(vec, number):
+    """Return a half of a vector, twice: once for each neuron of a layer."""
+    part = half(vec, number)
+    return joined(part, part)
 
 
 @routine
 def steps222(job, block, poison, place, step, stop):
-    """Take some steps with `TOGETHER` blocks."""
+    """Take some steps with the blocks of a bundle."""
     align_stack()
     n, n_samples = wide(get(job, "theta")), get(job, "n_samples")
     distance, first = get(job, "n_parameters") * n, block * n
     theta, has_biases = shifted(get(job, "theta"), block * distance), get(job, "has_biases") != 0
+    theta_2 = shifted(theta, get(job, "together") // 2 * distance)
     X, T, sequence = get(job, "X"), get(job, "Y"), get(job, "sequence")
-    decays = get(job, "decays") != 0
-    weights = read222(theta, distance, has_biases)
-    both = splat(0.0, weights[0])
+    decays, trains_biases = get(job, "decays") != 0, get(job, "trains_biases") != 0
+    weights, weights_2 = read222(theta, distance, has_biases), read222(theta_2, distance, has_biases)
+    both = splat(0.0, weights[0])  # as long as the blocks of a bundle, or two neurons of half of them
     zero = half(both, 0)
-    trains_biases = get(job, "trains_biases") != 0
-    seen = zero
-    part = load_like(get(job, "loss_parts"), first, zero)
-    sums, losses = (
-        long_load(get(job, "loss_sums"), first, zero),
-        long_load(get(job, "epoch_losses"), first, zero),
-    )
-    poisons = long_load(poison, 0, zero)
-    rates, l2 = long_load(get(job, "rates"), first, zero), long_load(get(job, "l2"), first, zero)
+    seen, loss = both, load_like(get(job, "loss_parts"), first, both)
+    part, part_2 = half(loss, 0), half(loss, 1)
+    sums = long_load(get(job, "loss_sums"), first, both)
+    losses = long_load(get(job, "epoch_losses"), first, both)
+    poisons = long_load(poison, 0, both)
+    rates, l2 = long_load(get(job, "rates"), first, both), long_load(get(job, "l2"), first, both)
     zero_long = splat(0.0, sums)
     down, pull = rates222(job, rates, l2, step, theta)
     while step < stop:
@@ -146,24 +175,36 @@ def steps222(job, block, poison, place, step, stop):
         if get(job, "n_rates") > 1:
             until = step + 1
             down, pull = rates222(job, rates, l2, step, theta)
+        down_1, down_2, pull_1, pull_2 = (
+            doubled(down, 0),
+            doubled(down, 1),
+            doubled(pull, 0),
+            doubled(pull, 1),
+        )
         for i in range(place, place + until - step):
             s = 2 * element(sequence, i)
             x1, x2 = splat(element(X, s), both), splat(element(X, s + 1), both)
             t = joined(splat(element(T, s), zero), splat(element(T, s + 1), zero))
-            weights, part = step222(weights, x1, x2, t, down, trains_biases, pull, decays, part)
+            h, h_2 = hidden222(weights, x1, x2), hidden222(weights_2, x1, x2)
+            y, y_2 = outputs222(weights, h), outputs222(weights_2, h_2)
+            weights, part = learn222(weights, x1, x2, t, h, y, down_1, trains_biases, pull_1, decays, part)
+            weights_2, part_2 = learn222(
+                weights_2, x1, x2, t, h_2, y_2, down_2, trains_biases, pull_2, decays, part_2
+            )
         place += until - step
         position += until - step
         step = until
+        loss = joined(part, part_2)
         if (
             position == n_samples <= FLUSHED
             and step + n_samples <= stop
             and not is_recorded(job, step // n_samples)
         ):  # the loss of an epoch to come counts
-            seen, part = fma(zero, part, seen), zero
+            seen, part, part_2 = fma(both, loss, seen), zero, zero
             continue
         if position % FLUSHED == 0 or position == n_samples:
-            sums = fma(splat(0.5, sums), converted(part, poison), sums)
-            part = zero
+            sums = fma(splat(0.5, sums), converted(loss, poison), sums)
+            part, part_2 = zero, zero
         if position == n_samples:
             mean = sums * splat(1.0 / n_samples, sums)
             poisons = fma(zero_long, mean, poisons)
@@ -172,7 +213,8 @@ def steps222(job, block, poison, place, step, stop):
             if is_recorded(job, step // n_samples):
                 store(get(job, "curve"), place_in_curve(job, step // n_samples, first), mean)
     write222(theta, distance, has_biases, weights)
-    store(get(job, "loss_parts"), first, part)
+    write222(theta_2, distance, has_biases, weights_2)
+    store(get(job, "loss_parts"), first, joined(part, part_2))
     store(get(job, "loss_sums"), first, sums)
     store(get(job, "epoch_losses"), first, losses)
     store(poison, 0, poisons + converted(seen, poison))

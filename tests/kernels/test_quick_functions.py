@@ -50,7 +50,7 @@ def test_ends_are_those_of_the_functions_and_nan_stays(dtype):
     z = np.zeros(64, dtype)
     z[:6] = -np.inf, -1e4, 1e4, np.inf, np.nan, 0.0
     sigmoid, tanh = computed("sigmoid", z)[:6], computed("tanh", z)[:6]
-    assert sigmoid[:2].max() < 1e-37
+    assert sigmoid[:2].max() < 1e-35
     assert sigmoid[2:4].tolist() == [1.0, 1.0]
     assert tanh[:4].tolist() == [-1.0, -1.0, 1.0, 1.0]
     assert np.isnan(sigmoid[4])
