@@ -1,5 +1,7 @@
 """Cross-validation: each network is that of its fold alone, and no validation row reaches it."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -27,9 +29,10 @@ def divided(rows, folds):
 
 
 @pytest.mark.parametrize("bunch", [IRIS, DIABETES], ids=["iris", "diabetes"])
-def test_each_network_is_that_of_its_fold_alone(bunch):
+@pytest.mark.parametrize("hidden", [(4,), (100, 100)], ids=["narrow", "wide"])
+def test_each_network_is_that_of_its_fold_alone(bunch, hidden):
     datasets = divided(rows_of(bunch), 4)
-    networks, diverged = train_each(datasets, RECIPE)
+    networks, diverged = train_each(datasets, replace(RECIPE, hidden=hidden))
     assert not diverged.any()
     for i, (network, dataset) in enumerate(zip(networks, datasets, strict=True)):
         start = fastbp.Population(

@@ -18,8 +18,8 @@ from fastbp.data.fold_datasets import FoldDatasets
 from fastbp.data.model import network_options
 from fastbp.data.scoring import scores
 from fastbp.engine.kernel_options import generator_state
+from fastbp.engine.population_choice import AnyPopulationRun, start_population
 from fastbp.engine.population_options import PopulationOptions
-from fastbp.engine.population_run import PopulationRun
 from fastbp.errors import DataError, as_option, check_integer
 from fastbp.loss_of_outputs import losses_of_outputs
 from fastbp.network import Network
@@ -195,7 +195,7 @@ class _Trained:
             steps = [-(-len(one.X) // (recipe.batch_size or len(one.X))) for one in datasets]
             bar.start(0, recipe.epochs * sum(steps))
 
-    def advance(self, run: PopulationRun, until: int) -> None:
+    def advance(self, run: AnyPopulationRun, until: int) -> None:
         """Train all networks of a run to a step; Ctrl-C is an error."""
 
         def is_stopped() -> bool:
@@ -210,7 +210,7 @@ class _Trained:
         self._show(run)
         self._n_before += until * run.n_networks
 
-    def _show(self, run: PopulationRun) -> None:
+    def _show(self, run: AnyPopulationRun) -> None:
         if self._bar is not None:
             losses = run.losses()
             known = losses[np.isfinite(losses)]
@@ -235,7 +235,7 @@ def _run(
     network: Network,
     recipe: NetworkAndSteps,
     threads: int | None,
-) -> PopulationRun:
+) -> AnyPopulationRun:
     """Return the run of some networks; each visits its own part of all rows."""
     n, n_samples, specification = len(datasets), len(datasets[0].X), network.specification
     numbers = np.array(members)
@@ -254,6 +254,7 @@ def _run(
         n,
         n_samples,
         n_rows=n * n_samples,
+        own_parts=True,
         optimizer=recipe.optimizer,
         batch_size=recipe.batch_size,  # type: ignore[arg-type]
         l2=recipe.l2,  # type: ignore[arg-type]
@@ -266,7 +267,7 @@ def _run(
     )
     X = np.concatenate([dataset.X for dataset in datasets])
     Y = np.concatenate([dataset.Y for dataset in datasets])
-    return PopulationRun(specification, theta, X, Y, options)
+    return start_population(specification, theta, X, Y, options)
 
 
 def _scores(network: Network, dataset: Dataset) -> dict[str, float]:

@@ -119,7 +119,7 @@ def start_population(
     check_choice("kernel", kernel, POPULATION_KERNELS)
     if kernel == "auto":
         wide = specification.n_parameters >= WIDE_PARAMETERS
-        wide &= not options.divides_l2 and options.n_rows == options.n_samples
+        wide &= not options.divides_l2 and (options.own_parts or options.n_rows == options.n_samples)
         kernel = LayeredPopulationRun.name if wide else PopulationRun.name
     kind = LayeredPopulationRun if kernel == LayeredPopulationRun.name else PopulationRun
     return kind(specification, theta, X, Y, options)

@@ -69,8 +69,10 @@ class LayeredPopulationRun:
 
     def _make(self, i: int, theta: np.ndarray) -> LayeredRun:
         """Return the run of a network."""
-        options, (X, Y) = self.options, self._data
-        weights = options.sample_weight
+        options, (X, Y), weights = self.options, self._data, self.options.sample_weight
+        if options.own_parts:
+            part = slice(self._start_of_part(i), self._start_of_part(i) + options.n_samples)
+            X, Y, weights = X[part], Y[part], weights if weights is None else weights[..., part]
         own = KernelOptions(
             len(X),
             steps=LARGEST_COUNT,
@@ -94,7 +96,11 @@ class LayeredPopulationRun:
         options = self.options
         assert options.order is not None
         order = check_given_order(options.order(epoch), epoch, options)
-        return order if order.ndim == 1 else order[i]
+        return (order if order.ndim == 1 else order[i]) - self._start_of_part(i)
+
+    def _start_of_part(self, i: int) -> int:
+        """Return where the rows of a network begin."""
+        return int(self.options.rows[i]) * self.options.n_samples if self.options.own_parts else 0
 
     # --- what is known ------------------------------------------------------------------------------------
 

@@ -53,6 +53,9 @@ class PopulationOptions:
     n_rows : int, optional
         The rows of X, if these are more than the samples of an epoch: `order` chooses from them. Then
         networks may have data of their own, which are parts of one X. Weights are those of all rows.
+    own_parts : bool
+        Whether network i visits only the rows from ``i * n_samples`` on, as many as an epoch has samples.
+        Then wide networks may go through the layered kernel, each with its part.
     divides_l2 : bool
         Whether l2 is divided by the rows of each step, and losses contain the penalty, as in scikit-learn.
 
@@ -87,6 +90,7 @@ class PopulationOptions:
     gradient_clip_norm: float = None  # type: ignore[assignment]
     threads: int | None = None
     n_rows: int = None  # type: ignore[assignment]
+    own_parts: bool = False
     divides_l2: bool = False
     schedule: Schedule = field(init=False)
     rows: np.ndarray = field(init=False)
