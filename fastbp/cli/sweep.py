@@ -19,7 +19,6 @@ from fastbp.cli.learning_options import options_of_rows
 from fastbp.cli.stopping_signals import stopped_by_signals
 from fastbp.cli.sweep_options import DEFAULTS, add_arguments, check, space_of
 from fastbp.cli.tables import WIDTH, shown
-from fastbp.data.model import Model
 from fastbp.interchange.standard_json import dumps
 from fastbp.sweeping.leaderboard import as_table, plain, rows_of
 from fastbp.sweeping.sweep_result import SweepResult
@@ -29,7 +28,10 @@ __all__ = ["add_arguments", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `fastbp sweep`; the status is 130 if Ctrl-C, SIGTERM or SIGHUP ended it, with the best so far."""
+    """Run `fastbp sweep`; the status is 130 if Ctrl-C, SIGTERM or SIGHUP ended it, with the best so far.
+
+    What was found is written as soon as the sweep has ended, before the best network is trained again.
+    """
     options = argparse.Namespace(**(DEFAULTS | vars(with_config(options, add_arguments))))
     check(options)
     space = space_of(options)
@@ -41,13 +43,33 @@ def run(options: argparse.Namespace) -> int:
             return 130 if result.stop_reason == "interrupted" else 1
         if options.leaderboard is not None:
             result.save(options.leaderboard)
-        if options.plot is not None:
+        if not options.json:
+            print(_found(options, result), flush=True)
+        left_out = write(options, result)
+    if options.json:
+        print(dumps(_as_json(options, result, left_out), indent=2))
+    else:
+        print("\n" + _written(options, result, left_out))
+    return 130 if result.stop_reason == "interrupted" or "model" in left_out else 0
+
+
+def write(options: argparse.Namespace, result: SweepResult) -> list[str]:
+    """Train and write the best network, and draw; return what is left out.
+
+    After Ctrl-C, only the network is trained, and another Ctrl-C leaves that out, too.
+    """
+    left_out = []
+    if result.stop_reason == "interrupted":
+        left_out = ["importances", *(["picture"] if options.plot is not None else [])]
+    try:
+        if options.plot is not None and "picture" not in left_out:
             result.plot(options.plot)
         model = result.model() if options.no_refit else result.refit()
         model.network.notes = _notes(options, result)
         model.save(options.out)
-    print(dumps(_as_json(options, result), indent=2) if options.json else _as_text(options, result, model))
-    return 130 if result.stop_reason == "interrupted" else 0
+    except KeyboardInterrupt:
+        left_out = ["model", *left_out]
+    return left_out
 
 
 def _sweep(options: argparse.Namespace, space: dict[str, Any], executor: Any) -> SweepResult:
@@ -109,24 +131,25 @@ def _notes(options: argparse.Namespace, result: SweepResult) -> dict[str, Any]:
     }
 
 
-def _as_json(options: argparse.Namespace, result: SweepResult) -> dict[str, Any]:
+def _as_json(options: argparse.Namespace, result: SweepResult, left_out: list[str]) -> dict[str, Any]:
     rows = rows_of(result.leaderboard(options.top))
     return {
         "data": str(options.data),
         **result.as_document(),
         "best": {name: plain(value) for name, value in result.best.items()},
-        "importances": result.importances(),
+        "importances": {} if "importances" in left_out else result.importances(),
         "leaderboard": [{name: plain(value) for name, value in row.items()} for row in rows],
-        "model": str(options.out),
-        "plot": options.plot and str(options.plot),
+        "model": None if "model" in left_out else str(options.out),
+        "plot": None if options.plot is None or "picture" in left_out else str(options.plot),
     }
 
 
-def _as_text(options: argparse.Namespace, result: SweepResult, model: Model) -> str:
+def _found(options: argparse.Namespace, result: SweepResult) -> str:
+    """Return what the sweep found: the leaderboard."""
     document = result.as_document()
     dataset = result.folds.datasets[0]
     n_rows = len(dataset.X) + (0 if dataset.X_validation is None else len(dataset.X_validation))
-    preprocessing = model.preprocessing
+    preprocessing = dataset.preprocessing
     how = f"{document['folds']} folds" if document["folds"] > 1 else "rows held out"
     text = (
         f"{options.data}: {n_rows:,} rows, {preprocessing.n_inputs} inputs, {preprocessing.target.name!r}; "
@@ -136,11 +159,19 @@ def _as_text(options: argparse.Namespace, result: SweepResult, model: Model) -> 
     parts = [textwrap.fill(shown(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
     if options.top:
         parts.append(as_table(result.leaderboard(options.top)))
-    shares = [f"{name} {100 * share:.0f} %" for name, share in result.importances().items()]
-    if shares:
-        parts.append(textwrap.fill("What mattered: " + ", ".join(shares), WIDTH, subsequent_indent="  "))
-    kept = "as compared" if options.no_refit else "trained on all rows"
-    files = [("model", f"{options.out} ({size(options.out)}), {kept}")]
+    return "\n\n".join(parts)
+
+
+def _written(options: argparse.Namespace, result: SweepResult, left_out: list[str]) -> str:
+    """Return what mattered, the files that were written, and what to do next."""
+    parts, files = [], []
+    if "importances" not in left_out:
+        shares = [f"{name} {100 * share:.0f} %" for name, share in result.importances().items()]
+        text = "What mattered: " + ", ".join(shares)
+        parts += [textwrap.fill(text, WIDTH, subsequent_indent="  ")] if shares else []
+    if "model" not in left_out:
+        kept = "as compared" if options.no_refit else "trained on all rows"
+        files.append(("model", f"{options.out} ({size(options.out)}), {kept}"))
     files += [
         (name, str(path))
         for name, path in (
@@ -148,13 +179,16 @@ def _as_text(options: argparse.Namespace, result: SweepResult, model: Model) -> 
             ("picture", options.plot),
             ("journal", options.journal),
         )
-        if path is not None
+        if path is not None and name not in left_out
     ]
-    parts.append("\n".join(f"{name:<10}{text}" for name, text in files))
+    parts += ["\n".join(f"{name:<10}{text}" for name, text in files)] if files else []
+    if left_out:
+        parts.append(f"Left out: {', '.join(left_out)}")
     if result.stop_reason != "completed":
         parts.append(f"Ended early ({result.stop_reason})" + _how_to_go_on(options))
-    command = ["fastbp", "predict", str(options.out), str(options.data), "--out", "predictions.csv"]
-    parts.append(f"Next: {shlex.join(command)}")
+    if "model" not in left_out:
+        command = ["fastbp", "predict", str(options.out), str(options.data), "--out", "predictions.csv"]
+        parts.append(f"Next: {shlex.join(command)}")
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,10 @@
+import argparse
 import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +12,9 @@ import pytest
 
 import fastbp
 from fastbp.cli import main
+from fastbp.cli.sweep import write
 from fastbp.cli.sweep_options import DEFAULTS, SPACE, space_of
+from fastbp.sweeping.sweep_result import SweepResult
 from tests.sweeping.tasks import data
 
 SMALL = ["--target", "y", "--networks", "30", "--epochs", "9", "--hidden", "4/6,3", "--batch-size", "16"]
@@ -58,6 +66,58 @@ def test_json_and_processes_give_what_python_gives(csv, capsys):
     )
     with_workers = json.loads(run(capsys, *arguments, "--workers", "2")[1])
     assert with_workers["leaderboard"] == document["leaderboard"]
+
+
+def interrupt_when(exists: Callable[[], bool]) -> threading.Thread:
+    """Press Ctrl-C once something is so."""
+
+    def wait() -> None:
+        while not exists():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_after_ctrl_c_the_sweep_writes_what_it_has_and_says_what_it_leaves_out(csv, capsys):
+    interrupt_when(lambda: Path("j/sweep.journal").exists() and Path("j/sweep.journal").stat().st_size > 2000)
+    arguments = [
+        "--target",
+        "y",
+        "--networks",
+        "200000",
+        "--epochs",
+        "3",
+        "--hidden",
+        "4",
+        "--shard-size",
+        "64",
+    ]
+    more = ["--journal", "j", "--plot", "p.png", "--leaderboard", "l.csv"]
+    status, out, _ = run(capsys, csv, *arguments, *more)
+    assert status == 130
+    assert out.index("of 200,000 networks in") < out.index("model     numbers.safetensors")
+    assert "Left out: importances, picture" in out
+    assert "What mattered" not in out
+    assert {path.name for path in Path().iterdir()} == {csv, "j", "l.csv", "numbers.safetensors"}
+
+
+class Impatient(SweepResult):
+    """Ctrl-C is pressed again when the best network is trained."""
+
+    def refit(self, rank: int = 1):
+        signal.raise_signal(signal.SIGINT)
+        return super().refit(rank)
+
+
+def test_another_ctrl_c_leaves_out_the_model(csv):
+    whole = fastbp.sweep(csv, "y", {"hidden": 4}, 16, epochs=3, progress=False)
+    result = Impatient(whole.task, whole.folds)
+    options = argparse.Namespace(plot=None, no_refit=False, data=Path(csv), out=Path("numbers.safetensors"))
+    assert write(options, result) == ["model", "importances"]
+    assert not options.out.exists()
 
 
 def test_a_sweep_that_is_over_is_read_from_its_journal(csv, capsys):
