@@ -335,7 +335,8 @@ class JobRun(Run):
             )
         if not several:
             self.order[:] = order
-            self.job.replace("order", self.order)
+            if self.job.arrays["order"] is not self.order:
+                self.job.replace("order", self.order)
             return 1
         self.job.replace("order", np.require(order, np.int64, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))
         return len(order)
@@ -349,7 +350,8 @@ class JobRun(Run):
     def _is_order(self, order: np.ndarray) -> bool:
         """Whether samples may be visited in this order. A drawn one has all; a given one may repeat some."""
         if self._ordering == fields.GIVEN:
-            return bool(order.min() >= 0 and order.max() < len(self._data[0]))
+            unsigned = order.astype(np.int64, copy=False).view(np.uint64)  # negative numbers are large ones
+            return bool(unsigned.max() < len(self._data[0]))
         return bool((np.sort(order) == np.arange(order.size)).all())
 
     @abstractmethod

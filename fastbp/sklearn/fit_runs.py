@@ -143,9 +143,10 @@ class Shuffles:
         generator = self._generator
         if type(generator) is np.random.RandomState:
             bits = generator._bit_generator
-            function, state = bits.ctypes.next_uint32, bits.ctypes.state_address
+            c = bits.ctypes
+            function = ctypes.c_void_p.from_buffer(c.next_uint32).value  # in a third of the time of a cast
             with bits.lock:
-                shuffle_as_numpy(ctypes.cast(function, ctypes.c_void_p).value, state, self.order, orders)
+                shuffle_as_numpy(function, c.state_address, self.order, orders)
         else:  # a class that may shuffle in another way
             for row in orders:
                 generator.shuffle(self.order)

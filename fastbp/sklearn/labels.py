@@ -124,6 +124,8 @@ def distinct(y: np.ndarray) -> np.ndarray:
     array([-2,  3,  7])
     """
     if y.dtype == np.int64:
+        if y.view(np.uint64).max() <= 4 * y.size:  # negative numbers are large ones without a sign
+            return np.bincount(y).nonzero()[0]
         lowest = int(y.min())
         if int(y.max()) - lowest <= 4 * y.size:
             return np.bincount(y - lowest).nonzero()[0] + lowest

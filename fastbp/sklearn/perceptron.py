@@ -15,6 +15,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastbp.checks import all_finite
 from fastbp.engine import evaluation
 from fastbp.engine.division import WORTH_A_THREAD
 from fastbp.engine.objective import Objective
@@ -146,12 +147,13 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         self
         """
         validate_parameters(self)
-        with ExitStack() as stack:
-            if "_skl_callbacks" in vars(self):
-                from sklearn.callback._callback_support import callback_management_context
+        arguments = X, y, sample_weight, (X_val, y_val, sample_weight_val)
+        if "_skl_callbacks" not in vars(self):
+            return self._fit(*arguments, is_incremental=False)
+        from sklearn.callback._callback_support import callback_management_context
 
-                stack.enter_context(callback_management_context(self))
-            return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
+        with callback_management_context(self):
+            return self._fit(*arguments, is_incremental=False)
 
     @with_generator
     def _fit(
@@ -185,7 +187,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             self._fit_lbfgs(network, Samples(X, self._targets(y, network.dtype), weights))
         else:
             self._fit_epochs(network, X, y, weights, held, is_incremental, generator)
-        if not np.isfinite(self._network.theta).all():
+        if not all_finite(self._network.theta):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and "
                 "need to be preprocessed."
