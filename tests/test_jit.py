@@ -240,7 +240,12 @@ print(network.theta.tobytes().hex())
 
 def test_every_kernel_is_cached_without_the_lock_of_the_interpreter():
     kernels = fastbp.engine.fused222_run.kernels
-    for kernel in (kernels.fused222_fast, kernels.fused222_exact):
+    for kernel in (
+        kernels.fused222_exact,
+        kernels.fused222_guess,
+        kernels.fused222_guess_sequential,
+        kernels.fused222_look_up,
+    ):
         assert kernel.targetoptions["nogil"]
         assert not kernel.targetoptions.get("fastmath")
         assert "fastbp-" in kernel.stats.cache_path

@@ -15,6 +15,7 @@ import numpy as np
 import fastbp
 from fastbp import _jit
 from fastbp.cli.tables import table
+from fastbp.engine.fused222_run import GUESSED_IN_ORDER, GUESSED_SHUFFLED
 from fastbp.engine.kernel_choice import KERNELS
 from fastbp.interchange.standard_json import dumps
 from fastbp.specification import DTYPES
@@ -78,6 +79,10 @@ def _uses(dtypes: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], object
                 fastbp.train, network, x, y, steps=1, optimizer=fastbp.SGD(), kernel=name, math=math
             )
             yield f"{name}, math={math}", dtype, use
+        update = functools.partial(_train_2_2_2, network, x, y, update="sequential")
+        yield "fused222, update=sequential", dtype, update
+        many = 1 + max(GUESSED_SHUFFLED, GUESSED_IN_ORDER)
+        yield "fused222, many samples", dtype, functools.partial(_train_2_2_2, network, many * x, many * y)
         use = functools.partial(
             fastbp.train, network, x, y, epochs=1, optimizer=fastbp.SGD(), validation_data=(x, y)
         )
@@ -91,6 +96,14 @@ def _uses(dtypes: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], object
             fastbp.train_population, population, x, y, steps=1, optimizer=fastbp.SGD(), progress=False
         )
         yield "population", dtype, use_population
+
+
+def _train_2_2_2(
+    network: fastbp.Network, x: list[list[float]], y: list[list[float]], update: str = "simultaneous"
+) -> None:
+    fastbp.train(
+        network, x, y, steps=1, batch_size=1, optimizer=fastbp.SGD(), kernel="fused222", update=update
+    )
 
 
 def _train_twice(network: fastbp.Network, x: list[list[float]], y: list[list[float]], kernel: str) -> None:

@@ -80,7 +80,7 @@ class Fused222Run(Run):
         self._dtype, self._empty = dtype, np.empty((0, 1), dtype)
         _learning_rate(options.schedule.rate(0), dtype)
         self._rate, self._loss = np.zeros(1), np.empty(1)
-        self._kernel = kernels.fused222_fast if options.math == "fast" else kernels.fused222_exact
+        self._kernel = kernels.fused222_exact
         self.slots = np.empty(0, dtype)
         self._fixed: dict[str, Any] = {
             "n_samples": n_samples,
@@ -93,6 +93,7 @@ class Fused222Run(Run):
             if guesses is None:
                 guesses = n_samples <= (GUESSED_SHUFFLED if options.shuffle else GUESSED_IN_ORDER)
             self.slots = np.full(n_samples * SLOT if guesses else 0, np.nan, dtype)
+            self._kernel = _fast_kernel(guesses, options.update == "sequential")
             self._fixed |= {
                 "guesses": guesses,
                 "guess_table": guess_table(dtype),
@@ -254,6 +255,12 @@ class Fused222Run(Run):
         ):
             return None
         return "that trains 2-2-2 sigmoid networks on half_squared_error by plain SGD, one sample a step"
+
+
+def _fast_kernel(guesses: bool, sequential: bool) -> Any:
+    if not guesses:
+        return kernels.fused222_look_up
+    return kernels.fused222_guess_sequential if sequential else kernels.fused222_guess
 
 
 def _record_every(n_steps: int, n_samples: int) -> int:

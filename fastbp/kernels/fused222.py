@@ -5,14 +5,14 @@ Legend, in the worked example's names (two inputs x, two hidden neurons h, two o
     parameters = [w1 w3 | w2 w4 | bh1 bh2 | w5 w7 | w6 w8 | by1 by2]     the layout of Network.theta
     z = pre-activation, d = dE/dz of an output neuron, s = sum back-propagated to a hidden neuron
 
-Both kernels train from the present step to step `until`. The bits do not depend on how a run is divided into
+All kernels train from the present step to step `until`. The bits do not depend on how a run is divided into
 chunks. `fastbp.kernels.fields.FUSED` lists what they read and write: X and T (flat, two numbers a sample),
 the order of the samples, counters, parameters, recorded losses and options.
 
 `fused222_exact` is `fastbp.reference`, operation by operation. It is as fast as C: four exp and four
 divisions, one after the other, take most of its 48 ns a step at 3.65 GHz.
 
-`fused222_fast` takes 13 ns. Arithmetic does not limit it. A step is one chain of dependent operations, from
+`fused222_guess` takes 13 ns. Arithmetic does not limit it. A step is one chain of dependent operations, from
 the hidden pre-activations of one step to those of the next, and only the latency of this chain counts. The
 ideas that shorten it, with the ns a step that each version took:
 
@@ -31,8 +31,9 @@ ideas that shorten it, with the ns a step that each version took:
 
 With many samples, the weights change between two visits to a sample, and guesses fail. A step takes 14 to 21
 ns for 100 samples in order or with small steps. It takes 44 ns for 100 shuffled samples with large steps,
-because wrong predictions flush the pipeline twice. So for many shuffled samples, rows are found from z, which
-takes 33 ns a step for any data. `fastbp.engine.fused222_run` decides.
+because wrong predictions flush the pipeline twice. So for many shuffled samples, `fused222_look_up` finds
+rows from z, which takes 33 ns a step for any data. `fastbp.engine.fused222_run` decides. Each form of the
+loop is a kernel, because to compile all three would take three times as long.
 
 By its latencies (4 cycles for an fma, 3 for a product or sum, 1 for a shuffle), the chain takes 36 cycles, 10
 ns. A step takes 47 cycles, and 43 without the work beside the chain.
@@ -57,7 +58,6 @@ from fastbp.kernels.slots import (
     polynomial,
     saturated_delta,
     saturated_hidden,
-    slot_read,
 )
 from fastbp.simd import (
     all_within,
@@ -328,38 +328,44 @@ def write_carry(at, ahead):
 
 
 @helper
-def guessed_forward(weights, ahead, t, slots, o, table, sequential):
-    """Return h and d from the rows in the slot at o. If these are wrong, others are fetched."""
+def guessed_forward(weights, ahead, T, sample, slots, table, sequential):
+    """Return h and d from the rows in the sample's slot. If these are wrong, others are fetched.
+
+    A row knows the targets. They are loaded only for another one, which leaves a register to the chain.
+    """
+    o = SLOT * sample
     _, _, _, W1, W2, by, _, _ = weights
     m, A1, A2, E, d = ahead
     radius = splat(RADIUS, m)
     # Hidden layer: e is z's distance from the guessed row's centre, h = P + q Q.
     z = look_ahead(m, A1, A2, E, d, sequential)
-    c, k0, k1, k2, k3, k4, k5 = slot_read(slots, o)
+    c = load(slots, o, 2)
     if not all_within(z - c, radius):
-        c, k0, k1, k2, k3, k4, k5 = hidden_fetch(z, table, slots, o)
+        c = hidden_fetch(z, table, slots, o)
     e = look_ahead(m - c, A1, A2, E, d, sequential)
-    P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+    P, q, Q = polynomial(e, slots, o)
     h = fma(q, Q, P)
     # Output layer: the same; its polynomial gives d.
-    c, k0, k1, k2, k3, k4, k5 = slot_read(slots, o + SLOT // 2)
+    o += SLOT // 2
+    c = load(slots, o, 2)
     z = fma(W1, spread(h, 0), by) + W2 * spread(h, 1)
     if not all_within(z - c, radius):
-        c, k0, k1, k2, k3, k4, k5 = output_fetch(z, t, table, slots, o + SLOT // 2)
+        c = output_fetch(z, load(T, 2 * sample, 2), table, slots, o)
     e = fma(W1 * spread(q, 0), spread(Q, 0), fma(W1, spread(P, 0), by - c)) + fma(
         W2 * spread(q, 1), spread(Q, 1), W2 * spread(P, 1)
     )
-    P, q, Q = polynomial(e, k0, k1, k2, k3, k4, k5)
+    P, q, Q = polynomial(e, slots, o)
     return h, fma(q, Q, P)
 
 
 @helper
-def lookup_forward(weights, ahead, t, table, sequential):
+def lookup_forward(weights, ahead, T, sample, table, sequential):
     """Return h and d, with rows found from z."""
     _, _, _, W1, W2, by, _, _ = weights
     m, A1, A2, E, d = ahead
     h = lookup_hidden(look_ahead(m, A1, A2, E, d, sequential), table)
-    return h, lookup_delta(fma(W1, spread(h, 0), by) + W2 * spread(h, 1), t, table)
+    z = fma(W1, spread(h, 0), by) + W2 * spread(h, 1)
+    return h, lookup_delta(z, load(T, 2 * sample, 2), table)
 
 
 @helper
@@ -392,24 +398,33 @@ def updated(weights, x, h, d, learning_rate, bias_factor, sequential):
     return V1, V2, fma(step_h, factors, bh), W1, W2, by, U1, U2
 
 
-@helper
-def fast_steps(n_steps, position, samples, parameters, carry, sigmoids, guess, rates, sequential):
-    """Take some steps; return the position of the next sample. `guess` is a constant."""
+@routine
+def fast_steps(
+    n_steps, position, samples, parameters, carry, slots, guess_table, lookup_table, rates, sequential
+):
+    """Take some steps; return the position of the next sample.
+
+    One table is None, and Numba leaves its branch out.
+
+    The loop is compiled for itself, for the sake of registers. With 16 of them, what a step hands to the next
+    one went through memory: on a Zen 2, a step of one sample takes 19 ns so, and one of four shuffled samples
+    20; as a part of the kernel, 26 and 33; with `sequential` at run time, 22 and 24.
+    """
     X, T, order, n_samples, generator, shuffles = samples
-    slots, guess_table, lookup_table = sigmoids
     learning_rate, bias_factor = rates
     weights, ahead = read_pairs(parameters), read_carry(carry)
     sample = element(order, position)
     x = element(X, 2 * sample), element(X, 2 * sample + 1)
     for _ in range(n_steps):
-        t, o = load(T, 2 * sample, 2), SLOT * sample
+        visited = sample
         position = next_position(position, order, n_samples, generator, shuffles)
         sample = element(order, position)
         next_x = element(X, 2 * sample), element(X, 2 * sample + 1)
-        if guess:
-            h, d = guessed_forward(weights, ahead, t, slots, o, guess_table, sequential)
-        else:
-            h, d = lookup_forward(weights, ahead, t, lookup_table, sequential)
+        h = d = ahead[4]  # one of two branches is there
+        if guess_table is not None:
+            h, d = guessed_forward(weights, ahead, T, visited, slots, guess_table, sequential)
+        if lookup_table is not None:
+            h, d = lookup_forward(weights, ahead, T, visited, lookup_table, sequential)
         ahead = next_ahead(weights, x, next_x, h, d, ahead[3], learning_rate, bias_factor, sequential)
         weights = updated(weights, x, h, d, learning_rate, bias_factor, sequential)
         x = next_x
@@ -419,34 +434,8 @@ def fast_steps(n_steps, position, samples, parameters, carry, sigmoids, guess, r
 
 
 @routine
-def guessed_steps(n_steps, position, samples, parameters, carry, sigmoids, rates, sequential):
-    """Take steps for which the rows of the sigmoid's table are guessed.
-
-    Each form of the loop is compiled for itself, for the sake of registers. With 16 of them, what a step
-    hands to the next one went through memory: on a Zen 2, a step of one sample takes 19 ns so, and one of
-    four shuffled samples 20; as one loop in the kernel, 26 and 33; with `sequential` at run time, 22 and 24.
-    """
-    if sequential:
-        return fast_steps(n_steps, position, samples, parameters, carry, sigmoids, True, rates, True)
-    return fast_steps(n_steps, position, samples, parameters, carry, sigmoids, True, rates, False)
-
-
-@routine
-def looked_up_steps(n_steps, position, samples, parameters, carry, sigmoids, rates, sequential):
-    """Take steps for which the rows of the sigmoid's table are looked up."""
-    return fast_steps(n_steps, position, samples, parameters, carry, sigmoids, False, rates, sequential)
-
-
-@kernel
-def fused222_fast(fused_address, until, unused):
-    """Train to step `until`, as fast as the latencies allow; see the module's legend.
-
-    Parameters
-    ----------
-    fused_address, until, unused
-        As for `fused222_exact`.
-    """
-    fused = record_at("fused", fused_address, unused)
+def train_fast(fused, until, guess_table, lookup_table, sequential):
+    """Train to step `until`, as fast as the latencies allow; the tables are those of `fast_steps`."""
     state = floating_point_state()
     set_floating_point_state(FLUSHING)
     X, T, parameters, counters = (
@@ -457,12 +446,10 @@ def fused222_fast(fused_address, until, unused):
     )
     order, generator, n_samples = get(fused, "order"), get(fused, "generator"), get(fused, "n_samples")
     shuffles, record_every = get(fused, "shuffles") != 0, get(fused, "record_every")
-    sequential, guess = get(fused, "sequential") != 0, get(fused, "guesses") != 0
     carry, slots = get(fused, "carry"), get(fused, "slots")
-    guess_table, lookup_table = get(fused, "guess_table"), get(fused, "lookup_table")
     learning_rate = own(fused, element(get(fused, "rate"), 0))
     bias_factor = own(fused, 1.0 if get(fused, "trains_biases") != 0 else 0.0)
-    loss_arguments = parameters, X, T, n_samples, lookup_table, True
+    loss_arguments = parameters, X, T, n_samples, get(fused, "lookup_table"), True
     starts = get(counters, "position") < 0 and until != LOSS_ALONE
     position, step = begin(fused, until, loss_arguments), get(counters, "step")
     if starts:
@@ -470,19 +457,42 @@ def fused222_fast(fused_address, until, unused):
         V1, V2, bh, _, _, _, _, _ = read_pairs(parameters)
         x1, x2 = element(X, 2 * sample), element(X, 2 * sample + 1)
         store(carry, 0, fma(V1, splat(x1, V1), fma(V2, splat(x2, V1), bh)))
-    samples = X, T, order, n_samples, generator, shuffles
-    sigmoids, rates = (slots, guess_table, lookup_table), (learning_rate, bias_factor)
+    samples, rates = (X, T, order, n_samples, generator, shuffles), (learning_rate, bias_factor)
     while step < until:
         stop = next_stop(step, record_every, until)
-        n_steps = stop - step
-        if guess:
-            position = guessed_steps(
-                n_steps, position, samples, parameters, carry, sigmoids, rates, sequential
-            )
-        else:
-            position = looked_up_steps(
-                n_steps, position, samples, parameters, carry, sigmoids, rates, sequential
-            )
+        position = fast_steps(
+            stop - step,
+            position,
+            samples,
+            parameters,
+            carry,
+            slots,
+            guess_table,
+            lookup_table,
+            rates,
+            sequential,
+        )
         finish(fused, stop, position, loss_arguments)
         step = stop
     set_floating_point_state(state)
+
+
+@kernel
+def fused222_guess(fused_address, until, unused):
+    """Train to step `until` with guessed rows: see the module's legend, and `fused222_exact`'s parameters."""
+    fused = record_at("fused", fused_address, unused)
+    train_fast(fused, until, get(fused, "guess_table"), None, False)
+
+
+@kernel
+def fused222_guess_sequential(fused_address, until, unused):
+    """Train as `fused222_guess` does, with the output weights updated first."""
+    fused = record_at("fused", fused_address, unused)
+    train_fast(fused, until, get(fused, "guess_table"), None, True)
+
+
+@kernel
+def fused222_look_up(fused_address, until, unused):
+    """Train as `fused222_guess` does, with rows found from z; the output weights may be updated first."""
+    fused = record_at("fused", fused_address, unused)
+    train_fast(fused, until, None, get(fused, "lookup_table"), get(fused, "sequential") != 0)

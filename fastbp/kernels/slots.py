@@ -1,4 +1,4 @@
-"""Slots: for each sample, the rows of the guess table that it used at its last visit, for `fused222_fast`.
+"""Slots: for each sample, the rows of the guess table that it used at its last visit, for `fused222_guess`.
 
 A *slot* has a row for the two hidden neurons, and one for the two output neurons. A row consists of the
 centres and then six coefficients, each a vector of two lanes, one lane a neuron. A slot whose centres are NaN
@@ -16,86 +16,27 @@ SLOT = 32
 
 
 @helper
-def polynomial(e, k0, k1, k2, k3, k4, k5):
-    """Return P, q and Q: the value of the polynomial at the distance e is P + q Q (Estrin's scheme)."""
+def polynomial(e, slots, o):
+    """Return P, q and Q: at the distance e, the row at o has the value P + q Q (Estrin's scheme)."""
     q = e * e
-    return fma(k1, e, k0), q, fma(fma(k5, e, k4), q, fma(k3, e, k2))
+    P = fma(load(slots, o + 4, 2), e, load(slots, o + 2, 2))
+    middle = fma(load(slots, o + 8, 2), e, load(slots, o + 6, 2))
+    return P, q, fma(fma(load(slots, o + 12, 2), e, load(slots, o + 10, 2)), q, middle)
 
 
 @helper
-def slot_read(slots, o):
-    """Return the centres and the six coefficients of a layer."""
-    return (
-        load(slots, o, 2),
-        load(slots, o + 2, 2),
-        load(slots, o + 4, 2),
-        load(slots, o + 6, 2),
-        load(slots, o + 8, 2),
-        load(slots, o + 10, 2),
-        load(slots, o + 12, 2),
-    )
+def column(table, i, j):
+    """Return the numbers at i and j."""
+    return pair(element(table, i), element(table, j))
 
 
 @helper
-def slot_write(slots, o, row):
-    """Store what `slot_read` returns."""
-    c, k0, k1, k2, k3, k4, k5 = row
-    store(slots, o, c)
-    store(slots, o + 2, k0)
-    store(slots, o + 4, k1)
-    store(slots, o + 6, k2)
-    store(slots, o + 8, k3)
-    store(slots, o + 10, k4)
-    store(slots, o + 12, k5)
-
-
-@helper
-def column(table, i, j, k):
-    """Return column k of the rows that start at i and j."""
-    return pair(element(table, i + k), element(table, j + k))
-
-
-@helper
-def hidden_row(z, table):
-    """Return the centres and coefficients of s(z)."""
-    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
-    return (
-        column(table, i, j, CENTRE),
-        column(table, i, j, 0),
-        column(table, i, j, 1),
-        column(table, i, j, 2),
-        column(table, i, j, 3),
-        column(table, i, j, 4),
-        column(table, i, j, 5),
-    )
-
-
-@helper
-def delta_column(table, i, j, k, t):
-    """Return coefficient k of A - t B."""
-    return column(table, i, j, A + k) - t * column(table, i, j, B + k)
-
-
-@helper
-def output_row(z, t, table):
-    """Return the centres and coefficients of d(z) = (s(z) - t) s'(z) = A(z) - t B(z)."""
-    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
-    return (
-        column(table, i, j, CENTRE),
-        delta_column(table, i, j, 0, t),
-        delta_column(table, i, j, 1, t),
-        delta_column(table, i, j, 2, t),
-        delta_column(table, i, j, 3, t),
-        delta_column(table, i, j, 4, t),
-        delta_column(table, i, j, 5, t),
-    )
-
-
-@helper
-def beyond_table(z, value):
-    """Return the row of a constant: distance 0 from z itself, where the polynomial has `value`."""
-    zero = splat(0.0, z)
-    return z, value, zero, zero, zero, zero, zero
+def write_constant(slots, o, value):
+    """Write a row whose polynomial has this value at the distance 0; the slot stays empty."""
+    store(slots, o, splat(np.nan, value))
+    store(slots, o + 2, value)
+    for k in range(1, 6):
+        store(slots, o + 2 + 2 * k, splat(0.0, value))
 
 
 @routine
@@ -113,23 +54,31 @@ def saturated_delta(z, t):
 
 @helper
 def hidden_fetch(z, table, slots, o):
-    """Return the row for z, and write it to the slot; beyond the table a constant, and empty the slot."""
-    if all_within(z, splat(LIMIT, z)):
-        row = hidden_row(z, table)
-        slot_write(slots, o, row)
-    else:
-        row = beyond_table(z, saturated_hidden(z))
-        store(slots, o, splat(np.nan, z))
-    return row
+    """Write the row of s(z) to the slot, and return its centres; beyond the table, a constant and z itself.
+
+    The coefficients are read there again: in registers, they would take the places of what a step waits for.
+    """
+    if not all_within(z, splat(LIMIT, z)):
+        write_constant(slots, o, saturated_hidden(z))
+        return z
+    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
+    centres = column(table, i + CENTRE, j + CENTRE)
+    store(slots, o, centres)
+    for k in range(6):
+        store(slots, o + 2 + 2 * k, column(table, i + k, j + k))
+    return centres
 
 
 @helper
 def output_fetch(z, t, table, slots, o):
-    """Do for the output layer what `hidden_fetch` does for the hidden one."""
-    if all_within(z, splat(LIMIT, z)):
-        row = output_row(z, t, table)
-        slot_write(slots, o, row)
-    else:
-        row = beyond_table(z, saturated_delta(z, t))
-        store(slots, o, splat(np.nan, z))
-    return row
+    """Do for d(z) = (s(z) - t) s'(z) = A(z) - t B(z) what `hidden_fetch` does for s(z)."""
+    if not all_within(z, splat(LIMIT, z)):
+        write_constant(slots, o, saturated_delta(z, t))
+        return z
+    i, j = guess_row(lane(z, 0)), guess_row(lane(z, 1))
+    centres = column(table, i + CENTRE, j + CENTRE)
+    store(slots, o, centres)
+    for k in range(6):
+        A_k, B_k = column(table, i + A + k, j + A + k), column(table, i + B + k, j + B + k)
+        store(slots, o + 2 + 2 * k, A_k - t * B_k)
+    return centres

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fastbp.kernels.fused222 import polynomial
 from fastbp.kernels.sigmoid_table import (
     EDGE,
     GUESS_PER_UNIT,
@@ -16,7 +15,7 @@ from fastbp.kernels.sigmoid_table import (
     guess_table,
     lookup_table,
 )
-from fastbp.kernels.slots import hidden_row, output_row
+from fastbp.kernels.slots import SLOT, hidden_fetch, output_fetch, polynomial
 from fastbp.simd import address, fma, lane, pair
 
 
@@ -28,22 +27,22 @@ def evaluate_found(z, table, out):
 
 
 @njit
-def evaluate_guessed(z, table, out):
-    at = address(table)
+def evaluate_guessed(z, table, slots, out):
+    at, room = address(table), address(slots)
     for i in range(z.size):
         both = pair(z[i], z[i])
-        c, k0, k1, k2, k3, k4, k5 = hidden_row(both, at)
-        P, q, Q = polynomial(both - c, k0, k1, k2, k3, k4, k5)
+        c = hidden_fetch(both, at, room, 0)
+        P, q, Q = polynomial(both - c, room, 0)
         out[i] = lane(fma(q, Q, P), 0)
 
 
 @njit
-def evaluate_delta(z, t, table, out):
-    at = address(table)
+def evaluate_delta(z, t, table, slots, out):
+    at, room = address(table), address(slots)
     for i in range(z.size):
         both = pair(z[i], z[i])
-        c, k0, k1, k2, k3, k4, k5 = output_row(both, pair(t, t), at)
-        P, q, Q = polynomial(both - c, k0, k1, k2, k3, k4, k5)
+        c = output_fetch(both, pair(t, t), at, room, SLOT // 2)
+        P, q, Q = polynomial(both - c, room, SLOT // 2)
         out[i] = lane(fma(q, Q, P), 0)
 
 
@@ -55,7 +54,7 @@ def found(z: np.ndarray) -> np.ndarray:
 
 def guessed(z: np.ndarray) -> np.ndarray:
     out = np.empty_like(z)
-    evaluate_guessed(z, guess_table(z.dtype), out)
+    evaluate_guessed(z, guess_table(z.dtype), np.empty(SLOT, z.dtype), out)
     return out
 
 
@@ -117,7 +116,7 @@ def test_delta_is_as_accurate_as_its_terms(dtype, t):
     z = np.random.default_rng(1).uniform(-LIMIT, LIMIT, 2000).astype(dtype)
     t = z.dtype.type(t)
     d = np.empty_like(z)
-    evaluate_delta(z, t, guess_table(z.dtype), d)
+    evaluate_delta(z, t, guess_table(z.dtype), np.empty(SLOT, z.dtype), d)
     s = [1 / (1 + mpmath.exp(-mpmath.mpf(float(v)))) for v in z]
     slope = [a * (1 - a) for a in s]
     error = [float(mpmath.mpf(float(v)) - (a - float(t)) * b) for v, a, b in zip(d, s, slope, strict=True)]
