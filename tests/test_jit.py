@@ -134,7 +134,11 @@ def test_index_that_is_damaged_while_a_kernel_compiles_is_repaired(warm_copy, tm
 
 @pytest.mark.parametrize(
     ("method", "error"),
-    [("load_overload", "EOFError"), ("save_overload", "RuntimeError"), ("flush", "MemoryError")],
+    [
+        pytest.param("load_overload", "EOFError", marks=pytest.mark.soak),
+        ("save_overload", "RuntimeError"),
+        ("flush", "MemoryError"),
+    ],
 )
 def test_cache_that_fails_in_any_way_does_not_stand_in_the_way(method, error, warm_copy, bits):
     code = f"""

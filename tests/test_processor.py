@@ -1,5 +1,6 @@
 """What kernels are compiled for: what Numba's variables and fastbp's own say, and nothing else."""
 
+import functools
 import json
 
 import pytest
@@ -17,6 +18,7 @@ HASWELL = "+sse2,+sse4.2,+avx,+avx2,+fma"
 x86 = pytest.mark.skipif(not IS_X86, reason="features of x86")
 
 
+@functools.cache
 def shown(**environment: str) -> dict:
     return json.loads(run(SHOW, **environment)[0])
 

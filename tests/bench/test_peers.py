@@ -1,6 +1,9 @@
 """Every peer that is installed trains the network that it is asked to, as `fastbp.reference` does."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,9 +57,16 @@ def prepared(name, workload):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("dtype", grid.DTYPES)
-@pytest.mark.parametrize("name", [name for name in PEERS if name != "PyTorch compiled"])
-@pytest.mark.parametrize("workload", TASKS, ids=lambda w: w.name)
+def every_training() -> Iterator[Any]:
+    """Name every peer, workload and type. Numba compiles each for a second: of it, one type in turn."""
+    for name, workload, dtype in itertools.product(PEERS, TASKS, grid.DTYPES):
+        is_long = name == "Numba" and TASKS.index(workload) % 2 == grid.DTYPES.index(dtype)
+        if name != "PyTorch compiled":
+            marks = pytest.mark.soak if is_long else ()
+            yield pytest.param(workload, name, dtype, id=f"{workload.name}-{name}-{dtype}", marks=marks)
+
+
+@pytest.mark.parametrize(("workload", "name", "dtype"), [*every_training()])
 def test_it_ends_where_the_reference_does(workload, name, dtype):
     workload, double = workload.with_dtype(dtype), workload.with_dtype("float64")
     if name == "FANN" and workload.hidden == "tanh":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import grid, page, report, session
+from bench import grid, page, report, session, starts
 from bench.peers import PEERS
 from bench.processes import WorkerProcess, environment
 from bench.session import FEW, control_interval
@@ -74,24 +74,42 @@ def test_if_fastbp_is_wrong_nobody_has_a_ratio(tmp_path):
     assert not any("times_as_fast" in row or row.get("us") for row in found["rows"])
 
 
-def test_a_short_session_makes_a_whole_report():
-    settings = replace(
-        BRIEF,
-        workloads=WORKLOADS[:1],
-        start_workloads=WORKLOADS[:1],
-        tasks=("2-2-2, 1 sample, float64",),
-        effort=Effort(seconds=0.001, triad_elements=2**12),
-        import_repeats=1,
-    )
-    names = ["fastbp", "NumPy", peer("no_training")]
-    document = session.run(settings, names, core_numbers()[:1], lambda text: None)
+TASK = "2-2-2, 1 sample, float64"
+SHORT = replace(
+    BRIEF,
+    workloads=WORKLOADS[:1],
+    start_workloads=WORKLOADS[:1],
+    tasks=(),
+    effort=Effort(seconds=0.001, triad_elements=2**12),
+    import_repeats=1,
+)
+
+
+def assert_is_whole(document):
     text = page.page(document)
     assert "tests.bench.broken:no_training" in text
     assert "Whole runs" in text
     assert "Starting" in text
     assert report.as_markdown([document]).count("2-2-2, 4 samples") == 1
+
+
+def test_a_short_session_makes_a_whole_report(tmp_path):
+    """Its whole runs are of peers that compile nothing."""
+    names, cores = ["fastbp", "NumPy", peer("no_training")], core_numbers()[:1]
+    document = session.run(SHORT, names, cores, lambda text: None)
+    repeats = starts.Repeats(1, 1)
+    (task,) = starts.measure_tasks([TASK], names[1:], cores, tmp_path, lambda text: None, repeats)
+    assert [row["status"] for row in task["rows"]] == ["timed", "wrong"]
+    assert_is_whole(document | {"tasks": [task]})
+
+
+@pytest.mark.soak
+def test_a_session_with_whole_runs_makes_a_whole_report():
+    names = ["fastbp", "NumPy", peer("no_training")]
+    document = session.run(replace(SHORT, tasks=(TASK,)), names, core_numbers()[:1], lambda text: None)
     (task,) = document["tasks"]
     assert [row["status"] for row in task["rows"]] == ["timed", "timed", "wrong"]
+    assert_is_whole(document)
 
 
 def test_a_difference_in_every_pair_of_one_workload_does_not_make_a_session_unsound():

@@ -68,8 +68,7 @@ def test_steps_show_where_the_updates_differ(capsys):
     assert "new_w5 + delta_y2" not in out
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-@pytest.mark.parametrize("update", ["both", "sequential"])
+@pytest.mark.parametrize(("suffix", "update"), [("png", "both"), ("svg", "sequential")])
 def test_plot_writes_a_picture(capsys, tmp_path, suffix, update):
     path = tmp_path / f"loss é.{suffix}"
     status, out, _ = run(capsys, "--plot", str(path), "--rounds", "300", "--update", update)

@@ -100,9 +100,15 @@ def test_predictions_are_utf_8_on_any_terminal(words):
     assert done.stdout.decode().splitlines()[0] == "prediction,probability_b,probability_ж"
 
 
-@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&- <&-"])
 @pytest.mark.parametrize(
-    "line", ["train words.csv --target y --epochs 2", "predict words.safetensors words.csv", "info"]
+    ("line", "streams"),
+    [
+        ("train words.csv --target y --epochs 2", ">&-"),
+        ("train words.csv --target y --epochs 2", "2>&-"),
+        ("train words.csv --target y --epochs 2", ">&- 2>&- <&-"),
+        ("predict words.safetensors words.csv", ">&-"),
+        ("info", ">&- 2>&- <&-"),
+    ],
 )
 def test_closed_streams_are_no_failure(words, line, streams):
     environment = {
