@@ -149,7 +149,7 @@ class PopulationJob:
             "has_biases": specification.has_bias,
             "drops": drops,
             "together": together,
-            "drawn_size": max(1, drawn_rows) * self.width,
+            "drawn_size": max(1, drawn_rows) * self.width * together,
             "scratch_size": SCRATCH,
         }
         for name, number in (first | work | numbers).items():

@@ -148,12 +148,11 @@ class PopulationOptions:
             settled["optimizer"] = replace(self.optimizer, momentum=0.5)  # type: ignore[type-var]
 
     def is_plain_online(self) -> bool:
-        """Whether a step takes one sample of an order that all share, by plain SGD, and nothing else."""
+        """Whether a step takes one sample of an order that is drawn, by plain SGD, and nothing else."""
         return (
             self.batch_size == 1
             and type(self.optimizer) is SGD
             and self.optimizer.momentum == self.optimizer.weight_decay == 0
-            and not self.own_order
             and self.order is None
             and self.sample_weight is None
             and self.gradient_clip_norm == 0

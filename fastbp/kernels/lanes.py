@@ -5,6 +5,7 @@ vector. A matrix of a layer's numbers is a matrix of vectors. All distances coun
 `wide` numbers further.
 """
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -204,6 +205,28 @@ def blocks_store(typing, address, offset, distance, vec):
         return context.get_dummy_value()
 
     return types.void(address, types.intp, types.intp, vec), generate
+
+
+@intrinsic
+def lane_pairs(typing, table, samples, at, like):
+    """Return a row of a table of two columns for each lane: the first numbers of all, then the second ones.
+
+    The rows are samples[at], samples[at + 1], ..., as many as `like` has lanes.
+    """
+    vec = Vec(like.element, 2 * like.lanes)
+
+    def generate(context, builder, signature, arguments):
+        table, samples, at, _ = arguments
+        pair, rows = ir.VectorType(context.get_value_type(like.element), 2), []
+        for k in range(like.lanes):
+            number = builder.load(builder.gep(samples, [builder.add(at, at.type(k))]))
+            start = builder.gep(table, [builder.shl(builder.sext(number, at.type), at.type(1))])
+            place = builder.bitcast(start, pair.as_pointer())
+            rows.append(builder.load(place, align=element_bytes(like)))
+        all_lanes = range(2 * like.lanes)
+        return emit_shuffle(builder, emit_join(builder, rows), [*all_lanes[::2], *all_lanes[1::2]])
+
+    return vec(table, samples, types.intp, like), generate
 
 
 @intrinsic

@@ -78,6 +78,12 @@ def rows_before(job, step):
     return step // get(job, "steps_per_epoch") * get(job, "n_samples") + batch_start(job, step)
 
 
+@helper
+def lanes_of_bundle(job):
+    """Return how many networks a bundle has."""
+    return get(job, "together") * wide(get(job, "theta"))
+
+
 @routine
 def draw_own(job, block, drawn, step, stop):
     """Draw the samples of the coming steps in each network's own order."""
@@ -89,7 +95,7 @@ def draw_own(job, block, drawn, step, stop):
         generator, position = shifted(get(job, "generators"), 2 * network), first - 1
         for i in range(n):
             position = next_position(position, order, n_samples, generator, True)
-            put(drawn, i * lanes + lane, element(order, position))
+            put(drawn, i * lanes_of_bundle(job) + lane, element(order, position))
 
 
 @helper
@@ -144,12 +150,6 @@ def end_epoch(job, block, scratch, sums, step):
         row = shifted(get(job, "curve"), place_in_curve(job, epoch, block * lanes))
         for lane in range(lanes):
             put(row, lane, element(losses, lane))
-
-
-@helper
-def lanes_of_bundle(job):
-    """Return how many networks a bundle has."""
-    return get(job, "together") * wide(get(job, "theta"))
 
 
 @helper
@@ -238,7 +238,7 @@ def any_bad(job, bundle, scratch):
 def bundle_steps(job, bundle, area, scratch, drawn, place, step, stop):
     """Take some steps with the networks of a bundle. Their samples begin at `place` of the sequence."""
     if get(job, "is_222") != 0:
-        steps222(job, bundle * get(job, "together"), shifted(scratch, POISON), place, step, stop)
+        steps222(job, bundle * get(job, "together"), shifted(scratch, POISON), drawn, place, step, stop)
         return
     for now in range(step, stop):
         block_step(job, bundle, area, scratch, drawn, place, now)
@@ -284,14 +284,15 @@ def train_bundle(job, bundle, thread, until):
     drawn = shifted(get(job, "drawn"), thread * get(job, "drawn_size"))
     steps, draws = get(job, "steps"), get(job, "ordering") == OWN_DRAWN
     shared = get(job, "ordering") == SHARED
-    step = element(steps, bundle)
+    step, width = element(steps, bundle), wide(area)
     if step >= until:
         return
     while step < until and is_bundle_active(job, bundle):
         stop = min(until, step + get(job, "burst_steps"))
         place = rows_before(job, step) - rows_before(job, get(job, "sequence_step")) if shared else 0
         if draws:
-            draw_own(job, bundle, drawn, step, stop)
+            for i in range(get(job, "together")):
+                draw_own(job, bundle * get(job, "together") + i, shifted(drawn, i * width), step, stop)
         bundle_save(job, bundle, area, scratch)
         bundle_steps(job, bundle, area, scratch, drawn, place, step, stop)
         restore_frozen(job, bundle, area, scratch)

@@ -10,7 +10,8 @@ Legend: ``x``, ``t`` a sample, ``h`` the hidden layer, ``y`` the outputs; ``V`` 
 
 from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import minus, sigmoid_slope
-from fastbp.kernels.lanes import blocks_load, blocks_store, half, joined
+from fastbp.kernels.fields import OWN_DRAWN
+from fastbp.kernels.lanes import blocks_load, blocks_store, half, joined, lane_pairs
 from fastbp.kernels.population_curve import is_recorded, place_in_curve
 from fastbp.kernels.quick_functions import quick_sigmoid
 from fastbp.kernels.records import get
@@ -71,9 +72,10 @@ def outputs222(weights, h):
 
 
 @helper
-def learn222(weights, x1, x2, t, h, y, down, trains_biases, pull, decays, part):
+def learn222(weights, x1, x2, t, h, y, rest, part):
     """Return the weights after a step, and `part` plus twice the loss before it."""
     V1, V2, b, W1, W2, c = weights
+    down, trains_biases, pull, decays = rest
     h1, h2 = both_ways(h)
     e = y - t
     e1, e2 = half(e, 0), half(e, 1)
@@ -88,6 +90,16 @@ def learn222(weights, x1, x2, t, h, y, down, trains_biases, pull, decays, part):
     if trains_biases:
         c, b = c + d, b + g
     return (fma(g, x1, V1), fma(g, x2, V2), b, fma(d, h1, W1), fma(d, h2, W2), c), part
+
+
+@helper
+def step222(weights, x1, x2, t, rest, part, weights_2, x1_2, x2_2, t_2, rest_2, part_2):
+    """Return the weights of both halves after a step, each with its `part`, plus twice the loss before it."""
+    h, h_2 = hidden222(weights, x1, x2), hidden222(weights_2, x1_2, x2_2)
+    y, y_2 = outputs222(weights, h), outputs222(weights_2, h_2)
+    weights, part = learn222(weights, x1, x2, t, h, y, rest, part)
+    weights_2, part_2 = learn222(weights_2, x1_2, x2_2, t_2, h_2, y_2, rest_2, part_2)
+    return weights, part, weights_2, part_2
 
 
 @helper
@@ -149,14 +161,15 @@ def doubled(vec, number):
 
 
 @routine
-def steps222(job, block, poison, place, step, stop):
-    """Take some steps with the blocks of a bundle."""
+def steps222(job, block, poison, drawn, place, step, stop):
+    """Take some steps with the blocks of a bundle, whose own orders may be drawn."""
     align_stack()
     n, n_samples = wide(get(job, "theta")), get(job, "n_samples")
     distance, first = get(job, "n_parameters") * n, block * n
     theta, has_biases = shifted(get(job, "theta"), block * distance), get(job, "has_biases") != 0
     theta_2 = shifted(theta, get(job, "together") // 2 * distance)
     X, T, sequence = get(job, "X"), get(job, "Y"), get(job, "sequence")
+    own, half_lanes = get(job, "ordering") == OWN_DRAWN, get(job, "together") // 2 * n
     decays, trains_biases = get(job, "decays") != 0, get(job, "trains_biases") != 0
     weights, weights_2 = read222(theta, distance, has_biases), read222(theta_2, distance, has_biases)
     both = splat(0.0, weights[0])  # as long as the blocks of a bundle, or two neurons of half of them
@@ -181,16 +194,24 @@ def steps222(job, block, poison, place, step, stop):
             doubled(pull, 0),
             doubled(pull, 1),
         )
-        for i in range(place, place + until - step):
-            s = 2 * element(sequence, i)
-            x1, x2 = splat(element(X, s), both), splat(element(X, s + 1), both)
-            t = joined(splat(element(T, s), zero), splat(element(T, s + 1), zero))
-            h, h_2 = hidden222(weights, x1, x2), hidden222(weights_2, x1, x2)
-            y, y_2 = outputs222(weights, h), outputs222(weights_2, h_2)
-            weights, part = learn222(weights, x1, x2, t, h, y, down_1, trains_biases, pull_1, decays, part)
-            weights_2, part_2 = learn222(
-                weights_2, x1, x2, t, h_2, y_2, down_2, trains_biases, pull_2, decays, part_2
-            )
+        rest, rest_2 = (down_1, trains_biases, pull_1, decays), (down_2, trains_biases, pull_2, decays)
+        if own:
+            for i in range(2 * place, 2 * (place + until - step), 2):
+                at, at_2 = i * half_lanes, (i + 1) * half_lanes
+                x, t = lane_pairs(X, drawn, at, zero), lane_pairs(T, drawn, at, zero)
+                x_2, t_2 = lane_pairs(X, drawn, at_2, zero), lane_pairs(T, drawn, at_2, zero)
+                weights, part, weights_2, part_2 = step222(
+                    weights, doubled(x, 0), doubled(x, 1), t, rest, part,
+                    weights_2, doubled(x_2, 0), doubled(x_2, 1), t_2, rest_2, part_2,
+                )  # fmt: skip
+        else:
+            for i in range(place, place + until - step):
+                s = 2 * element(sequence, i)
+                x1, x2 = splat(element(X, s), both), splat(element(X, s + 1), both)
+                t = joined(splat(element(T, s), zero), splat(element(T, s + 1), zero))
+                weights, part, weights_2, part_2 = step222(
+                    weights, x1, x2, t, rest, part, weights_2, x1, x2, t, rest_2, part_2
+                )
         place += until - step
         position += until - step
         step = until

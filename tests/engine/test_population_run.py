@@ -146,6 +146,9 @@ CASES = {
     "counts": Many(Task(hidden="softplus", output="exp", loss="poisson")),
     "no biases": Many(Task(bias="none", hidden="leaky_relu", loss="huber")),
     "2-2-2": Many(XOR, n=5, options={"batch_size": 1, "learning_rate": RATES * 5}),
+    "2-2-2, own orders": Many(
+        replace(XOR, n_samples=7), n=40, options={"batch_size": 1, "own_order": True, "seeds": np.arange(40)}
+    ),
     "2-2-2 in order": Many(
         replace(XOR, bias="fixed"), options={"batch_size": 1, "shuffle": False, "l2": RATES / 10}
     ),
@@ -181,7 +184,9 @@ def test_float32_follows_the_reference(case):
     assert_follows_reference(replace(many, task=replace(many.task, dtype="float32")), tolerance=1e-4)
 
 
-@pytest.mark.parametrize("case", ["own order and weights", "classes", "schedule", "own momenta", "2-2-2"])
+@pytest.mark.parametrize(
+    "case", ["own order and weights", "classes", "schedule", "own momenta", "2-2-2", "2-2-2, own orders"]
+)
 def test_a_network_has_the_same_bits_alone_in_any_company_and_on_any_threads(case):
     many = CASES[case]
     alone, all_at_once = [], many.make(threads=3)
@@ -212,7 +217,7 @@ def test_many_networks_have_the_bits_of_few():
 
 
 @pytest.mark.parametrize("kernel", ["population", "layered"])
-@pytest.mark.parametrize("case", ["own order", "schedule", "own momenta", "2-2-2", "2-2-2 in order"])
+@pytest.mark.parametrize("case", ["own order", "schedule", "own momenta", "2-2-2", "2-2-2, own orders"])
 def test_a_run_that_was_stopped_restored_and_selected_from_has_the_same_bits(case, kernel):
     many = CASES[case]
     whole = many.make(kernel=kernel)
