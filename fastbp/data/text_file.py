@@ -183,7 +183,7 @@ def _fast_typed(
         fractional = (has(r"\.\d*[1-9]") & there).any(axis=1)
         typed |= {names[i]: pl.Int64 if integral[i] else pl.Float64 for i in np.flatnonzero(plain)}
         whole += [names[i] for i in np.flatnonzero(plain & ~fractional)]
-        seen.update(texts.filter((~there & plain[:, None]).ravel()).unique())
+        seen.update(texts.filter(pl.Series((~there & plain[:, None]).ravel())).unique())
         # A position counts the columns that are not empty.
         filled += (at + np.flatnonzero((texts != "").to_numpy().reshape(shape).any(axis=1))).tolist()
     dates = (item.rpartition("=")[0] or item for item in reading.date)
