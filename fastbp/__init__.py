@@ -4,34 +4,37 @@ from importlib import import_module
 from typing import Any
 
 from fastbp import interrupted_start as interrupted_start
-from fastbp import schedules, spaces, stopping_rules
-from fastbp._version import __version__
-from fastbp.errors import (
-    CheckpointError,
-    CheckpointWarning,
-    DataError,
-    DataWarning,
-    DivergenceError,
-    FastbpError,
-    ModelFileError,
-    NotSupportedError,
-    OptionError,
-    PatchWarning,
-    ShapeError,
-    TargetWarning,
-)
-from fastbp.network import Network
-from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
-from fastbp.patching import patch_sklearn, sklearn_is_patched, unpatch_sklearn
-from fastbp.training import (
-    Checkpoint,
-    EarlyStopping,
-    EpochState,
-    StopReason,
-    Trainer,
-    TrainingResult,
-    train,
-)
+from fastbp.quick_start import without_collections
+
+with without_collections():
+    from fastbp import schedules, spaces, stopping_rules
+    from fastbp._version import __version__
+    from fastbp.errors import (
+        CheckpointError,
+        CheckpointWarning,
+        DataError,
+        DataWarning,
+        DivergenceError,
+        FastbpError,
+        ModelFileError,
+        NotSupportedError,
+        OptionError,
+        PatchWarning,
+        ShapeError,
+        TargetWarning,
+    )
+    from fastbp.network import Network
+    from fastbp.optimizers import RPROP, SGD, Adam, AdamW, RMSprop
+    from fastbp.patching import patch_sklearn, sklearn_is_patched, unpatch_sklearn
+    from fastbp.training import (
+        Checkpoint,
+        EarlyStopping,
+        EpochState,
+        StopReason,
+        Trainer,
+        TrainingResult,
+        train,
+    )
 
 LAZY = {
     "MLPClassifier": "fastbp.sklearn",

@@ -80,9 +80,11 @@ sys.meta_path.insert(0, Finder)
 
 
 UNSAVED = """
+import numba
 import numpy as np
 from fastbp import _jit, numba_internals
-from fastbp.kernels.fused222 import fused222_exact
+from fastbp.kernels.fused222 import exact_step, fused222_exact
+numba.typeof(exact_step)  # what the first use of a part does, and there is none if kernels are in the cache
 numba_internals.address_of_code(fused222_exact, 0, 0, np.empty((0, 1)))
 print(*_jit.unsaved_kernels())
 """
