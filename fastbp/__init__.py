@@ -7,7 +7,7 @@ from fastbp import interrupted_start as interrupted_start
 from fastbp.quick_start import without_collections
 
 with without_collections():
-    from fastbp import schedules, spaces, stopping_rules
+    from fastbp import schedules, stopping_rules
     from fastbp._version import __version__
     from fastbp.errors import (
         CheckpointError,
@@ -47,6 +47,7 @@ LAZY = {
     "PopulationResult": "fastbp.populations",
     "PopulationState": "fastbp.populations",
     "fit": "fastbp.data.model",
+    "spaces": "fastbp.spaces",
     "sweep": "fastbp.sweeping",
     "train_population": "fastbp.populations",
 }
@@ -59,7 +60,8 @@ They are loaded when they are first used.
 def __getattr__(name: str) -> Any:
     if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(LAZY[name]), name)
+    module = import_module(LAZY[name])
+    value = globals()[name] = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     return value
 
 
@@ -96,7 +98,6 @@ __all__ = [
     "patch_sklearn",
     "schedules",
     "sklearn_is_patched",
-    "spaces",
     "stopping_rules",
     "train",
     "unpatch_sklearn",

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property, update_wrapper
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numba
@@ -89,22 +90,18 @@ def kernel(function: Callable[..., Any]) -> Any:
     effect before the next helper is compiled, or after LLVM has optimised the whole kernel, which takes some
     seconds.
     """
-    if config.DISABLE_JIT:
-        return _refuse
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
-    numba_internals.keep_in(_FOLDER, dispatcher)
-    numba_internals.compile_undisturbed(dispatcher)
-    return dispatcher
+    return _refuse if config.DISABLE_JIT else Kernel(function)
 
 
 def _refuse(*arguments: Any) -> None:
     raise NotSupportedError("fastbp's kernels are compiled code; unset NUMBA_DISABLE_JIT")
 
 
-class _Part:
-    """A function that kernels call. Numba's form of it is made when a kernel that calls it is compiled.
+class _Compiled:
+    """A compiled function. Numba's form of it is made when it is first used.
 
-    A start needs none of the 280 parts if the kernels are in the cache; to make them all takes 40 ms.
+    A start needs few of the 16 kernels, and none of their 280 parts if the kernels are in the cache. To make
+    them all takes 50 ms.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any):
@@ -114,18 +111,48 @@ class _Part:
     @cached_property
     def dispatcher(self) -> Any:
         """What `numba.njit` returns."""
-        dispatcher = numba.njit(nogil=True, error_model="numpy", **self.options)(self.function)
-        numba_internals.compile_as_part(dispatcher)
-        return dispatcher
+        with _MAKING:
+            if "dispatcher" not in vars(self):  # another thread may have made it meanwhile
+                dispatcher = numba.njit(nogil=True, error_model="numpy", **self.options)(self.function)
+                self.complete(dispatcher)
+                self.dispatcher = dispatcher
+        return vars(self)["dispatcher"]
+
+    def complete(self, dispatcher: Any) -> None:
+        """Say how the dispatcher compiles."""
+        raise NotImplementedError
 
     def __call__(self, *arguments: Any) -> Any:
         return self.dispatcher(*arguments)
 
 
-@numba.extending.typeof_impl.register(_Part)
-def _type_of_part(part: _Part, context: Any) -> Any:
+class Kernel(_Compiled):
+    """A function that Python calls, with what a dispatcher of Numba has."""
+
+    def complete(self, dispatcher: Any) -> None:
+        numba_internals.keep_in(_FOLDER, dispatcher)
+        numba_internals.compile_undisturbed(dispatcher)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what a dispatcher has, such as `signatures`."""
+        if name.startswith("__"):
+            raise AttributeError(f"a kernel has no {name}")
+        return getattr(self.dispatcher, name)
+
+
+class _Part(_Compiled):
+    def complete(self, dispatcher: Any) -> None:
+        numba_internals.compile_as_part(dispatcher)
+
+
+_MAKING = RLock()
+"""Held while a dispatcher is made."""
+
+
+@numba.extending.typeof_impl.register(_Compiled)
+def _type_of_compiled(compiled: _Compiled, context: Any) -> Any:
     """Tell Numba that compiled code calls the dispatcher."""
-    return numba.typeof(part.dispatcher)
+    return numba.typeof(compiled.dispatcher)
 
 
 def _part(function: Callable[..., Any], **options: Any) -> Any:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 def without_collections() -> Iterator[None]:
     """Keep the garbage collector from starting, and leave it as it was, whatever is raised.
 
+    The objects that are there at the end count as old ones: the next collection does not look at them.
     ``import fastbp`` takes a tenth less time so.
 
     Examples
@@ -24,5 +25,8 @@ def without_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():  # what others have frozen stays so
+            gc.freeze()
+            gc.unfreeze()  # into the oldest generation
         if was_enabled:
             gc.enable()

@@ -2,12 +2,13 @@
 
 import ast
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import fastbp
-from fastbp._jit import COMPILED
+from fastbp._jit import COMPILED, kernel
 from tests.processes import PACKAGE, TRAIN, run, start
 
 COMPILING = "fastbp: compiling for this machine, once; a few seconds ...\n"
@@ -253,3 +254,12 @@ def test_every_kernel_is_cached_without_the_lock_of_the_interpreter():
         assert kernel.targetoptions["nogil"]
         assert not kernel.targetoptions.get("fastmath")
         assert "fastbp-" in kernel.stats.cache_path
+
+
+def test_threads_that_use_a_kernel_first_share_its_dispatcher():
+    @kernel
+    def same(x):
+        return x
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({id(made) for made in threads.map(lambda _: same.dispatcher, range(64))}) == 1

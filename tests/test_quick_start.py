@@ -21,3 +21,21 @@ def test_the_collector_is_left_as_it_was(enabled, error):
         assert gc.isenabled() == enabled
     finally:
         gc.enable()
+
+
+def test_what_was_made_is_old_and_what_others_froze_stays_frozen():
+    def n_old():
+        return len(gc.get_objects(generation=2))
+
+    before = n_old()
+    with without_collections():
+        made = [[] for _ in range(10_000)]
+    assert n_old() >= before + len(made)
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with without_collections():
+            pass
+        assert gc.get_freeze_count() == frozen
+    finally:
+        gc.unfreeze()

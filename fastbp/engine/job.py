@@ -220,8 +220,8 @@ def take(
     if not (X.dtype == dtype and X.flags.carray and Y.flags.carray and X.ndim == 2):
         return False
     if Y.ndim == 2 and Y.dtype == dtype:
-        return take_targets(address, X, Y, most, until, layered_at)
-    return Y.ndim == 1 and Y.dtype == INT64 and take_labels(address, X, Y, most, until, layered_at)
+        return take_targets.dispatcher(address, X, Y, most, until, layered_at)  # saves 0.3 us of Python
+    return Y.ndim == 1 and Y.dtype == INT64 and take_labels.dispatcher(address, X, Y, most, until, layered_at)
 
 
 def check_array(name: str, array: object, dtype: np.dtype, is_written: bool, least: int) -> np.ndarray:

@@ -88,14 +88,14 @@ sys.exit(main(sys.argv[1:]))
 
 NEEDED = """
 import contextlib, io, json, sys
-from numba.core.dispatcher import Dispatcher
+from fastbp._jit import Kernel
 from fastbp.cli import main
 printed = io.StringIO()
 with contextlib.redirect_stdout(printed):
     for command in json.loads(sys.argv[1]):
         assert main(command) == 0
 modules = [module for name, module in sys.modules.items() if name.startswith("fastbp.kernels.")]
-kernels = {value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
+kernels = {value for module in modules for value in vars(module).values() if isinstance(value, Kernel)}
 needed = [f"{kernel.__name__}{types}" for kernel in kernels for types in kernel.signatures]
 print(json.dumps({"printed": printed.getvalue(), "needed": needed}))
 """
