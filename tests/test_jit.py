@@ -245,15 +245,15 @@ print(network.theta.tobytes().hex())
 
 def test_every_kernel_is_cached_without_the_lock_of_the_interpreter():
     kernels = fastbp.engine.fused222_run.kernels
-    for kernel in (
+    for found in (
         kernels.fused222_exact,
         kernels.fused222_guess,
         kernels.fused222_guess_sequential,
         kernels.fused222_look_up,
     ):
-        assert kernel.targetoptions["nogil"]
-        assert not kernel.targetoptions.get("fastmath")
-        assert "fastbp-" in kernel.stats.cache_path
+        assert found.targetoptions["nogil"]
+        assert not found.targetoptions.get("fastmath")
+        assert "fastbp-" in found.stats.cache_path
 
 
 def test_threads_that_use_a_kernel_first_share_its_dispatcher():

@@ -5,6 +5,7 @@ be saved.
 """
 
 import argparse
+import ctypes
 import functools
 import sys
 import time
@@ -18,6 +19,7 @@ from fastbp.cli.tables import table
 from fastbp.engine.fused222_run import GUESSED_IN_ORDER, GUESSED_SHUFFLED
 from fastbp.engine.kernel_choice import KERNELS
 from fastbp.interchange.standard_json import dumps
+from fastbp.kernels.shuffle import shuffle_as_numpy
 from fastbp.specification import DTYPES
 
 
@@ -96,6 +98,7 @@ def _uses(dtypes: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], object
             fastbp.train_population, population, x, y, steps=1, optimizer=fastbp.SGD(), progress=False
         )
         yield "population", dtype, use_population
+        yield "orders of scikit-learn", dtype, _shuffle
 
 
 def _train_2_2_2(
@@ -104,6 +107,12 @@ def _train_2_2_2(
     fastbp.train(
         network, x, y, steps=1, batch_size=1, optimizer=fastbp.SGD(), kernel="fused222", update=update
     )
+
+
+def _shuffle() -> None:
+    bits = np.random.MT19937(0)
+    function = ctypes.cast(bits.ctypes.next_uint32, ctypes.c_void_p).value
+    shuffle_as_numpy(function, bits.ctypes.state_address, np.arange(2), np.empty((1, 2), np.int64))
 
 
 def _train_twice(network: fastbp.Network, x: list[list[float]], y: list[list[float]], kernel: str) -> None:
