@@ -30,6 +30,7 @@ from numba import config
 from numba.core import event
 
 from fastbp import numba_internals, processor
+from fastbp.calls import undisturbed
 from fastbp.errors import NotSupportedError
 
 _PACKAGE = Path(__file__).parent
@@ -111,6 +112,9 @@ class _Compiled:
     @cached_property
     def dispatcher(self) -> Any:
         """What `numba.njit` returns."""
+        return undisturbed(self._made)
+
+    def _made(self) -> Any:
         with _MAKING:
             if "dispatcher" not in vars(self):  # another thread may have made it meanwhile
                 dispatcher = numba.njit(nogil=True, error_model="numpy", **self.options)(self.function)
