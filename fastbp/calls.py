@@ -80,7 +80,8 @@ def undisturbed(function: Callable[..., Result], *arguments: Any) -> Result:
     An exception of a handler is raised after the function has ended; `end_if_abandoned` makes it end sooner.
     In threads other than the main one, the function is simply called, because no handler runs there.
     """
-    if threading.current_thread() is not threading.main_thread():
+    # In the thread of a `Call`, `threading.current_thread` would make a record that stays.
+    if threading.get_ident() != threading.main_thread().ident:
         return function(*arguments)
     _free_import_lock()
     call = Call(function, *arguments)

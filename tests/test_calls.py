@@ -32,6 +32,12 @@ def test_work_is_done_in_a_thread_where_no_handler_runs():
     assert undisturbed(threading.get_ident) != threading.get_ident()
 
 
+def test_a_call_inside_a_call_leaves_no_record_of_its_thread():
+    before = threading.enumerate()
+    assert undisturbed(undisturbed, divmod, 7, 2) == (3, 1)
+    assert threading.enumerate() == before
+
+
 def test_ctrl_c_waits_for_the_end():
     seen = []
 
