@@ -350,19 +350,22 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
         d = ratio * wide_load(powers, j * step) - where_equal(label, number, scale, zero)
         store(powers, j * step, d)
         chosen = where_equal(label, number, wide_load(scratch, j * step), chosen)
+    row_losses = shifted_to_batch(job, sample)
+    # The logarithm before the transposing: its chain of operations takes as long, and the other way round a
+    # step of 4-10-3 with 16 rows takes 3 % longer.
+    cost = log(total) + (top - chosen)
+    if columns <= step:
+        store(gaps, 0, clipped(cost) if get(job, "as_scikit_learn") != 0 else cost)
+    else:
+        store(gaps, 0, top - chosen)
+        store(logs, 0, log(total))
     for j in range(0, padded, step):
         transpose_block(powers, j * step, step, delta, j, distance)
-    row_losses, clips = shifted_to_batch(job, sample), get(job, "as_scikit_learn") != 0
-    gap, log_total = top - chosen, log(total)
     if columns <= step:
-        cost = log_total + gap
-        store(gaps, 0, clipped(cost) if clips else cost)
         for r in range(step):
             weight = weight_of(job, sample_at(job, sample + r))
             put(row_losses, r, weight * np.float64(element(gaps, r)))
     else:
-        store(gaps, 0, gap)
-        store(logs, 0, log_total)
         for r in range(step):
             put(row_losses, r, element(gaps, r))
         add_logarithms(job, sample, step, logs, row_losses)
