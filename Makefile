@@ -14,7 +14,7 @@ LOWEST := $(VENV)-lowest
 # Some hundred tests start a process of their own. Without bytecode, each compiles the sources: 0.4 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-lowest soak digests bench bench-compare bench-peers bench-sklearn bench-populations lint fmt clean help
+.PHONY: run test test-lowest soak digests bench bench-compare bench-peers bench-sklearn bench-populations bench-threads lint fmt clean help
 
 help:            ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-sklearn: $(READY)  ## fastbp's estimators against scikit-learn's, fit to f
 
 bench-populations: $(PEERS)  ## populations against JAX and pure Python; 5 minutes (QUICK=1: 2); RESULT=file.json
 	@$(BIN)/python -m bench.populations_session --out $(RESULT) $(if $(QUICK),--quick)
+
+bench-threads: $(READY)  ## how threads scale, up to all cores; 2 minutes and more (QUICK=1: 1); RESULT=file.json
+	@$(BIN)/python -m bench.threads_session --out $(RESULT) $(if $(QUICK),--quick)
 
 lint: $(READY)   ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

@@ -13,11 +13,11 @@ from fastbp.benchmark.contenders import public_call
 from fastbp.benchmark.machine import core_numbers
 
 
-def prepare(workload: Workload) -> Train:
-    options = {"batch_size": workload.batch_size, "optimizer": workload.optimizer}
+def prepare(workload: Workload, threads: int | None = None) -> Train:
     allowed = int(os.environ.get("OMP_NUM_THREADS", 0))
-    if 0 < allowed < len(core_numbers()):  # the session has fewer threads than this process has cores
-        options["threads"] = allowed
+    if threads is None and 0 < allowed < len(core_numbers()):
+        threads = allowed  # the session has fewer threads than this process has cores
+    options = {"batch_size": workload.batch_size, "optimizer": workload.optimizer, "threads": threads}
     if workload.networks > 1:
         return population_call(workload, **options)
     return public_call(workload.network(), *workload.samples(), **options)
