@@ -441,6 +441,10 @@ def test_a_model_is_gone_on_with(iris, model, tmp_path):
         ({"task": "regression"}, "task is given"),
         ({"standardize": False}, "standardize=False is given"),
         ({"missing": "median"}, "the model knows no medians"),
+        (
+            {"n_starts": 2},
+            "n_starts and start_from do not go together: all networks would start from the same",
+        ),
         ({"start_from": 3}, "start_from is 3, and must be a Model"),
         ({"start_from": Network([4, 3])}, "has a network without a preprocessing"),
         ({"start_from": None, "target": "species", "hidden": 8}, "hidden is 8, and must be a sequence"),

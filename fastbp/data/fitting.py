@@ -42,6 +42,8 @@ class Fitting:
         From how many initial weights it is tried; the network of the lowest loss is kept.
     refit : bool
         Whether the rows put aside are learned from in the end.
+    goes_on : bool
+        Whether networks begin at the parameters of a given one.
     """
 
     epochs: int | None = None
@@ -53,6 +55,7 @@ class Fitting:
     ensemble: int = 1
     n_starts: int = 1
     refit: bool = False
+    goes_on: bool = False
 
     def __post_init__(self) -> None:
         for name in ("ensemble", "n_starts"):
@@ -64,6 +67,11 @@ class Fitting:
         given = [as_option(name) for name, is_asked in asked.items() if is_asked]
         if len(given) > 1:
             raise OptionError(f"{given[0]} and {given[1]} do not go together; give one")
+        if self.n_starts > 1 and self.goes_on:
+            raise OptionError(
+                f"{as_option('n_starts')} and {as_option('start_from')} do not go together: all networks "
+                "would start from the same weights; give one"
+            )
         if self.refit and self.steps is not None:
             raise OptionError("refit counts epochs, and steps are given; give epochs")
 

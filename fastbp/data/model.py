@@ -267,7 +267,8 @@ def fit(
         Weights of the classes.
     dtype : {"float64", "float32"}, optional
     start_from : Model, Network or path-like, optional
-        A model to go on with: its layers, its parameters and its preprocessing.
+        A model to go on with: its layers, its parameters and its preprocessing. It does not go with
+        `n_starts`; the networks of an ensemble then differ in the orders of rows alone.
     ensemble : int, default 1
         How many networks, of other initial weights and orders of rows, are trained and averaged. The average
         is one network. Small ones train together, as a population: docs/model.md says when.
@@ -317,6 +318,7 @@ def fit(
         ensemble=ensemble,
         n_starts=n_starts,
         refit=refit,
+        goes_on=start_from is not None,
     )
     start = _network_of(start_from)
     dataset = data_of.load(
