@@ -8,7 +8,7 @@ import difflib
 import math
 import operator
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
@@ -125,6 +125,36 @@ def as_option(name: str, value: object = None) -> str:
     values = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
     quoted = [f'"{item}"' if "," in item and len(item) > 1 else item for item in values]
     return f"--{dashed} {shlex.quote(','.join(quoted))}"
+
+
+def as_drawn(value: Sequence[Any]) -> str:
+    """Return a distribution with its numbers as the user would write it: in Python or in the shell.
+
+    Examples
+    --------
+    >>> as_drawn(("uniform", 0.5))
+    "('uniform', 0.5)"
+    >>> with shell_options():
+    ...     as_drawn(("uniform", 0.05, 0.2))
+    'uniform(0.05,0.2)'
+    """
+    if not _in_shell.get() or not value:
+        return shown(value)
+    return f"{value[0]}({','.join(map(str, value[1:]))})"
+
+
+def number_drawn_by(argument: str, i: int) -> str:
+    """Return the name of number i of an argument that is a distribution: in Python or in the shell.
+
+    Examples
+    --------
+    >>> number_drawn_by("initializer", 1)
+    'initializer[1]'
+    >>> with shell_options():
+    ...     number_drawn_by("initializer", 1)
+    'number 1 of --initializer'
+    """
+    return f"number {i} of {as_option(argument)}" if _in_shell.get() else f"{argument}[{i}]"
 
 
 def _named(argument: str) -> str:

@@ -23,7 +23,7 @@ import math
 
 import numpy as np
 
-from fastbp.errors import OptionError, check_number, nearest, shown
+from fastbp.errors import OptionError, as_drawn, check_number, nearest, number_drawn_by, shown
 
 NAMES = (
     "glorot_uniform",
@@ -55,21 +55,27 @@ def check_initializer(initializer: object) -> Initializer:
     if not isinstance(initializer, tuple | list):
         if isinstance(initializer, str) and initializer in DISTRIBUTIONS:
             raise OptionError(
-                f"initializer is {initializer!r}, and needs a scale, as in ({initializer!r}, 0.5)"
+                f"initializer is {initializer!r}, and needs a scale, as in {as_drawn((initializer, 0.5))}"
             )
         if isinstance(initializer, str) and initializer in NAMES:
             return initializer
         raise OptionError(
-            f"initializer is {shown(initializer)}, and may be {', '.join(map(repr, NAMES))}, ('uniform', r) "
-            f"or ('normal', s){nearest(initializer, (*NAMES, *DISTRIBUTIONS))}"
+            f"initializer is {shown(initializer)}, and may be {', '.join(map(repr, NAMES))}, or be like "
+            f"{_pairs()}{nearest(initializer, (*NAMES, *DISTRIBUTIONS))}"
         )
     if len(initializer) != 2 or initializer[0] not in DISTRIBUTIONS:
         first = initializer[0] if initializer else ""
         near = "" if first in DISTRIBUTIONS else nearest(first, DISTRIBUTIONS)
         raise OptionError(
-            f"initializer is {shown(initializer)}, and a pair must be ('uniform', r) or ('normal', s){near}"
+            f"initializer is {as_drawn(initializer)}, and a distribution must be like {_pairs()}{near}"
         )
-    return initializer[0], check_number("initializer[1]", initializer[1], high=LARGEST_SCALE, above=True)
+    scale = number_drawn_by("initializer", 1)
+    return initializer[0], check_number(scale, initializer[1], high=LARGEST_SCALE, above=True)
+
+
+def _pairs() -> str:
+    """Return examples of distributions, as the user would write them."""
+    return " or ".join(as_drawn((name, 0.5)) for name in DISTRIBUTIONS)
 
 
 def initial_weights(

@@ -21,7 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastbp.errors import OptionError, check_choice, check_flag, check_number, settle, shown
+from fastbp.errors import (
+    OptionError,
+    as_drawn,
+    as_option,
+    check_flag,
+    check_number,
+    nearest,
+    number_drawn_by,
+    settle,
+)
 from fastbp.schedules import Adaptive, Constant, Schedule
 
 UNIFORM = "uniform"
@@ -450,23 +459,26 @@ class RPROP(Optimizer):
         return np.array(self.learning_rate)
 
 
-SEVERAL_SIZES = "one for each parameter, or ('uniform', low, high)"
-"""What RPROP's step sizes may be besides a number."""
-
-
 def _check_sizes(argument: str, value: object) -> float | tuple[Any, ...]:
     """Return the initial step size of RPROP, or that of each parameter, or the rule that draws them."""
     if isinstance(value, Schedule | Adaptive) or not (
         isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)
     ):
-        return check_number(argument, value, alternative=f", {SEVERAL_SIZES}; RPROP takes no schedule")
-    if len(value) == 3 and isinstance(value[0], str):
-        check_choice(f"{argument}[0]", value[0], (UNIFORM,))
-        low = check_number(f"{argument}[1]", value[1])
-        return UNIFORM, low, check_number(f"{argument}[2]", value[2], low=low)
+        return check_number(argument, value, alternative=f", {_several_sizes()}; RPROP takes no schedule")
+    if len(value) == 3 and isinstance(value[0], str) and value[0] == UNIFORM:
+        low = check_number(number_drawn_by(argument, 1), value[1])
+        return UNIFORM, low, check_number(number_drawn_by(argument, 2), value[2], low=low)
     if len(value) < 2 or isinstance(value[0], str):
-        raise OptionError(f"{argument} is {shown(value)}, and must be a number, {SEVERAL_SIZES}")
+        near = nearest(value[0], (UNIFORM,)) if len(value) and value[0] != UNIFORM else ""
+        raise OptionError(
+            f"{as_option(argument)} is {as_drawn(value)}, and must be a number, {_several_sizes()}{near}"
+        )
     return tuple(check_number(f"{argument}[{i}]", size) for i, size in enumerate(value))
+
+
+def _several_sizes() -> str:
+    """Return what RPROP's step sizes may be besides a number."""
+    return f"one for each parameter, or be like {as_drawn((UNIFORM, 0.05, 0.2))}"
 
 
 BY_NAME: dict[str, type[Optimizer]] = {

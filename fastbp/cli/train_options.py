@@ -12,7 +12,7 @@ from fastbp.cli.learning_options import OF_DATA, add_config, add_data, add_json,
 from fastbp.cli.reading_options import READING_OPTIONS
 from fastbp.data.fitting import OWN_BATCH_SIZE, Fitting
 from fastbp.drawing import SUFFIXES, check_matplotlib
-from fastbp.errors import OptionError, as_option, check_integer
+from fastbp.errors import OptionError, as_option, check_integer, shell_options
 from fastbp.optimizers import BY_NAME
 from fastbp.stopping_rules import StoppingRule, rule_of
 
@@ -262,7 +262,8 @@ def _sizes(text: str) -> tuple[int, ...]:
 def _initializer(text: str) -> initializers.Initializer:
     """Return the name of an initializer, or a distribution with its scale."""
     try:
-        return initializers.check_initializer(_drawn(text) or text)
+        with shell_options():
+            return initializers.check_initializer(_drawn(text) or text)
     except OptionError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -354,6 +355,7 @@ def make_fitting(options: argparse.Namespace) -> Fitting:
         ensemble=options.ensemble,
         n_starts=options.n_starts,
         refit=options.refit,
+        goes_on=options.start_from is not None,
     )
 
 

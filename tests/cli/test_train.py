@@ -436,6 +436,7 @@ def test_several_networks_become_one_and_are_resumed_to_the_bit(fastbp, option):
         ("--ensemble 0", "--ensemble is 0"),
         ("--n-starts 0", "--n-starts is 0"),
         ("--ensemble 2 --n-starts 2", "--ensemble and --n-starts do not go together"),
+        ("--n-starts 2 --start-from iris.safetensors", "--n-starts and --start-from do not go together"),
         ("--refit", "--refit learns from the rows that --validation puts aside"),
         (
             "--label-smoothing 1",
@@ -632,11 +633,23 @@ def test_a_broken_file_is_one_line_and_status_2(fastbp, name):
         (f"{IRIS} --learning-rate uniform(0.1,0.2)", "--learning-rate is drawn for --optimizer rprop only"),
         (
             f"{ALONE} --optimizer rprop --batch-size all --learning-rate normal(1,2)",
-            "learning_rate[0] is 'normal'",
+            "--learning-rate is normal(1.0,2.0), and must be a number, one for each parameter, or be like "
+            "uniform(0.05,0.2)",
+        ),
+        (
+            f"{ALONE} --optimizer rprop --batch-size all --learning-rate uniform(2,1)",
+            "number 2 of --learning-rate is 1.0, and must be a finite number of at least 2",
         ),
         (f"{IRIS} --learning-rate fast", "'fast' is neither a number nor like uniform(0.05,0.2)"),
-        (f"{IRIS} --initializer uniform", "needs a scale, as in ('uniform', 0.5)"),
-        (f"{IRIS} --initializer uniform(1,2)", "a pair must be ('uniform', r) or ('normal', s)"),
+        (f"{IRIS} --initializer uniform", "initializer is 'uniform', and needs a scale, as in uniform(0.5)"),
+        (
+            f"{IRIS} --initializer uniform(1,2)",
+            "initializer is uniform(1.0,2.0), and a distribution must be like uniform(0.5) or normal(0.5)",
+        ),
+        (
+            f"{IRIS} --initializer normal(0)",
+            "number 1 of --initializer is 0.0, and must be a finite number above 0",
+        ),
         (f"{IRIS} --initializer he_norml", "did you mean 'he_normal'"),
         (f"{IRIS} --initializer normal(x)", "'normal(x)' is not like uniform(0.5)"),
         (f"{IRIS} --out model.h5", "--out is 'model.h5', and must end in .safetensors"),
