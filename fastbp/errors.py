@@ -8,7 +8,7 @@ import difflib
 import math
 import operator
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
@@ -127,7 +127,7 @@ def as_option(name: str, value: object = None) -> str:
     return f"--{dashed} {shlex.quote(','.join(quoted))}"
 
 
-def as_drawn(value: Sequence[Any]) -> str:
+def as_drawn(value: Any) -> str:
     """Return a distribution with its numbers as the user would write it: in Python or in the shell.
 
     Examples
@@ -138,7 +138,7 @@ def as_drawn(value: Sequence[Any]) -> str:
     ...     as_drawn(("uniform", 0.05, 0.2))
     'uniform(0.05,0.2)'
     """
-    if not _in_shell.get() or not value:
+    if not _in_shell.get() or len(value) == 0:
         return shown(value)
     return f"{value[0]}({','.join(map(str, value[1:]))})"
 
