@@ -28,16 +28,15 @@ from fastbp.benchmark.summary import three_digits
 
 BEGIN, END = "<!-- threads: begin -->", "<!-- threads: end -->"
 
-FULL, QUICK = Protocol(rounds=9, turn_seconds=0.05), Protocol(rounds=3, turn_seconds=0.01)
+FULL, QUICK = Protocol(rounds=7, turn_seconds=0.1), Protocol(rounds=3, turn_seconds=0.01)
 
 PEAKS = {f"FMA peak, {dtype}": dtype for dtype in ("float32", "float64")}
 
 
 def many(workload: grid.Workload, networks: int) -> grid.Workload:
     """Return a population with enough networks for many cores."""
-    return replace(
-        workload, name=workload.name.replace(f"{workload.networks:,}", f"{networks:,}"), networks=networks
-    )
+    kind, _, _ = workload.name.rpartition(", ")
+    return replace(workload, name=f"{kind}, {networks:,} networks", networks=networks)
 
 
 LARGE = [workload for workload in grid.GRID if workload.name.startswith(("784-", "1024-", "4-32-"))]

@@ -156,7 +156,11 @@ def time_pairs(
 
 
 def calibrated_steps(train: Train, seconds: float, epoch: int = 1) -> int:
-    """Return the steps, in whole epochs, that take about this time, judged by a quarter of it or more."""
+    """Return the steps, in whole epochs, that take about this time, judged by a quarter of it or more.
+
+    The first call is not judged: it may take milliseconds more, as in a process that was suspended.
+    """
+    time_call(train, epoch)
     epochs, nanoseconds = 1, time_call(train, epoch)
     while nanoseconds < seconds * 1e9 / 4:
         epochs *= 4

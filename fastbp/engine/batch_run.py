@@ -44,7 +44,8 @@ class BatchRun:
         dtype = specification.dtype
         X = np.zeros((rows, specification.n_inputs), dtype)
         Y = np.zeros((rows, specification.n_outputs), dtype)
-        self._run, self._schedule = LayeredRun(specification, theta, X, Y, options), options.schedule
+        self._run = LayeredRun(specification, theta, X, Y, options, steps_at_once=1)
+        self._schedule = options.schedule
         self._run.advance(0)
         self._job = self._run.job
         work = 3 * rows * specification.n_multiplications

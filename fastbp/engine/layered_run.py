@@ -1,12 +1,13 @@
 """A training run on the layered kernel: a team of threads, and long steps that are taken chunk by chunk."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastbp.engine.division import Limits
+from fastbp.engine.division import Limits, row_work
 from fastbp.engine.job import Job
 from fastbp.engine.job_run import JobRun
 from fastbp.engine.kernel_options import KernelOptions
@@ -30,7 +31,10 @@ QUICK_WORK = 5e6
 
 
 class LayeredRun(JobRun):
-    """The state of a run on the layered kernel, between chunks."""
+    """The state of a run on the layered kernel, between chunks.
+
+    `steps_at_once` is how many steps are taken in one call of `advance`; by default, all.
+    """
 
     name = "layered"
     trains = "everything"
@@ -47,12 +51,16 @@ class LayeredRun(JobRun):
         *,
         make_team: Callable[[int], Team] = Team,
         limits: Limits | None = None,
+        steps_at_once: int | None = None,
     ):
         work = 3 * options.batch_size * specification.n_multiplications
-        self._team = make_team(1 if options.update == "sequential" else threads_for(work, options.threads))
-        self._is_crowded = self._team.n_threads > threads_for(work, None)
+        whole = float(work) * (steps_at_once or options.n_steps)
+        n_threads = threads_for(work, options.threads, whole=whole)
+        self._team = make_team(1 if options.update == "sequential" else n_threads)
+        self._is_crowded = self._team.n_threads > threads_for(work, None, whole=math.inf)
         self._pace = pace or Pace(self._team.n_threads, fixed=options.threads is not None)
-        self._chunk_rows, self._chunk_steps, self._step_work = 1.0, 1, work
+        self._chunk_rows = self._team.first_chunk_rows(3 * row_work(specification))
+        self._chunk_steps, self._step_work = 1, work
         super().__init__(specification, theta, X, Y, options, n_threads=self._team.n_threads, limits=limits)
 
     @staticmethod
@@ -62,13 +70,15 @@ class LayeredRun(JobRun):
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         """Let the kernel train to step `until`, in several calls if a step is long or the team is crowded."""
         before, started = self.step, time.perf_counter()
+        if before == until:  # there is nothing for a team to do
+            self._team.run(job, until, 1)
+            return
         self._call(job, until)
         while self.step < until:
             if is_stopped():
                 return
             self._call(job, until)
-        if until > before:
-            self._pace.record(until - before, time.perf_counter() - started)
+        self._pace.record(until - before, time.perf_counter() - started)
 
     def call_kernel_once(self, job: Job, until: int) -> None:
         """Let the kernel train to step `until` in one call: a chunk has all rows of a step."""

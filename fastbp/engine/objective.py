@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from fastbp.engine import evaluation
-from fastbp.engine.division import Limits
+from fastbp.engine.division import Limits, row_work
 from fastbp.engine.job import Job
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
 from fastbp.engine.team import Pace, Team, threads_for
@@ -79,7 +79,7 @@ class Objective:
     ):
         self.specification, self._X, self._Y, self._weights = specification, X, Y, sample_weight
         self._threads, self._as_scikit_learn = threads, as_scikit_learn
-        self._chunk_rows = 1.0
+        self._chunk_rows = 0.0  # the team says how many
         self._make_team, self._pace, self._limits = make_team, pace, limits
         work = 3 * len(X) * specification.n_multiplications
         self._is_quick = work <= QUICK_WORK and threads in (None, 1)
@@ -203,6 +203,7 @@ class Objective:
         specification, n_samples = self.specification, len(self._X)
         work = 3 * n_samples * specification.n_multiplications
         self._team = self._make_team(1 if self._is_quick else threads_for(work, self._threads))
+        self._chunk_rows = self._team.first_chunk_rows(3 * row_work(specification))
         options = JobOptions(
             fields.GRADIENT_ONLY,
             n_samples,

@@ -21,8 +21,14 @@ OVERSUBSCRIBE = "FASTBP_OVERSUBSCRIBE"
 CHUNK_SECONDS = 0.03
 """The time of one call of the kernel, if a step takes longer. A run can be stopped between two calls."""
 
+SLOW = 5e8
+"""Multiplications a second of a slow processor. A run's first chunk is as long as if it ran on one."""
+
 FASTEST_GROWTH = 16.0
-"""How many times as long a chunk may be as the one before it. The first is a tile: its speed is unknown."""
+"""How many times as long a chunk may be as the one before it."""
+
+START_WORK = 1e6
+"""Multiplications that take as long as to start a thread: 22 to 90 us."""
 
 
 def available_cores(most: int | None = None) -> int:
@@ -79,16 +85,32 @@ def _quota_of(folder: Path) -> int | None:
         return None
 
 
-def threads_for(work: float, threads: int | None, cores: int | None = None) -> int:
-    """Return how many threads to take for so many multiplications: those asked for, or what pays.
+def threads_for(
+    work: float, threads: int | None, cores: int | None = None, *, whole: float | None = None
+) -> int:
+    """Return how many threads to take: those asked for, or what pays.
 
-    If there are more threads than cores (`available_cores` by default), they wait for each other most of the
-    time: 16 threads on one core took 33 s to answer Ctrl-C. So there are more only if the environment says
-    that this is meant.
+    Every call of a kernel starts its team, one thread after the other. So n threads take W / n + n S, with W
+    the work of the call and S that of a start; this is least for n = sqrt(W / S). 16 threads took 2 ms to
+    start on a virtual machine with 16 cores.
+
+    Parameters
+    ----------
+    work : float
+        Multiplications between two meetings of the threads.
+    threads : int or None
+        As the user gave them. If there are more threads than cores, they wait for each other most of the
+        time: 16 threads on one core took 33 s to answer Ctrl-C. So there are more only if the environment
+        says that this is meant.
+    cores : int, optional
+        `available_cores` by default.
+    whole : float, optional
+        Multiplications of the whole call; by default, the threads meet once.
     """
     cores = available_cores() if cores is None else cores
     if threads is None:
-        return max(1, min(cores, int(work / WORTH_A_THREAD)))
+        started = math.sqrt((work if whole is None else whole) / START_WORK)
+        return max(1, int(min(cores, work / WORTH_A_THREAD, started)))
     return threads if os.environ.get(OVERSUBSCRIBE) == "1" else min(threads, cores)
 
 
@@ -145,6 +167,10 @@ class Team:
 
     def __init__(self, n_threads: int, chunk_seconds: float = CHUNK_SECONDS):
         self.n_threads, self._chunk_seconds = n_threads, chunk_seconds
+
+    def first_chunk_rows(self, row_work: float) -> float:
+        """Return how many rows of a long step the first call takes; a row has so many multiplications."""
+        return self._chunk_seconds * SLOW / row_work
 
     def next_chunk_rows(self, rows: float, seconds: float) -> float:
         """Return how many rows of a long step the next call takes, after `rows` took so many seconds."""

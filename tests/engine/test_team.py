@@ -8,9 +8,15 @@ from tests.processes import run
 
 def test_threads_are_as_many_as_pay_and_no_more_than_there_are_cores(monkeypatch):
     monkeypatch.delenv(team.OVERSUBSCRIBE)
-    assert [team.threads_for(work, None, cores=2) for work in (0, 1e6, 2e6, 1e12)] == [1, 1, 2, 2]
+    assert [team.threads_for(work, None, cores=2) for work in (0, 1e6, 3e6, 4e6, 1e12)] == [1, 1, 1, 2, 2]
     assert [team.threads_for(1e12, threads, cores=2) for threads in (1, 2, 3, 64)] == [1, 2, 2, 2]
     assert team.threads_for(1e12, 64) == team.threads_for(1e12, None) == team.available_cores()
+
+
+def test_more_threads_are_started_for_a_long_call_than_for_a_short_one():
+    work = 16e6
+    threads = [team.threads_for(work, None, cores=64, whole=steps * work) for steps in (1, 4, 16, 1000)]
+    assert threads == [4, 8, 16, 16]
 
 
 @pytest.mark.parametrize(("value", "threads"), [("1", 64), ("0", 2), ("", 2)])
