@@ -44,7 +44,7 @@ class BatchRun:
         dtype = specification.dtype
         X = np.zeros((rows, specification.n_inputs), dtype)
         Y = np.zeros((rows, specification.n_outputs), dtype)
-        self._run = LayeredRun(specification, theta, X, Y, options, steps_at_once=1)
+        self._run = LayeredRun(specification, theta, X, Y, options)
         self._schedule = options.schedule
         self._run.advance(0)
         self._job = self._run.job

@@ -31,10 +31,7 @@ QUICK_WORK = 5e6
 
 
 class LayeredRun(JobRun):
-    """The state of a run on the layered kernel, between chunks.
-
-    `steps_at_once` is how many steps are taken in one call of `advance`; by default, all.
-    """
+    """The state of a run on the layered kernel, between chunks."""
 
     name = "layered"
     trains = "everything"
@@ -51,11 +48,9 @@ class LayeredRun(JobRun):
         *,
         make_team: Callable[[int], Team] = Team,
         limits: Limits | None = None,
-        steps_at_once: int | None = None,
     ):
         work = 3 * options.batch_size * specification.n_multiplications
-        whole = float(work) * (steps_at_once or options.n_steps)
-        n_threads = threads_for(work, options.threads, whole=whole)
+        n_threads = threads_for(work, options.threads, whole=math.inf)
         self._team = make_team(1 if options.update == "sequential" else n_threads)
         self._is_crowded = self._team.n_threads > threads_for(work, None, whole=math.inf)
         self._pace = pace or Pace(self._team.n_threads, fixed=options.threads is not None)
@@ -103,10 +98,17 @@ class LayeredRun(JobRun):
         before, started = self.step, time.perf_counter()
         stop = min(until, before + self._chunk_steps) if self._is_crowded else until
         job.set_chunk(self._chunk_rows)
-        self._team.run(job, stop, self._pace.threads())
+        self._team.run(job, stop, min(self._pace.threads(), self._worth(stop - before)))
         seconds = max(time.perf_counter() - started, 1e-9)
         if self.step < stop:  # in the middle of a long step
             self._chunk_rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
         elif stop == before + self._chunk_steps:
             growth = min(FASTEST_GROWTH, CROWDED_SECONDS / seconds)
             self._chunk_steps = max(1, int(self._chunk_steps * growth))
+
+    def _worth(self, steps: int) -> int:
+        """Return how many threads are worth their start in a call of so many steps, or of a part of one."""
+        if self._options.threads is not None:
+            return self._team.n_threads
+        part = min(1.0, self._chunk_rows / self._options.batch_size)
+        return threads_for(self._step_work, None, whole=self._step_work * (part if part < 1 else steps))
