@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property, update_wrapper
+from operator import attrgetter
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -126,8 +127,7 @@ class _Compiled:
         """Say how the dispatcher compiles."""
         raise NotImplementedError
 
-    def __call__(self, *arguments: Any) -> Any:
-        return self.dispatcher(*arguments)
+    __call__ = property(attrgetter("dispatcher"))  # a method of Python's takes 0.2 us more
 
 
 class Kernel(_Compiled):
