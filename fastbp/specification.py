@@ -135,8 +135,11 @@ class Specification:
 
     def views(self, vector: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return the W and the b of every layer as views into a vector that is laid out as theta."""
-        weights = [vector[at:b_at].reshape(n_in, n_out) for n_in, n_out, at, b_at in self.layers]
-        biases = [vector[at : at + n_out] for _, n_out, _, at in self.layers] if self.has_bias else []
+        weights, biases = [], []
+        for n_in, n_out, at, b_at in self.layers:
+            weights.append(vector[at:b_at].reshape(n_in, n_out))
+            if self.has_bias:
+                biases.append(vector[b_at : b_at + n_out])
         return weights, biases
 
     def as_document(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _uses(dtypes: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], object
             fastbp.train_population, population, x, y, steps=1, optimizer=fastbp.SGD(), progress=False
         )
         yield "population", dtype, use_population
-        yield "orders of scikit-learn", dtype, _shuffle
+        yield "orders of samples", dtype, functools.partial(_use_orders, network, 2 * x, 2 * y)
 
 
 def _train_2_2_2(
@@ -109,7 +109,11 @@ def _train_2_2_2(
     )
 
 
-def _shuffle() -> None:
+def _use_orders(network: fastbp.Network, x: list[list[float]], y: list[list[float]]) -> None:
+    """Train in an order that is given, and shuffle as scikit-learn does."""
+    fastbp.train(
+        network, x, y, steps=1, batch_size=1, optimizer=fastbp.SGD(), shuffle="blocks", kernel="layered"
+    )
     bits = np.random.MT19937(0)
     function = ctypes.cast(bits.ctypes.next_uint32, ctypes.c_void_p).value
     shuffle_as_numpy(function, bits.ctypes.state_address, np.arange(2), np.empty((1, 2), np.int64))

@@ -301,22 +301,18 @@ class JobRun(Run):
 
     def advance_at_once(self, until: int) -> None:
         """Do what `advance` does, by a call of the kernel in this thread: for steps that take little time."""
-        schedule = self.schedule
+        job, schedule = self.job, self.schedule
         while (step := self.step) < until:
             stop = min(until, self._order_epochs()) if self._ordering == fields.GIVEN else until
             rates = schedule.initial if isinstance(schedule, Constant) else schedule.rates(step, stop - step)
-            self.job.set_rates(step, rates)
-            self.call_kernel_once(self.job, stop)
+            job.set_rates(step, rates)
+            self.call_kernel_once(job, stop)
 
     def _order_epochs(self) -> int:
         """Hand over the order of the epochs that are about to begin; return the step at which they end."""
         epoch, step = divmod(self.step, self.steps_per_epoch)
         if epoch not in self._ordered:
-            if step == 0:
-                n_epochs = self._take_order(epoch)
-                self.job.set("order_at", 0)
-            else:  # the run was restored in the middle of an epoch
-                n_epochs = 1
+            n_epochs = self._take_order(epoch) if step == 0 else 1  # else, it was restored within an epoch
             self._ordered = range(epoch, epoch + n_epochs)
         return self._ordered.stop * self.steps_per_epoch
 
@@ -325,25 +321,19 @@ class JobRun(Run):
         assert self._epoch_order is not None
         order, size = np.asarray(self._epoch_order(epoch)), len(self._data[0])
         several = self.takes_epochs_at_once and order.ndim == 2 and len(order) > 0
-        if (
-            order.shape != ((len(order), size) if several else (size,))
-            or order.dtype.kind not in "iu"
-            or not self._is_order(order)
-        ):
-            raise OptionError(
-                f"order({epoch}) is {shown(order)}, and must be {size} integers from 0 to {size - 1}"
-            )
-        if not several:
-            self.order[:] = order
-            if self.job.arrays["order"] is not self.order:
-                self.job.replace("order", self.order)
-            return 1
-        self.job.replace("order", np.require(order, np.int64, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))
-        return len(order)
+        if order.shape == ((len(order), size) if several else (size,)) and order.dtype.kind in "iu":
+            if not several:
+                self.order[:] = order
+                order = self.order.reshape(1, size)
+            if self.job.take_orders(np.ascontiguousarray(order, np.int64)):
+                return len(order)
+        raise OptionError(
+            f"order({epoch}) is {shown(order)}, and must be {size} integers from 0 to {size - 1}"
+        )
 
     def take_losses(self) -> list[float]:
         """Return the losses recorded since the last call; see `KernelOptions.losses_at_once`."""
-        losses: list[float] = self.recorded.tolist()
+        losses: list[float] = self.losses[: self.counters.item(RECORDED)].tolist()
         self.counters[RECORDED] = 0
         return losses
 

@@ -1,4 +1,4 @@
-"""Batches that the caller supplies: a prepared job is pointed to them after a check, and takes a step."""
+"""Samples and orders that the caller supplies: a prepared job is pointed to them after a check."""
 
 import numpy as np
 
@@ -93,3 +93,21 @@ def take_labels(job_address, X, labels, most, until, layered_at):
         return False
     write(job, "labels", address(labels))
     return take_inputs(job, job_address, X, most, until, layered_at)
+
+
+@kernel
+def take_orders(job_address, orders):
+    """Point a job to the orders of its coming epochs, if they are places of its samples; return whether.
+
+    Parameters
+    ----------
+    job_address : int
+    orders : int64[n_epochs, n_samples]
+        C-contiguous. The caller keeps them alive until these epochs are over.
+    """
+    job = job_at(job_address, orders)
+    if not all_between(address(orders), orders.size, 0, get(job, "n_samples") - 1):
+        return False
+    write(job, "order", address(orders))
+    write(job, "order_at", 0)
+    return True

@@ -69,7 +69,12 @@ def test_chunks_and_resuming_change_no_bit(case):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.arange(N - 1), np.arange(N) + 1, np.arange(N) - 1, np.arange(N) / 1.0, "abc"], ids=str
+    "wrong",
+    [
+        *(np.arange(N - 1), np.arange(N) + 1, np.arange(N) - 1, np.arange(N) / 1.0, "abc"),
+        *([range(N), range(1, N + 1)], [range(N), range(-1, N - 1)], [range(N - 1)], [range(N)] * 0),
+    ],
+    ids=str,
 )
 def test_what_is_no_order_is_refused_before_it_is_used(wrong):
     run = run_of("layered", lambda epoch: wrong)
