@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_parameters import rate_after
 from fastbp.sklearn.fit_runs import OptimizerState
 from fastbp.sklearn.user_warnings import warn_user
@@ -29,6 +29,14 @@ class Watch:
 
     def close(self) -> None:
         """Do what is due when training has ended, however it has."""
+
+
+def close_all(watches: Sequence[Watch]) -> None:
+    """Close watches, the last one first, even if closing one of them raises an error."""
+    if watches:
+        with ExitStack() as stack:
+            for watch in watches:
+                stack.callback(watch.close)
 
 
 class EpochLoop:
@@ -70,13 +78,12 @@ class EpochLoop:
         rates = settings.learning_rate
         changes_rates = isinstance(rates, str) and rates in ("invscaling", "cosine", "step")
         self._looks = bool(score or watches or estimator.verbose or changes_rates)
-        self._is_scheduled = isinstance(rates, Schedule) or settings.solver == "rprop"
-
-    def _is_over(self) -> bool:
-        return self._deadline is not None and time.perf_counter() >= self._deadline
+        self._is_scheduled = not isinstance(rates, str) or settings.solver == "rprop"
 
     def _is_stopped(self) -> bool:
-        return self._interrupts.pressed or self._is_over()
+        if self._interrupts.pressed:
+            return True
+        return self._deadline is not None and time.perf_counter() >= self._deadline
 
     def train(self, is_incremental: bool) -> None:
         """Train for `max_iter` epochs at most, or for one."""
@@ -135,8 +142,10 @@ class EpochLoop:
             ends = self.has_converged = is_at_end(estimator, state)
             if not ends:
                 estimator._no_improvement_count = 0
-        stops = [watch.end_epoch() for watch in self._watches]
-        return ends or any(stops)
+        if self._watches:
+            stops = [watch.end_epoch() for watch in self._watches]
+            ends |= any(stops)
+        return ends
 
     def _tell_why(self) -> None:
         if self._interrupts.pressed:

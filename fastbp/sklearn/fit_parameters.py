@@ -3,8 +3,8 @@
 import os
 from functools import lru_cache
 from numbers import Integral, Real
-from types import SimpleNamespace
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -66,51 +66,47 @@ CONSTRAINTS: dict[str, Any] = {
 """Of both estimators."""
 
 
-OF_OPTIMIZER = (
-    "solver", "learning_rate", "learning_rate_init", "power_t", "momentum", "nesterovs_momentum", "beta_1",
-    "beta_2", "epsilon", "weight_decay",
-)  # fmt: skip
-"""Parameters that `partial_fit` keeps as they were when training began, as in scikit-learn."""
+class Settings(NamedTuple):
+    """Parameters that `partial_fit` keeps as they were when training began, as in scikit-learn."""
+
+    solver: str
+    learning_rate: str | Schedule
+    learning_rate_init: float
+    power_t: float
+    momentum: float
+    nesterovs_momentum: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    weight_decay: float
 
 
-def settings_of(estimator: Any) -> SimpleNamespace:
+_of_optimizer = attrgetter(*Settings._fields)
+
+
+def settings_of(estimator: Any) -> Settings:
     """Return the present parameters of an estimator's optimizer."""
-    known = vars(estimator)
-    return SimpleNamespace(**{name: known[name] for name in OF_OPTIMIZER})
-
-
-def optimizer_of(settings: SimpleNamespace) -> Optimizer:
-    """Return the optimizer that these parameters say."""
-    rate = settings.learning_rate_init
-    if isinstance(settings.learning_rate, Schedule) and settings.solver != "rprop":
-        rate = settings.learning_rate
-    return _optimizer(
-        settings.solver,
-        rate,
-        (settings.beta_1, settings.beta_2, settings.epsilon),
-        settings.weight_decay,
-        settings.momentum,
-        bool(settings.nesterovs_momentum),
-    )
+    return Settings._make(_of_optimizer(estimator))
 
 
 @lru_cache(maxsize=64)
-def _optimizer(
-    solver: str, rate: Any, adam: tuple[float, float, float], decay: float, momentum: float, nesterov: bool
-) -> Optimizer:
-    betas = dict(zip(("beta1", "beta2", "epsilon"), adam, strict=True))
-    if solver == "adam":
-        return UnscaledAdam(rate, **betas)
-    if solver == "adamw":
-        return AdamW(rate, **betas, weight_decay=decay)
-    if solver == "rmsprop":
-        return RMSprop(rate, alpha=betas["beta2"], epsilon=betas["epsilon"])
+def optimizer_of(settings: Settings) -> Optimizer:
+    """Return the optimizer that these parameters say."""
+    solver, schedule, rate, _, momentum, nesterov, beta1, beta2, epsilon, weight_decay = settings
     if solver == "rprop":
         return RPROP(rate)
-    return VelocitySGD(rate, momentum, nesterov)
+    if not isinstance(schedule, str):
+        rate = schedule  # type: ignore[assignment]
+    if solver == "adam":
+        return UnscaledAdam(rate, beta1, beta2, epsilon)
+    if solver == "adamw":
+        return AdamW(rate, beta1, beta2, epsilon, weight_decay=weight_decay)
+    if solver == "rmsprop":
+        return RMSprop(rate, alpha=beta2, epsilon=epsilon)
+    return VelocitySGD(rate, momentum, bool(nesterov))
 
 
-def rate_after(settings: SimpleNamespace, estimator: Any, present: float) -> float:
+def rate_after(settings: Settings, estimator: Any, present: float) -> float:
     """Return the learning rate of the epoch that comes next."""
     kind, rate = settings.learning_rate, float(settings.learning_rate_init)
     if kind == "invscaling" and settings.solver == "sgd":

@@ -4,9 +4,7 @@ import ctypes
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from fastbp.kernels import fields
 from fastbp.kernels.shuffle import shuffle_as_numpy
 from fastbp.network import Network
 from fastbp.schedules import Constant, Schedule
+from fastbp.sklearn.fit_parameters import Settings
 from fastbp.training.pace import FASTEST_GROWTH
 
 STEP, ROW, EPOCH = (fields.place("counters", name) for name in ("step", "row", "epoch"))
@@ -30,7 +29,6 @@ CHUNK_SECONDS, FIRST_WORK = 0.05, 1e6
 """Work between two looks at Ctrl-C, and multiplications before the first one, when the pace is unknown."""
 
 
-@dataclass
 class Samples:
     """What is trained on.
 
@@ -40,14 +38,12 @@ class Samples:
     Y : ndarray
         Class numbers of int64, or targets of the network's type, C-contiguous.
     weights : ndarray of float64 or None
+    n : int
+        How many samples there are.
     """
 
-    X: Any
-    Y: np.ndarray
-    weights: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return int(self.X.shape[0])
+    def __init__(self, X: Any, Y: np.ndarray, weights: np.ndarray | None = None):
+        self.X, self.Y, self.weights, self.n = X, Y, weights, int(X.shape[0])
 
     def take(self, rows: np.ndarray) -> "Samples":
         """Return some of them, as copies."""
@@ -65,13 +61,13 @@ class OptimizerState:
 
     Attributes
     ----------
-    settings : SimpleNamespace
+    settings : Settings
         The estimator's parameters of it, as they were when training began.
     learning_rate : float
         That of the next step.
     """
 
-    def __init__(self, settings: SimpleNamespace):
+    def __init__(self, settings: Settings):
         self.settings, self.learning_rate = settings, float(settings.learning_rate_init)
         self._vectors: Vectors | Callable[[], Vectors] | None = None
         self._run: BatchedRun | None = None
@@ -103,8 +99,7 @@ class OptimizerState:
 
     def keep(self, run: Any) -> None:
         """Keep the state of a run that has ended: the run itself, if it can take other samples."""
-        if isinstance(run, BatchedRun):
-            run.let_go()
+        if run.takes_others:
             self._run = run
         else:
             self._run, self._vectors = None, run.frozen()
@@ -182,7 +177,12 @@ def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_s
         if generator is not None:
             return CheckedShuffles(generator, weights, batch_size)
         check_batches(weights, batch_size)
-    return None if generator is None else Shuffles(len(samples), generator)
+    return None if generator is None else Shuffles(samples.n, generator)
+
+
+def constant(rate: float, present: Schedule) -> Schedule:
+    """Return the schedule of a constant rate: the present one, if it is that."""
+    return present if isinstance(present, Constant) and present.initial == rate else Constant(rate)
 
 
 class EpochRun(ABC):
@@ -195,6 +195,8 @@ class EpochRun(ABC):
     """
 
     run: Any
+    takes_others: ClassVar[bool]
+    """Whether the run can go on with other samples."""
 
     @property
     def theta(self) -> np.ndarray:
@@ -204,6 +206,10 @@ class EpochRun(ABC):
     def copy_theta_to(self, theta: np.ndarray) -> None:
         """Copy the present parameters into the network's."""
         self.run.copy_theta_to(theta)
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """Keep no reference to the samples."""
 
     @property
     @abstractmethod
@@ -221,50 +227,70 @@ class EpochRun(ABC):
         return self.schedule.rate(max(0, self.n_steps - 1))
 
 
-_idle: dict[Hashable, "WholeRun"] = {}
+_idle: dict[Hashable, list["WholeRun"]] = {}
 """Runs that have ended, by what they were made for. To make one takes 100 us or more."""
 
 MOST_IDLE = 16
+"""The most kinds of runs that are kept; threads that fit at once have several of one kind."""
+
+
+def _home_of(kind: Hashable) -> list[Any]:
+    """Return the runs of a kind that have ended; forget those of the oldest kind, if there are many."""
+    home = _idle.get(kind)
+    if home is None:
+        home = _idle[kind] = []
+        for oldest in list(_idle)[:-MOST_IDLE]:
+            _idle.pop(oldest, None)
+    return home
 
 
 class WholeRun(EpochRun):
     """Epochs over dense samples, on one prepared run."""
 
-    _key: Hashable = None
+    takes_others = False
+    _home: list[Any] | None = None
+    """Where it goes when it has ended, if it can start over."""
     _orders: Shuffles | None
 
     @classmethod
     def of(cls, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None) -> Self:
-        """Return a run: one of the last ones, if it was made for as many samples and the same options."""
-        X, Y = samples.X, samples.Y
-        key = None
-        if samples.weights is None and "seed" not in options and X.dtype == network.dtype and X.flags.carray:
-            key = cls, network.specification, len(samples), Y.ndim, orders is None, *options.values()
-            kept = _idle.pop(key, None)
-            if kept is not None and kept.run.start_over(network.theta, X, Y, None):
-                kept._orders = orders
-                return kept  # type: ignore[return-value]
+        """Return a run: one that has ended, if it was made for as many samples and the same options."""
+        X, Y, specification = samples.X, samples.Y, network.specification
+        home: list[Any] | None = None
+        if (
+            samples.weights is None
+            and "seed" not in options
+            and X.dtype == specification.dtype
+            and X.flags.carray
+        ):
+            home = _home_of((cls, specification, samples.n, Y.ndim, orders is None, *options.values()))
+            try:
+                kept = home.pop()
+            except IndexError:  # there is none, or another thread has just taken it
+                pass
+            else:
+                if kept.run.start_over(network.theta, X, Y, None):
+                    kept._orders, kept._home = orders, home
+                    return kept
         run = cls(network, samples, options, orders)
-        if key is not None and run.run.keep_start():
-            run._key = key
+        if home is not None and run.run.keep_start():
+            run._home = home
         return run
 
     def let_go(self) -> None:
         """Keep no reference to the samples, and be there for another fit."""
-        self._orders = None
-        if self._key is not None:
+        self._orders, home, self._home = None, self._home, None
+        if home is not None and len(home) < MOST_IDLE:
             self.run.let_go()
-            _idle[self._key] = self
-            for oldest in list(_idle)[:-MOST_IDLE]:
-                _idle.pop(oldest, None)
+            home.append(self)
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
         self._orders = orders
-        self._n_epochs, self._n_samples = 1, len(samples)
+        self._n_epochs, self._n_samples = 1, samples.n
         if samples.weights is not None:  # a run divides weights by their mean, and so the sum beside l2
             options = options | {"l2": options["l2"] / float(samples.weights.mean())}
         settled = KernelOptions(
-            len(samples),
+            samples.n,
             steps=LARGEST_COUNT,
             shuffle=False,
             as_scikit_learn=True,
@@ -282,7 +308,7 @@ class WholeRun(EpochRun):
     def _order(self, epoch: int) -> np.ndarray:
         """Return the orders of the epochs that are trained next."""
         assert self._orders is not None
-        return next(self._orders) if self._n_epochs == 1 else self._orders.several(self._n_epochs)
+        return self._orders.several(self._n_epochs)
 
     @property
     def most_epochs(self) -> int:
@@ -293,14 +319,16 @@ class WholeRun(EpochRun):
     def epochs(self, n_epochs: int, is_stopped: Callable[[], bool]) -> list[float]:
         """Train for some epochs; return the mean losses of those that ended before it was stopped."""
         self._n_epochs = n_epochs
-        run, end = self.run, self.run.step + n_epochs * self.run.steps_per_epoch
-        while run.step < end:
-            before, started = run.step, time.perf_counter()
+        run, step = self.run, self.run.step
+        end = step + n_epochs * run.steps_per_epoch
+        while step < end:
+            before, started = step, time.perf_counter()
             if self._is_quick:
                 run.advance_at_once(min(end, before + self._chunk_steps))
             else:
                 run.advance(min(end, before + self._chunk_steps), is_stopped)
-            done, seconds = run.step - before, time.perf_counter() - started
+            step, seconds = run.step, time.perf_counter() - started
+            done = step - before
             wanted = max(1, int(done * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))))
             if wanted > self._chunk_steps or seconds > CHUNK_SECONDS:  # a small rest tells little
                 self._chunk_steps = wanted
@@ -330,7 +358,7 @@ class WholeRun(EpochRun):
 
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
-        self.run.schedule = Constant(rate)
+        self.run.schedule = constant(rate, self.run.schedule)
 
     def go_on(self, state: dict[str, np.ndarray], theta: np.ndarray) -> None:
         """Go on from a state at the end of an epoch."""
@@ -342,9 +370,9 @@ class WholeRun(EpochRun):
 
     def frozen(self) -> Callable[[], Vectors]:
         """Return a function that returns the present state without theta, at any later time."""
-        step, generator = np.array(self.run.step), self.run.generator.copy()
+        step, generator = self.run.step, self.run.generator.copy()
         optimizer_state = self.run.frozen_optimizer_state()
-        return lambda: {"step": step, "optimizer_state": optimizer_state(), "generator": generator}
+        return lambda: {"step": np.array(step), "optimizer_state": optimizer_state(), "generator": generator}
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `BatchedRun` goes on from."""
@@ -359,7 +387,7 @@ class BatchedRun(EpochRun):
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
         self._network, self._options = network, options
-        self._batch_size = min(options["batch_size"], len(samples))
+        self._batch_size = min(options["batch_size"], samples.n)
         self._is_weighted = samples.weights is not None
         settled = KernelOptions(
             self._batch_size,
@@ -391,7 +419,7 @@ class BatchedRun(EpochRun):
         """
         if network is not self._network or options != self._options:
             return False
-        if len(samples) < self._batch_size or (samples.weights is not None) != self._is_weighted:
+        if samples.n < self._batch_size or (samples.weights is not None) != self._is_weighted:
             return False
         self._take(samples, orders)
         self.run.set_theta(network.theta)
@@ -405,6 +433,7 @@ class BatchedRun(EpochRun):
         """Go on with an optimizer's state."""
         self.run.restore(state | {"theta": theta, "step": state["step"].item()})
 
+    takes_others = True
     most_epochs = 1
     is_at_epoch_end = True
 
@@ -412,7 +441,7 @@ class BatchedRun(EpochRun):
         """Train for one epoch; return its mean loss, or nothing if it was stopped before its end."""
         samples, order = self._samples, None if self._orders is None else next(self._orders)
         total, self.is_at_epoch_end = 0.0, False
-        for first in range(0, len(samples), self._batch_size):
+        for first in range(0, samples.n, self._batch_size):
             rows: Any = slice(first, first + self._batch_size)
             rows = rows if order is None else order[rows]
             X, Y = samples.X[rows], samples.Y[rows]
@@ -423,10 +452,10 @@ class BatchedRun(EpochRun):
             self.run.weigh(None if samples.weights is None else samples.weights[rows])
             total += self.run.step() * len(X)
             if is_stopped():
-                self.is_at_epoch_end = first + len(X) == len(samples)
-                return [total / len(samples)] if self.is_at_epoch_end else []
+                self.is_at_epoch_end = first + len(X) == samples.n
+                return [total / samples.n] if self.is_at_epoch_end else []
         self.is_at_epoch_end = True
-        return [total / len(samples)]
+        return [total / samples.n]
 
     @property
     def n_steps(self) -> int:
@@ -436,7 +465,7 @@ class BatchedRun(EpochRun):
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch."""
-        return -(-len(self._samples) // self._batch_size)
+        return -(-self._samples.n // self._batch_size)
 
     @property
     def schedule(self) -> Schedule:
@@ -445,8 +474,9 @@ class BatchedRun(EpochRun):
 
     def set_rate(self, rate: float) -> None:
         """Train at another learning rate from now on."""
-        if not (isinstance(self._schedule, Constant) and self._schedule.initial == rate):
-            self._schedule = Constant(rate)
+        schedule = constant(rate, self._schedule)
+        if schedule is not self._schedule:
+            self._schedule = schedule
             self.run.set_rate(rate)
 
     def state(self) -> dict[str, np.ndarray]:

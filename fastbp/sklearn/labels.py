@@ -26,6 +26,8 @@ class Labels:
 
     def __init__(self, kind: str, classes: np.ndarray, is_sparse: bool = False):
         self.kind, self.classes, self.is_sparse = kind, classes, is_sparse
+        is_numbered = kind == MULTICLASS and classes.dtype.kind in "iu"
+        self._are_numbers = is_numbered and classes[0] == 0 and classes[-1] == len(classes) - 1
 
     @classmethod
     def of(cls, y: Any) -> "Labels":
@@ -69,7 +71,9 @@ class Labels:
             return matrix != 0
         if y.ndim == 2:
             raise ValueError(f"y has {y.shape[1]} labels a sample, and the estimator was fitted with one")
-        numbers = np.searchsorted(self.classes, y)
+        if self._are_numbers and y.dtype.kind in "iu":
+            return y
+        numbers = self.classes.searchsorted(y)
         return numbers if self.kind == MULTICLASS else (numbers == 1).reshape(-1, 1)
 
     def named(self, y: np.ndarray) -> np.ndarray:
@@ -124,7 +128,8 @@ def distinct(y: np.ndarray) -> np.ndarray:
     array([-2,  3,  7])
     """
     if y.dtype == np.int64:
-        if y.view(np.uint64).max() <= 4 * y.size:  # negative numbers are large ones without a sign
+        unsigned = y.view(np.uint64)  # negative numbers are large ones without a sign
+        if unsigned.item(unsigned.argmax()) <= 4 * y.size:
             return np.bincount(y).nonzero()[0]
         lowest = int(y.min())
         if int(y.max()) - lowest <= 4 * y.size:

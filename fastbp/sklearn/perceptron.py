@@ -4,7 +4,6 @@ import copy
 import operator
 from abc import ABCMeta
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -24,7 +23,7 @@ from fastbp.network import FEW_ROWS, Network
 from fastbp.sklearn.conversion import Convertible
 from fastbp.sklearn.fit_checkpoint import FitCheckpoint
 from fastbp.sklearn.fit_data import Validation, check_goes_on, take_given
-from fastbp.sklearn.fit_epochs import EpochLoop, Watch
+from fastbp.sklearn.fit_epochs import EpochLoop, Watch, close_all
 from fastbp.sklearn.fit_parameters import (
     CONSTRAINTS,
     STOCHASTIC,
@@ -33,7 +32,7 @@ from fastbp.sklearn.fit_parameters import (
     settings_of,
 )
 from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, check_batches, orders_of
-from fastbp.sklearn.form import draw_parameters, specification_of
+from fastbp.sklearn.form import Form, draw_parameters, form_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
 from fastbp.sklearn.quick import parameter_names, validate_parameters, with_generator
 from fastbp.sklearn.user_warnings import warn_user
@@ -178,16 +177,16 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
                 )
         held = self._held_out(*validation)
         if is_first:
-            self._begin(X, hidden, held is not None, generator)
+            network = self._begin(X, hidden, held is not None, generator)
         else:
             check_goes_on(self, hidden)
-        network = self._present_network()
+            network = self._present_network()
         if self.solver == "lbfgs":
             weights = self._weigh_classes(y, weights, is_incremental)
             self._fit_lbfgs(network, Samples(X, self._targets(y, network.dtype), weights))
         else:
             self._fit_epochs(network, X, y, weights, held, is_incremental, generator)
-        if not all_finite(self._network.theta):
+        if not all_finite(network.theta):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and "
                 "need to be preprocessed."
@@ -213,7 +212,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
-        if type(sizes) is tuple and all(type(size) is int and size > 0 for size in sizes):
+        if type(sizes) is tuple and {*map(type, sizes)} == {int} and min(sizes) > 0:
             return list(sizes)
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(sizes) <= 0):
@@ -231,19 +230,19 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             weights = np.asarray(_check_sample_weight(weights, X), np.float64)
         return Validation(X, encoded, y, weights)
 
-    def _begin(self, X: Any, hidden: list[int], is_validated: bool, generator: np.random.RandomState) -> None:
+    def _begin(
+        self, X: Any, hidden: list[int], is_validated: bool, generator: np.random.RandomState
+    ) -> Network:
         """Make the network, with scikit-learn's first parameters."""
-        names = hidden_activations(self.activation, len(hidden))
         self.out_activation_, loss = self._form
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
-        network = Network.from_specification(
-            specification_of(sizes, names, self.out_activation_, loss, dtype)
-        )
-        last = names[-1] if names else self.activation
-        draw_parameters(network, (*names, last), generator)
+        form = self._form_of(sizes, loss, dtype)
+        network = Network.from_specification(form.specification)
+        theta = network.theta
+        draw_parameters(theta, form, generator)
         if dtype != X.dtype:
-            network.theta[:] = network.theta.astype(X.dtype)
+            theta[:] = theta.astype(X.dtype)
         if self.coefs_init is not None:
             take_given(network.weights, self.coefs_init)
         if self.intercepts_init is not None:
@@ -252,7 +251,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         self.n_iter_ = self.t_ = 0
         self.__dict__.pop("is_stopped_", None)
         self.n_layers_ = len(sizes)
-        self._best_theta: np.ndarray | None = network.theta.copy()
+        self._best_theta: np.ndarray | None = theta.copy()
         if self.solver in STOCHASTIC:
             stops_early, is_validated = self.early_stopping, self.early_stopping or is_validated
             self.loss_curve_: list[float] = []
@@ -260,10 +259,17 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             self.validation_scores_: list[float] | None = [] if is_validated else None
             self.best_validation_score_ = -np.inf if stops_early else None
             self.best_loss_ = None if stops_early else np.inf
+        return network
+
+    def _form_of(self, sizes: tuple[int, ...], loss: str, dtype: np.dtype) -> Form:
+        """Return the form of a network of these sizes, with the present activation."""
+        names = hidden_activations(self.activation, len(sizes) - 2)
+        last = names[-1] if names else str(self.activation)
+        return form_of(sizes, names, last, self.out_activation_, loss, dtype)
 
     def _fit_lbfgs(self, network: Network, samples: Samples) -> None:
         weights = samples.weights
-        total = float(len(samples)) if weights is None else float(weights.sum())
+        total = float(samples.n) if weights is None else float(weights.sum())
         if weights is not None:
             weights = weights / weights.mean()
         data = network.specification, samples.X, samples.Y, weights
@@ -303,35 +309,35 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             held_weights = None if weights is None else weights[others]
             held = Validation(X[others], held_y, self._labels_of(held_y), held_weights)
             samples = samples.take(rows)
-        batch_size = self._batch_rows(len(samples))
+        batch_size = self._batch_rows(samples.n)
         orders = orders_of(samples, generator if self.shuffle else None, batch_size)
         run = self._run_of(network, samples, batch_size, orders, is_incremental, generator)
         score = None if held is None else self._scorer(network, held, run)
-        with Interrupts() as interrupts, ExitStack() as stack:
-            if isinstance(run, WholeRun):
-                stack.callback(run.let_go)  # the last thing that happens
-            watches = self._watches(network, run, (X, y, weights), interrupts)
-            for watch in watches:
-                stack.callback(watch.close)
-            self.n_iter_ = 0
-            if self.checkpoint is not None and not is_incremental:
-                kept = FitCheckpoint(self, run, (X, y, weights), orders, generator)
-                kept.resume()
-                stack.callback(kept.close)
-                watches.append(kept)
-            loop = EpochLoop(self, run, len(samples), score, watches, interrupts)
+        with Interrupts() as interrupts:
+            watches: list[Watch] = []
             try:
-                if self.n_iter_ == 0 or self._no_improvement_count <= self.n_iter_no_change:
-                    loop.train(is_incremental)
+                watches += self._watches(network, run, (X, y, weights), interrupts)
+                self.n_iter_ = 0
+                if self.checkpoint is not None and not is_incremental:
+                    kept = FitCheckpoint(self, run, (X, y, weights), orders, generator)
+                    kept.resume()
+                    watches.append(kept)
+                loop = EpochLoop(self, run, samples.n, score, watches, interrupts)
+                try:
+                    if self.n_iter_ == 0 or self._no_improvement_count <= self.n_iter_no_change:
+                        loop.train(is_incremental)
+                finally:
+                    if is_incremental and self.early_stopping:
+                        self.is_stopped_ = loop.has_converged
+                    restores = self.early_stopping and (loop.has_converged or not is_incremental)
+                    if restores and self._best_theta is not None:
+                        network.theta[:] = self._best_theta
+                    else:
+                        run.copy_theta_to(network.theta)
+                    state.keep(run)
             finally:
-                if is_incremental and self.early_stopping:
-                    self.is_stopped_ = loop.has_converged
-                restores = self.early_stopping and (loop.has_converged or not is_incremental)
-                if restores and self._best_theta is not None:
-                    network.theta[:] = self._best_theta
-                else:
-                    run.copy_theta_to(network.theta)
-                state.keep(run)
+                close_all(watches)
+                run.let_go()
         if restores:  # as in scikit-learn, a warm start changes the best parameters, too
             self._best_theta = None
 
@@ -412,7 +418,7 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         """Return which samples are trained on, and which are for early stopping."""
         stratify = samples.Y if is_classifier(self) and self.n_outputs_ == 1 else None
         rows, held_out = train_test_split(
-            np.arange(len(samples)),
+            np.arange(samples.n),
             random_state=generator,
             test_size=self.validation_fraction,
             stratify=stratify,
@@ -438,10 +444,8 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
         now = (*present, self.activation)
         if len(now) != len(shown) or not all(map(operator.is_, now, shown)):
             sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
-            names = hidden_activations(self.activation, len(sizes) - 2)
             dtype = np.result_type(*present, np.float32)
-            output, loss = self.out_activation_, self._form[1]
-            network = Network.from_specification(specification_of(sizes, names, output, loss, dtype))
+            network = Network.from_specification(self._form_of(sizes, self._form[1], dtype).specification)
             for mine, other in zip((*network.weights, *network.biases), present, strict=True):
                 mine[...] = other
             self._take_network(network)

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from fastbp.checks import SMALL
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 PLAIN = (bool, int, float, str, type(None))
 """Types of parameters whose equality says all about them."""
@@ -108,7 +108,7 @@ def with_generator(fit: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fit)
     def run(estimator: Any, *arguments: Any, **options: Any) -> Any:
         seed = estimator.random_state
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
             return fit(estimator, check_random_state(seed), *arguments, **options)
         generator = _idle.pop() if _idle else np.random.RandomState()
         try:
