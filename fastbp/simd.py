@@ -668,12 +668,47 @@ def exponent(typing, vec):
     def generate(context, builder, signature, arguments):
         (value,) = arguments
         integers = ir.VectorType(ir.IntType(8 * element_bytes(vec)), vec.lanes)
-        above = builder.sub(
-            builder.bitcast(value, integers), builder.bitcast(_constant(value.type, 2 / 3), integers)
-        )
+        above = _above(builder, value, integers)
         return builder.sitofp(builder.ashr(above, _constant(integers, digits)), value.type)
 
     return vec(vec), generate
+
+
+@intrinsic
+def exponent_from_1(typing, vec):
+    """Return what `exponent` does, for numbers from 1 on: a conversion of int64 numbers would be slow."""
+    digits = _DIGITS[vec.element]
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        integers = ir.VectorType(ir.IntType(8 * element_bytes(vec)), vec.lanes)
+        large = _constant(value.type, 2.0**digits)
+        k = builder.lshr(_above(builder, value, integers), _constant(integers, digits))
+        number = builder.or_(k, builder.bitcast(large, integers))
+        return builder.fsub(builder.bitcast(number, value.type), large)
+
+    return vec(vec), generate
+
+
+@intrinsic
+def mantissa(typing, vec):
+    """Return m with vec = m 2^k and 2/3 <= m < 4/3, for positive normal numbers."""
+    digits = _DIGITS[vec.element]
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        integers = ir.VectorType(ir.IntType(8 * element_bytes(vec)), vec.lanes)
+        power = builder.and_(_above(builder, value, integers), _constant(integers, -(2**digits)))
+        return builder.bitcast(builder.sub(builder.bitcast(value, integers), power), value.type)
+
+    return vec(vec), generate
+
+
+def _above(builder, value, integers):
+    """Return how far the bits of numbers are above those of 2/3."""
+    return builder.sub(
+        builder.bitcast(value, integers), builder.bitcast(_constant(value.type, 2 / 3), integers)
+    )
 
 
 @intrinsic

@@ -35,9 +35,11 @@ from fastbp.kernels.tanh_table import has_table, tanh_by_table
 from fastbp.simd import (
     address,
     exponent,
+    exponent_from_1,
     fma,
     fma_exact,
     magnitude,
+    mantissa,
     polynomial,
     same,
     scaled,
@@ -267,6 +269,14 @@ def log(x):
     y = fma(n, LN2_HIGH(x), fma(n, LN2_LOW(x), y))
     outside = where_equal(x, zero, minus(infinity), splat(math.nan, x))
     return where_less(zero, x, where_less(x, infinity, y, x), outside)
+
+
+@helper
+def log_from_1(x):
+    """Return what `log` does, for x from 1 to the largest number; 0 for any other."""
+    n = exponent_from_1(x)
+    y = log1p(mantissa(x) - splat(1.0, x), splat(-0.0, x))
+    return fma(n, LN2_HIGH(x), fma(n, LN2_LOW(x), y))
 
 
 @helper

@@ -9,15 +9,16 @@ import numpy as np
 
 from fastbp._jit import helper, routine
 from fastbp.activations import SOFTMAX
-from fastbp.kernels.elementwise import apply_slope, log, minus
+from fastbp.kernels.elementwise import apply_slope, log_from_1, minus
 from fastbp.kernels.fields import OWN_DRAWN, PREDICT, SHARED, TRAIN
-from fastbp.kernels.lanes import half, joined, lane_product, multiply
+from fastbp.kernels.lanes import lane_product, multiply
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
 from fastbp.kernels.quick_functions import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
 from fastbp.kernels.shuffle import hashed
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY, HALF_SQUARED_ERROR, POISSON
 from fastbp.simd import (
+    align_stack,
     converted,
     element,
     fma,
@@ -106,28 +107,21 @@ def gather_tile(job, block, area, drawn, place, position, rows):
                 put(scales, r * step + lane, element(weights, at))
 
 
-@helper
-def softmax_row(z, r, distance, columns, a, like):
-    """Write e^(z_j - m), with m = max_k z_k, to a; return m and the sum.
-
-    `like` is a vector. It has the lanes of one row, or those of several, which then begin at r.
-    """
-    top, total = top_of(z, r, distance, columns, like), splat(0.0, like)
-    for j in range(r, r + columns * distance, distance):
-        power = quick_exp(load_like(z, j, like) - top)
-        store(a, j, power)
-        total = total + power
-    return top, total
-
-
 @routine
 def lane_softmax(z, rows, columns, a):
     """Write the softmax of every row's z to a."""
     distance = rows * wide(z)
     for r in range(0, distance, wide(z)):
-        _, total = softmax_row(z, r, distance, columns, a, wide_splat(0.0, z))
+        total = wide_splat(0.0, z)
+        top = top_of(z, r, distance, columns, total)
+        for k in range(columns):
+            j = r + k * distance
+            power = quick_exp(wide_load(z, j) - top)
+            store(a, j, power)
+            total = total + power
         scale = splat(1.0, total) / total
-        for j in range(r, r + columns * distance, distance):
+        for k in range(columns):
+            j = r + k * distance
             store(a, j, wide_load(a, j) * scale)
 
 
@@ -135,8 +129,8 @@ def lane_softmax(z, rows, columns, a):
 def top_of(z, r, distance, columns, like):
     """Return the largest of a row; NaN stays."""
     top = load_like(z, r, like)
-    for j in range(r + distance, r + columns * distance, distance):
-        v = load_like(z, j, like)
+    for k in range(1, columns):
+        v = load_like(z, r + k * distance, like)
         top = where_less(v, top, top, v)
     return top
 
@@ -224,62 +218,64 @@ def is_fused(loss):
 
 
 @helper
-def add_losses(sums, cost, weight, mean):
-    """Add losses, times weight and mean, to float64 sums."""
-    before = long_load(sums, 0, cost)
-    factor = converted(weight, sums) * splat(mean, before)
-    store(sums, 0, fma(factor, converted(cost, sums), before))
-
-
-@helper
-def softmaxed_row(loss, factor, scales, a, z, t, delta, r, distance, columns, like):
-    """Write dL/dz of categorical cross-entropy or Poisson's loss after softmax; return the loss.
-
-    These are times the weight and the factor. There may be several rows; see `softmax_row`.
-    """
-    top, total = softmax_row(z, r, distance, columns, a, like)
-    zero, scale = splat(0.0, total), load_like(scales, r, like) * splat(factor, like)
-    all_targets, cost, log_total, inverse = zero, zero, log(total), splat(1.0, total) / total
-    if loss == POISSON:
-        for j in range(r, r + columns * distance, distance):
-            all_targets = all_targets + load_like(t, j, like)
-    for j in range(r, r + columns * distance, distance):
-        target, y = load_like(t, j, like), inverse * load_like(a, j, like)
-        log_y = (load_like(z, j, like) - top) - log_total
-        if loss == POISSON:
-            cost = cost + poisson_cost(y, target, log_y)
-            store(delta, j, scale * fma(y, all_targets, minus(target)))
-        else:
-            cost = fma(minus(target), log_y, cost)
-            store(delta, j, scale * (y - target))
-    return cost
+def add_to(sums, cost, weight, mean):
+    """Return float64 sums plus losses times weight and mean."""
+    return fma(converted(weight, sums) * splat(mean, sums), converted(cost, sums), sums)
 
 
 @routine
 def softmaxed_losses(job, area, rows, factor, mean, sums):
     """Do what `lane_losses` does, for a loss that computes softmax itself.
 
-    Four rows go together: one alone waits for each exponential, and for the logarithm.
+    There are three passes over the rows. One pass would have a chain of operations for each row, of which the
+    processor could begin only two before the first ends. A row behind those of a and delta holds what belongs
+    to a sample: log sum_k e^(z_k - m), and the inverse of that sum.
     """
+    align_stack()
     layer, loss = nth(get(job, "layers"), get(job, "n_layers") - 1), get(job, "loss")
     z, a = shifted(area, get(layer, "z_at")), shifted(area, get(layer, "a_at"))
     delta, t = shifted(area, get(layer, "delta_at")), shifted(area, get(job, "targets_at"))
     scales, lanes, columns = shifted(area, get(job, "scales_at")), wide(area), get(layer, "n_out")
-    distance, r = rows * lanes, 0
-    one = wide_splat(0.0, area)
-    four = joined(joined(one, one), joined(one, one))
-    while r + 4 * lanes <= distance:
-        cost = softmaxed_row(loss, factor, scales, a, z, t, delta, r, distance, columns, four)
-        first, second = half(cost, 0), half(cost, 1)
-        add_losses(sums, half(first, 0), wide_load(scales, r), mean)
-        add_losses(sums, half(first, 1), wide_load(scales, r + lanes), mean)
-        add_losses(sums, half(second, 0), wide_load(scales, r + 2 * lanes), mean)
-        add_losses(sums, half(second, 1), wide_load(scales, r + 3 * lanes), mean)
-        r += 4 * lanes
-    while r < distance:
-        cost = softmaxed_row(loss, factor, scales, a, z, t, delta, r, distance, columns, one)
-        add_losses(sums, cost, wide_load(scales, r), mean)
-        r += lanes
+    distance = rows * lanes
+    end = columns * distance
+    logs, inverses = shifted(a, end), shifted(delta, end)
+    zero, one = wide_splat(0.0, area), wide_splat(1.0, area)
+    for r in range(0, distance, lanes):
+        top, total = top_of(z, r, distance, columns, zero), zero
+        for k in range(columns):
+            j = r + k * distance
+            v = wide_load(z, j) - top
+            power = quick_exp(v)
+            store(z, j, v)
+            store(a, j, power)
+            total = total + power
+        store(logs, r, total)
+    for r in range(0, distance, lanes):
+        total = wide_load(logs, r)
+        store(inverses, r, one / total)
+        store(logs, r, log_from_1(total))
+    total_losses = long_load(sums, 0, zero)
+    for r in range(0, distance, lanes):
+        weight, inverse, log_total = wide_load(scales, r), wide_load(inverses, r), wide_load(logs, r)
+        scale, cost = weight * wide_splat(factor, area), zero
+        if loss == POISSON:
+            all_targets = zero
+            for k in range(columns):
+                j = r + k * distance
+                all_targets = all_targets + wide_load(t, j)
+            for k in range(columns):
+                j = r + k * distance
+                target, y = wide_load(t, j), inverse * wide_load(a, j)
+                cost = cost + poisson_cost(y, target, wide_load(z, j) - log_total)
+                store(delta, j, scale * fma(y, all_targets, minus(target)))
+        else:
+            for k in range(columns):
+                j = r + k * distance
+                target, y = wide_load(t, j), inverse * wide_load(a, j)
+                cost = fma(minus(target), wide_load(z, j) - log_total, cost)
+                store(delta, j, scale * (y - target))
+        total_losses = add_to(total_losses, cost, weight, mean)
+    store(sums, 0, total_losses)
 
 
 @routine
@@ -298,19 +294,23 @@ def lane_losses(job, area, rows, factor, sums):
         softmaxed_losses(job, area, rows, factor * mean, mean, sums)
         return
     zero = wide_splat(0.0, a)
+    total_losses = long_load(sums, 0, zero)
     for r in range(0, distance, lanes):
         weight = wide_load(scales, r)
         scale = weight * wide_splat(factor * mean, a)
         total, inner = zero, zero
-        for j in range(r, r + columns * distance, distance):
+        for k in range(columns):
+            j = r + k * distance
             y = wide_load(a, j)
             cost, d = gradient_of(loss, level, code, y, wide_load(t, j), wide_load(z, j))
             d = scale * d
             total, inner = total + cost, fma(d, y, inner)
             store(delta, j, d)
         if softmaxed:
-            for j in range(r, r + columns * distance, distance):
+            for k in range(columns):
+                j = r + k * distance
                 store(delta, j, wide_load(a, j) * (wide_load(delta, j) - inner))
-        add_losses(sums, total, weight, mean)
+        total_losses = add_to(total_losses, total, weight, mean)
+    store(sums, 0, total_losses)
     if not softmaxed and not gives_delta(loss):
         apply_slope(code, a, z, delta, columns * distance)
