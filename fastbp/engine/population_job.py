@@ -257,7 +257,7 @@ class PopulationJob:
             "targets_at": take(specification.n_outputs * tile),
             "scales_at": take(tile),
             "gradient_at": take(specification.n_parameters) if trains else 0,
-            "constants_at": take(N_CONSTANTS + 1),
+            "constants_at": take(N_CONSTANTS + 2),
             "saved_at": take(together * (1 + n_states) * specification.n_parameters) if trains else 0,
         }
         return record, work | {"work_size": at}

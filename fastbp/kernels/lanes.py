@@ -11,6 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import helper, routine
+from fastbp.activations import RELU, SIGMOID, TANH
 from fastbp.kernels.product import TILE_ROWS, TILE_VECTORS
 from fastbp.simd import (
     Vec,
@@ -27,10 +28,106 @@ from fastbp.simd import (
 )
 
 FEW_ROWS = 4
-"""If C has fewer rows, and more columns than rows, its transpose is computed."""
+"""C with fewer rows is computed by tiles of any distances; if it has more columns than rows, its transpose."""
 
 BLOCK_VECTORS = 512
 """The vectors of A in a block of rows: 16 kB with vectors of 32 bytes."""
+
+NEAR_TILES = {1: TILE_ROWS[1][:1]} | {
+    columns: (TILE_ROWS[columns][0] - 1, TILE_ROWS[columns][0]) for columns in (2, 3)
+}
+"""The rows of the usual tiles where some distances are those of neighbours, for each number of columns.
+
+Tiles of one row less come first, as many as leave a multiple of the others' rows: 9 rows are 3 + 3 + 3 and
+not 4 + 4 + 1, since the sums of a small tile wait for each other.
+"""
+
+SMALL_TILES = (4, 2, 1)
+"""The rows of tiles for what the usual ones leave."""
+
+STORED, RECTIFIED, RELU_SLOPED, TANH_SLOPED, SIGMOID_SLOPED = range(5)
+"""What `rows_product` does with an element of C: nothing, relu, or it multiplies it by a slope."""
+
+FUSED_SLOPES = {RELU: RELU_SLOPED, TANH: TANH_SLOPED, SIGMOID: SIGMOID_SLOPED}
+
+
+def _panel_of(tile_of, m, columns, tiles, builder):
+    """Emit register tiles that cover m rows of a panel of columns; `tiles` are numbers of rows."""
+    intp = m.type
+    row = cgutils.alloca_once_value(builder, intp(0))
+    ends = dict.fromkeys(tiles, m)
+    if tiles[0] + 1 == tiles[1]:
+        few, many = (intp(n) for n in tiles[:2])
+        missing = builder.urem(builder.sub(builder.mul(m, many), m), many)
+        possible = builder.udiv(m, few)
+        n_few = builder.select(builder.icmp_signed("<", missing, possible), missing, possible)
+        ends[tiles[0]] = builder.mul(n_few, few)
+    for rows in tiles:
+        check = builder.append_basic_block(f"rows{rows}")
+        body = builder.append_basic_block(f"rows{rows}.body")
+        after = builder.append_basic_block(f"rows{rows}.end")
+        builder.branch(check)
+        builder.position_at_end(check)
+        first = builder.load(row)
+        end = builder.add(first, intp(rows))
+        builder.cbranch(builder.icmp_signed("<=", end, ends[rows]), body, after)
+        builder.position_at_end(body)
+        tile_of(first, rows)
+        builder.store(end, row)
+        builder.branch(check)
+        builder.position_at_end(after)
+
+
+class _Tile:
+    """A register tile: `rows` sums for each of some columns. It emits code, and keeps nothing else."""
+
+    def __init__(self, builder, vec, vector, rows, columns):
+        self.builder, self.vec, self.vector = builder, vec, vector
+        self.align = element_bytes(vec)
+        self.sums = [[cgutils.alloca_once(builder, vector) for _ in range(columns)] for _ in range(rows)]
+
+    def place(self, pointer, *terms):
+        """Return the address of a vector, some distances from an address."""
+        for index, distance in terms:
+            pointer = self.builder.gep(pointer, [self.builder.mul(distance, distance.type(index))])
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+    def load(self, pointer, *terms):
+        """Load a vector from there."""
+        return self.builder.load(self.place(pointer, *terms), align=self.align)
+
+    def begin(self, init, init_row, init_column):
+        """Load the first terms."""
+        for r, of_row in enumerate(self.sums):
+            for j, total in enumerate(of_row):
+                self.builder.store(self.load(init, (r, init_row), (j, init_column)), total)
+
+    def begin_alike(self, init, init_column):
+        """Load the first terms, which are those of all rows."""
+        starts = [self.load(init, (j, init_column)) for j in range(len(self.sums[0]))]
+        for of_row in self.sums:
+            for start, total in zip(starts, of_row, strict=True):
+                self.builder.store(start, total)
+
+    def add_products(self, k, a, a_row, a_k, b, b_column, b_k):
+        """Add k terms to every sum."""
+        builder = self.builder
+        with cgutils.for_range(builder, k) as loop:
+            left = builder.gep(a, [builder.mul(loop.index, a_k)])
+            right = builder.gep(b, [builder.mul(loop.index, b_k)])
+            factors = [self.load(right, (j, b_column)) for j in range(len(self.sums[0]))]
+            for r, of_row in enumerate(self.sums):
+                factor = self.load(left, (r, a_row))
+                for other, total in zip(factors, of_row, strict=True):
+                    added = emit_fma(builder, self.vec, factor, other, builder.load(total))
+                    builder.store(added, total)
+
+    def end(self, c, c_row, c_column, finished=lambda total, r, j: total):
+        """Store the sums, or what is made of them."""
+        for r, of_row in enumerate(self.sums):
+            for j, total in enumerate(of_row):
+                value = finished(self.builder.load(total), r, j)
+                self.builder.store(value, self.place(c, (r, c_row), (j, c_column)), align=self.align)
 
 
 @intrinsic(prefer_literal=True)
@@ -38,64 +135,24 @@ def _lane_panel(
     typing, m, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column, columns
 ):
     """Compute `columns` columns (a literal) of C, one register tile after the other."""
-    number = c.dtype
-    vec = Vec(number, lanes(number.bitwidth // 8))
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
 
     def generate(context, builder, signature, arguments):
         (m, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_column, c, c_row, c_column, _) = (
             arguments
         )
-        vector, intp = context.get_value_type(vec), m.type
-        n_columns, align = columns.literal_value, number.bitwidth // 8
+        vector, n_columns = context.get_value_type(vec), columns.literal_value
 
-        def place(pointer, *terms):
-            for index, distance in terms:
-                pointer = builder.gep(pointer, [builder.mul(index, distance)])
-            return builder.bitcast(pointer, vector.as_pointer())
+        def from_row(pointer, first, distance):
+            return builder.gep(pointer, [builder.mul(first, distance)])
 
-        def tile(first, rows):
-            numbers = [builder.add(first, intp(r)) for r in range(rows)]
-            columns = [intp(j) for j in range(n_columns)]
-            sums = [[cgutils.alloca_once(builder, vector) for _ in columns] for _ in numbers]
-            for row, of_row in zip(numbers, sums, strict=True):
-                for column, total in zip(columns, of_row, strict=True):
-                    start = place(init, (row, init_row), (column, init_column))
-                    builder.store(builder.load(start, align=align), total)
-            left_starts = [builder.mul(row, a_row) for row in numbers]
-            right_starts = [builder.mul(column, b_column) for column in columns]
-            with cgutils.for_range(builder, k) as loop:
-                left = builder.gep(a, [builder.mul(loop.index, a_k)])
-                right = builder.gep(b, [builder.mul(loop.index, b_k)])
+        def tile_of(first, rows):
+            tile = _Tile(builder, vec, vector, rows, n_columns)
+            tile.begin(from_row(init, first, init_row), init_row, init_column)
+            tile.add_products(k, from_row(a, first, a_row), a_row, a_k, b, b_column, b_k)
+            tile.end(from_row(c, first, c_row), c_row, c_column)
 
-                def load(pointer, start):
-                    at = builder.bitcast(builder.gep(pointer, [start]), vector.as_pointer())
-                    return builder.load(at, align=align)
-
-                factors = [load(right, start) for start in right_starts]
-                for start, of_row in zip(left_starts, sums, strict=True):
-                    factor = load(left, start)
-                    for other, total in zip(factors, of_row, strict=True):
-                        builder.store(emit_fma(builder, vec, factor, other, builder.load(total)), total)
-            for row, of_row in zip(numbers, sums, strict=True):
-                for column, total in zip(columns, of_row, strict=True):
-                    builder.store(
-                        builder.load(total), place(c, (row, c_row), (column, c_column)), align=align
-                    )
-
-        row = cgutils.alloca_once_value(builder, intp(0))
-        for rows in TILE_ROWS[n_columns]:
-            check = builder.append_basic_block(f"rows{rows}")
-            body = builder.append_basic_block(f"rows{rows}.body")
-            after = builder.append_basic_block(f"rows{rows}.end")
-            builder.branch(check)
-            builder.position_at_end(check)
-            first = builder.load(row)
-            builder.cbranch(builder.icmp_signed("<=", builder.add(first, intp(rows)), m), body, after)
-            builder.position_at_end(body)
-            tile(first, rows)
-            builder.store(builder.add(first, intp(rows)), row)
-            builder.branch(check)
-            builder.position_at_end(after)
+        _panel_of(tile_of, m, n_columns, TILE_ROWS[n_columns], builder)
         return context.get_dummy_value()
 
     size = types.intp
@@ -108,8 +165,8 @@ def lane_product(m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_
     """Set C = init + A B in every lane. Sums run from the first term to the last.
 
     C is (m, n), A is (m, k) and B is (k, n). All may have any strides, so that a transpose costs nothing. The
-    register tiles have more rows than columns; so if C has few rows, its transpose is computed. The rows are
-    divided into blocks, whose part of A stays in the L1 cache.
+    register tiles have more rows than columns; so if C has few rows, its transpose is computed. This is for
+    few rows; `rows_product` and `gradient_product` are faster where there are more.
     """
     if m < n and m < FEW_ROWS:
         m, n = n, m
@@ -118,30 +175,223 @@ def lane_product(m, n, k, a, a_row, a_k, b, b_column, b_k, init, init_row, init_
         a_k, b_k = b_k, a_k
         init_row, init_column = init_column, init_row
         c_row, c_column = c_column, c_row
-    block = max(8, BLOCK_VECTORS // max(k, 1) // 8 * 8)
+    j = 0
+    while j < n:
+        columns = columns_of_panel(n - j)
+        b_at = shifted(b, j * b_column)
+        init_at, c_at = shifted(init, j * init_column), shifted(c, j * c_column)
+        if columns == 3:
+            _lane_panel(
+                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
+                c_column, 3,
+            )  # fmt: skip
+        elif columns == 2:
+            _lane_panel(
+                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
+                c_column, 2,
+            )  # fmt: skip
+        else:
+            _lane_panel(
+                m, k, a, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at, c_row,
+                c_column, 1,
+            )  # fmt: skip
+        j += columns
+
+
+@helper
+def columns_of_panel(left):
+    """Return how many of the columns that are left come next: of four, 2 + 2 instead of 3 + 1."""
+    return 2 if left == 4 else min(left, TILE_VECTORS)
+
+
+@helper
+def rows_of_block(k):
+    """Return how many rows of A, of k vectors, go through all panels together."""
+    return max(8, BLOCK_VECTORS // max(k, 1) // 8 * 8)
+
+
+@intrinsic(prefer_literal=True)
+def _rows_panel(
+    typing, m, k, a, a_k, b, b_column, b_k, init, init_column, c, c_column, finish, outputs, columns
+):
+    """Compute `columns` columns (a literal) of C for `rows_product`."""
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
+
+    def generate(context, builder, signature, arguments):
+        m, k, a, a_k, b, b_column, b_k, init, init_column, c, c_column, finish, outputs, _ = arguments
+        vector, n_columns, next_row = context.get_value_type(vec), columns.literal_value, m.type(vec.lanes)
+        zero, one = ir.Constant(vector, [0.0] * vec.lanes), ir.Constant(vector, [1.0] * vec.lanes)
+
+        def tile_of(first, rows):
+            at = builder.mul(first, next_row)
+            tile = _Tile(builder, vec, vector, rows, n_columns)
+            tile.begin_alike(init, init_column)
+            tile.add_products(k, builder.gep(a, [at]), next_row, a_k, b, b_column, b_k)
+            c_at, outputs_at = builder.gep(c, [at]), builder.gep(outputs, [at])
+
+            def rectified(total, r, j):
+                return builder.select(builder.fcmp_ordered("<", total, zero), zero, total)
+
+            def sloped(slope_of):
+                return lambda total, r, j: builder.fmul(
+                    total, slope_of(tile.load(outputs_at, (r, next_row), (j, c_column)))
+                )
+
+            def by_square(a, last):
+                return emit_fma(builder, vec, builder.fsub(ir.Constant(vector, [-0.0] * vec.lanes), a), a, last)
+
+            forms = {
+                RECTIFIED: rectified,
+                RELU_SLOPED: sloped(
+                    lambda a: builder.select(builder.fcmp_ordered("<", zero, a), one, zero)
+                ),
+                TANH_SLOPED: sloped(lambda a: by_square(a, one)),
+                SIGMOID_SLOPED: sloped(lambda a: by_square(a, a)),
+            }
+            usual, done = builder.append_basic_block("stored"), builder.append_basic_block("done")
+            switch = builder.switch(finish, usual)
+            for code, finished in forms.items():
+                block = builder.append_basic_block("finished")
+                switch.add_case(finish.type(code), block)
+                builder.position_at_end(block)
+                tile.end(c_at, next_row, c_column, finished)
+                builder.branch(done)
+            builder.position_at_end(usual)
+            tile.end(c_at, next_row, c_column)
+            builder.branch(done)
+            builder.position_at_end(done)
+
+        _panel_of(tile_of, m, n_columns, (*NEAR_TILES[n_columns], *SMALL_TILES), builder)
+        return context.get_dummy_value()
+
+    size = types.intp
+    right, start = (b, size, size), (init, size)
+    return types.void(size, size, a, size, *right, *start, c, size, size, outputs, columns), generate
+
+
+@routine
+def rows_product(m, n, k, a, a_k, b, b_column, b_k, init, init_column, c, c_column, finish, outputs):
+    """Set C = init + A B in every lane, or what `finish` makes of it. Sums run from the first term to the last.
+
+    C is (m, n), A is (m, k) and B is (k, n). The rows of A and C are neighbours, a vector apart; `init` has
+    one row. `finish` may ask for relu, or for the slope of an activation, whose `outputs` lie as C does. The
+    rows are divided into blocks, whose part of A stays in the L1 cache.
+    """
+    step = wide(c)
+    if m < FEW_ROWS:
+        lane_product(m, n, k, a, step, a_k, b, b_column, b_k, init, 0, init_column, c, step, c_column)
+        return
+    block = rows_of_block(k)
+    for i in range(0, m, block):
+        rows, at = min(block, m - i), i * step
+        a_at, c_i, outputs_i = shifted(a, at), shifted(c, at), shifted(outputs, at)
+        j = 0
+        while j < n:
+            columns = columns_of_panel(n - j)
+            b_at, init_at = shifted(b, j * b_column), shifted(init, j * init_column)
+            c_at, outputs_at = shifted(c_i, j * c_column), shifted(outputs_i, j * c_column)
+            if columns == 3:
+                _rows_panel(
+                    rows, k, a_at, a_k, b_at, b_column, b_k, init_at, init_column, c_at, c_column, finish,
+                    outputs_at, 3,
+                )  # fmt: skip
+            elif columns == 2:
+                _rows_panel(
+                    rows, k, a_at, a_k, b_at, b_column, b_k, init_at, init_column, c_at, c_column, finish,
+                    outputs_at, 2,
+                )  # fmt: skip
+            else:
+                _rows_panel(
+                    rows, k, a_at, a_k, b_at, b_column, b_k, init_at, init_column, c_at, c_column, finish,
+                    outputs_at, 1,
+                )  # fmt: skip
+            j += columns
+
+
+@intrinsic(prefer_literal=True)
+def _gradient_panel(
+    typing, m, k, a, a_row, b, b_column, init, init_row, init_column, c, c_row, updates, decay, plain, down,
+    decayed, columns
+):  # fmt: skip
+    """Compute `columns` columns (a literal) of C for `gradient_product`."""
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
+
+    def generate(context, builder, signature, arguments):
+        m, k, a, a_row, b, b_column, init, init_row, init_column, c, c_row = arguments[:11]
+        updates, decay, plain, down, decayed = arguments[11:16]
+        vector, n_columns, following = context.get_value_type(vec), columns.literal_value, m.type(vec.lanes)
+
+        def from_row(pointer, first, distance):
+            return builder.gep(pointer, [builder.mul(first, distance)])
+
+        def tile_of(first, rows):
+            tile = _Tile(builder, vec, vector, rows, n_columns)
+            tile.begin(from_row(init, first, init_row), init_row, init_column)
+            tile.add_products(k, from_row(a, first, a_row), a_row, following, b, b_column, following)
+            c_at = from_row(c, first, c_row)
+
+            def moved(gradient, r, j):
+                is_decayed = builder.icmp_signed("<", builder.add(first, first.type(r)), decayed)
+                pull = tile.load(builder.select(is_decayed, decay, plain))
+                before = tile.load(c_at, (r, c_row), (j, following))
+                whole = emit_fma(builder, vec, pull, before, gradient)
+                return emit_fma(builder, vec, tile.load(down), whole, before)
+
+            with builder.if_else(updates) as (then, otherwise):
+                with then:
+                    tile.end(c_at, c_row, following, moved)
+                with otherwise:
+                    tile.end(c_at, c_row, following)
+
+        _panel_of(tile_of, m, n_columns, (*NEAR_TILES[n_columns], *SMALL_TILES), builder)
+        return context.get_dummy_value()
+
+    size = types.intp
+    start, rates = (init, size, size), (decay, plain, down, size)
+    return (
+        types.void(size, size, a, size, b, size, *start, c, size, types.boolean, *rates, columns),
+        generate,
+    )
+
+
+@routine
+def gradient_product(
+    m, n, k, a, a_row, b, b_column, init, init_row, init_column, c, c_row, updates, decay, plain, down, decayed
+):  # fmt: skip
+    """Set C = init + A B in every lane, or take a step of SGD with that gradient of C.
+
+    C is (m, n), A is (m, k) and B is (k, n). The terms of a sum are neighbours, a vector apart, and so are the
+    elements of a row of C. Sums run from the first term to the last.
+
+    With `updates`, C becomes C + down (init + A B + decay C), as `fastbp.kernels.update_rules.sgd` does it.
+    `decay` and `down` are addresses of a vector. From row `decayed` on, `plain` is in place of `decay`.
+    """
+    step, block = wide(c), rows_of_block(k)
     for i in range(0, m, block):
         rows = min(block, m - i)
         a_at, init_i, c_i = shifted(a, i * a_row), shifted(init, i * init_row), shifted(c, i * c_row)
         j = 0
         while j < n:
-            left = n - j
-            columns = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
-            b_at = shifted(b, j * b_column)
-            init_at, c_at = shifted(init_i, j * init_column), shifted(c_i, j * c_column)
+            columns = columns_of_panel(n - j)
+            b_at, init_at, c_at = (
+                shifted(b, j * b_column),
+                shifted(init_i, j * init_column),
+                shifted(c_i, j * step),
+            )
             if columns == 3:
-                _lane_panel(
-                    rows, k, a_at, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at,
-                    c_row, c_column, 3,
+                _gradient_panel(
+                    rows, k, a_at, a_row, b_at, b_column, init_at, init_row, init_column, c_at, c_row,
+                    updates, decay, plain, down, decayed - i, 3,
                 )  # fmt: skip
             elif columns == 2:
-                _lane_panel(
-                    rows, k, a_at, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at,
-                    c_row, c_column, 2,
+                _gradient_panel(
+                    rows, k, a_at, a_row, b_at, b_column, init_at, init_row, init_column, c_at, c_row,
+                    updates, decay, plain, down, decayed - i, 2,
                 )  # fmt: skip
             else:
-                _lane_panel(
-                    rows, k, a_at, a_row, a_k, b_at, b_column, b_k, init_at, init_row, init_column, c_at,
-                    c_row, c_column, 1,
+                _gradient_panel(
+                    rows, k, a_at, a_row, b_at, b_column, init_at, init_row, init_column, c_at, c_row,
+                    updates, decay, plain, down, decayed - i, 1,
                 )  # fmt: skip
             j += columns
 

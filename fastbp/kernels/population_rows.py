@@ -8,10 +8,19 @@ gradient of b is another row of that of W.
 import numpy as np
 
 from fastbp._jit import helper, routine
-from fastbp.activations import SOFTMAX
+from fastbp.activations import RELU, SIGMOID, SOFTMAX, TANH
 from fastbp.kernels.elementwise import apply_slope, log_from_1, minus
 from fastbp.kernels.fields import OWN_DRAWN, PREDICT, SHARED, TRAIN
-from fastbp.kernels.lanes import lane_product, multiply
+from fastbp.kernels.lanes import (
+    FEW_ROWS,
+    RECTIFIED,
+    RELU_SLOPED,
+    SIGMOID_SLOPED,
+    STORED,
+    TANH_SLOPED,
+    multiply,
+    rows_product,
+)
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
 from fastbp.kernels.quick_functions import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
@@ -171,20 +180,32 @@ def lane_forward(job, block, area, step, position, rows):
         init, init_column = zero, 0
         if get(job, "has_biases") != 0:
             init, init_column = shifted(W, n_in * n_out * lanes), lanes
-        lane_product(
+        rectifies = code == RELU and rows >= FEW_ROWS
+        rows_product(
             rows, n_out, n_in,
-            x, lanes, rows * lanes,
+            x, rows * lanes,
             W, lanes, n_out * lanes,
-            init, 0, init_column,
-            z, lanes, rows * lanes,
+            init, init_column,
+            z, rows * lanes,
+            RECTIFIED if rectifies else STORED, a,
         )  # fmt: skip
         if code == SOFTMAX:
             if get(job, "mode") == PREDICT or not is_fused(get(job, "loss")):
                 lane_softmax(z, rows, n_out, a)
-        else:
+        elif not rectifies:
             quick_activate(code, z, a, n_out * rows * lanes)
         if training and get(layer, "mask_at") >= 0:
             drop_rows(job, block, area, layer, number, step, position, rows)
+
+
+@helper
+def fused_slope(code):
+    """Return how `rows_product` multiplies by the slope of an activation, or `STORED` if it cannot."""
+    if code == RELU:
+        return RELU_SLOPED
+    if code == TANH:
+        return TANH_SLOPED
+    return SIGMOID_SLOPED if code == SIGMOID else STORED
 
 
 @helper
@@ -193,19 +214,24 @@ def lane_propagate(job, area, theta, layer, number, rows):
     lanes = wide(area)
     n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
     below = nth(get(job, "layers"), number - 1)
-    target = shifted(area, get(below, "delta_at"))
-    lane_product(
+    target, code = shifted(area, get(below, "delta_at")), get(below, "activation")
+    a, z = shifted(area, get(below, "a_at")), shifted(area, get(below, "z_at"))
+    drops, finish = get(below, "mask_at") >= 0, STORED
+    if rows >= FEW_ROWS and not drops:
+        finish = fused_slope(code)
+    rows_product(
         rows, n_in, n_out,
-        shifted(area, get(layer, "delta_at")), lanes, rows * lanes,
+        shifted(area, get(layer, "delta_at")), rows * lanes,
         shifted(theta, at), n_out * lanes, lanes,
-        shifted(area, 0), 0, 0,
-        target, lanes, rows * lanes,
+        shifted(area, 0), 0,
+        target, rows * lanes,
+        finish, a,
     )  # fmt: skip
     n = n_in * rows * lanes
-    if get(below, "mask_at") >= 0:
+    if drops:
         multiply(shifted(area, get(below, "mask_at")), target, n)
-    a, z = shifted(area, get(below, "a_at")), shifted(area, get(below, "z_at"))
-    apply_slope(get(below, "activation"), a, z, target, n)
+    if finish == STORED:
+        apply_slope(code, a, z, target, n)
 
 
 @helper

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
-from fastbp.kernels.lanes import fill, lane_product
+from fastbp.kernels.lanes import fill, gradient_product
 from fastbp.kernels.population_rows import lane_propagate
 from fastbp.kernels.product import TILE_VECTORS
 from fastbp.kernels.records import get, nth
@@ -53,7 +53,7 @@ PART_VECTORS = 256
 
 @routine
 def lane_constants(job, block, area, scratch, step, rows):
-    """Write the constants of a step of some rows, a vector each, and the networks' l2 after them."""
+    """Write the constants of a step of some rows, a vector each; after them l2, and decay plus l2."""
     lanes, constants = wide(area), shifted(area, get(job, "constants_at"))
     last = get(job, "n_rates") - 1
     relative = element(get(job, "relative_rates"), min(step - get(job, "first_step"), last))
@@ -72,7 +72,9 @@ def lane_constants(job, block, area, scratch, step, rows):
     l2 = long_load(get(job, "l2"), first, like)
     if get(job, "divides_l2") != 0:
         l2 = l2 / splat(np.float64(rows), l2)
-    store(constants, N_CONSTANTS * lanes, converted(l2, area))
+    l2_here = converted(l2, area)
+    store(constants, N_CONSTANTS * lanes, l2_here)
+    store(constants, (N_CONSTANTS + 1) * lanes, wide_load(constants, 0) + l2_here)
 
 
 def lane_update_by(rule):
@@ -99,6 +101,9 @@ UPDATES = tuple({rule.update: rule for rule in RULES}.values())
 
 UPDATE_CODES = {rule.name: [other.update for other in UPDATES].index(rule.update) for rule in RULES}
 """The code of each rule's update function."""
+
+SGD_UPDATE = UPDATE_CODES["sgd"]
+"""The code of `gradient_product`'s own update. It takes the constants `decay`, with l2 or not, and `down`."""
 
 lane_update_vectors = by_code([lane_update_by(rule) for rule in UPDATES])
 
@@ -160,6 +165,7 @@ def lane_backward(job, block, area, rows, begins, ends):
     lanes, trains_biases = wide(area), get(job, "trains_biases") != 0
     theta = shifted(get(job, "theta"), block * get(job, "n_parameters") * lanes)
     zero, gradient = shifted(area, 0), shifted(area, get(job, "gradient_at"))
+    constants = shifted(area, get(job, "constants_at"))
     for number in range(get(job, "n_layers") - 1, -1, -1):
         layer = nth(get(job, "layers"), number)
         n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
@@ -170,21 +176,24 @@ def lane_backward(job, block, area, rows, begins, ends):
         if trains_biases:
             fill(wide_splat(1.0, x), shifted(x, n_in * rows * lanes), rows * lanes)
             n_rows += 1
-        some = max(TILE_VECTORS + 1, PART_VECTORS // n_out // 4 * 4)
+        moves = ends and get(job, "update") == SGD_UPDATE
+        some = n_rows if moves else max(TILE_VECTORS + 1, PART_VECTORS // n_out // 4 * 4)
         for first in range(0, n_rows, some):
             there, start = min(some, n_rows - first), at + first * n_out * lanes
             dW = shifted(gradient, start)
             init, init_row, init_column = dW, n_out * lanes, lanes
             if begins:
                 init, init_row, init_column = zero, 0, 0
-            lane_product(
+            gradient_product(
                 there, n_out, rows,
-                shifted(x, first * rows * lanes), rows * lanes, lanes,
-                delta, rows * lanes, lanes,
+                shifted(x, first * rows * lanes), rows * lanes,
+                delta, rows * lanes,
                 init, init_row, init_column,
-                dW, n_out * lanes, lanes,
+                shifted(theta, start) if moves else dW, n_out * lanes,
+                moves, shifted(constants, (N_CONSTANTS + 1) * lanes), constants, shifted(constants, lanes),
+                n_in,
             )  # fmt: skip
-            if ends:
+            if ends and not moves:
                 n = min(there, n_in - first) * n_out * lanes
                 update_part(job, block, area, start, n, dW, True)
                 if first + there > n_in:
