@@ -661,6 +661,16 @@ def shifted(typing, address, offset):
 
 
 @intrinsic
+def item_bytes(typing, address):
+    """Return the bytes of a number at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.intp, element_bytes(address.dtype))
+
+    return types.intp(address), generate
+
+
+@intrinsic
 def exponent(typing, vec):
     """Return whole numbers k with vec = m 2^k and 2/3 <= m < 4/3, for positive normal numbers."""
     digits = _DIGITS[vec.element]

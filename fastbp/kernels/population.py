@@ -37,7 +37,7 @@ from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_fl
 from fastbp.kernels.lanes import copy_vectors
 from fastbp.kernels.population222 import steps222
 from fastbp.kernels.population_curve import is_recorded, place_in_curve
-from fastbp.kernels.population_rows import gather_tile, lane_forward, lane_losses
+from fastbp.kernels.population_rows import apart, gather_tile, lane_forward, lane_losses
 from fastbp.kernels.population_update import lane_backward, lane_constants, update_clipped
 from fastbp.kernels.records import get, nth, population_at
 from fastbp.kernels.shuffle import next_position
@@ -317,12 +317,13 @@ def evaluate_block(job, block, thread, begin, end):
         if get(job, "mode") == LOSS_ONLY:
             lane_losses(job, area, rows, 1.0, shifted(get(job, "losses"), block * lanes))
             continue
+        distance = apart(rows, columns, a)
         for lane in range(lanes):
             start = ((block * lanes + lane) * n_samples + row) * columns
             out = shifted(get(job, "outputs"), start)
             for r in range(rows):
                 for j in range(columns):
-                    put(out, r * columns + j, element(a, (j * rows + r) * lanes + lane))
+                    put(out, r * columns + j, element(a, j * distance + r * lanes + lane))
 
 
 @kernel

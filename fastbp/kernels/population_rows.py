@@ -18,10 +18,12 @@ from fastbp.kernels.lanes import (
     SIGMOID_SLOPED,
     STORED,
     TANH_SLOPED,
+    fill,
     multiply,
     rows_product,
 )
 from fastbp.kernels.output import gives_delta, gradient_of, poisson_cost
+from fastbp.kernels.product import ALIASING_BYTES
 from fastbp.kernels.quick_functions import quick_activate, quick_exp
 from fastbp.kernels.records import get, has, nth, own
 from fastbp.kernels.shuffle import hashed
@@ -31,6 +33,7 @@ from fastbp.simd import (
     converted,
     element,
     fma,
+    item_bytes,
     load_like,
     long_load,
     put,
@@ -60,20 +63,34 @@ def sample_of(job, network, drawn, place, position, r, lane):
     return np.int64(element(get(job, "orders"), network * get(job, "n_samples") + position + r))
 
 
-@helper
-def gather_rows(source, columns, sample, target, rows, r):
-    """Write a row of a matrix to row r of the tile, the same in all lanes."""
-    step = wide(target)
-    for j in range(columns):
-        store(target, (j * rows + r) * step, wide_splat(element(source, sample * columns + j), target))
+MANY_COLUMNS = 32
+"""From so many columns on, those at aliasing distances would not stay in an L1 cache."""
 
 
 @helper
-def gather_lane(source, columns, sample, target, rows, r, lane):
-    """Write a row of a matrix to row r of the tile, in one lane."""
-    step = wide(target)
+def apart(rows, columns, like):
+    """Return the distance between the columns of a tile, in numbers.
+
+    It leaves room for one more row if there are many columns, and would be a multiple of `ALIASING_BYTES`.
+    """
+    distance = rows * wide(like)
+    if columns >= MANY_COLUMNS and distance * item_bytes(like) % ALIASING_BYTES == 0:
+        distance += wide(like)
+    return distance
+
+
+@helper
+def gather_rows(source, columns, sample, target, distance):
+    """Write a row of a matrix to a row of the tile, the same in all lanes."""
     for j in range(columns):
-        put(target, (j * rows + r) * step + lane, element(source, sample * columns + j))
+        store(target, j * distance, wide_splat(element(source, sample * columns + j), target))
+
+
+@helper
+def gather_lane(source, columns, sample, target, distance):
+    """Write a row of a matrix to a row of the tile, in one lane."""
+    for j in range(columns):
+        put(target, j * distance, element(source, sample * columns + j))
 
 
 @routine
@@ -84,29 +101,32 @@ def gather_tile(job, block, area, drawn, place, position, rows):
     n_in, n_out = get(layers, "n_in"), get(nth(layers, get(job, "n_layers") - 1), "n_out")
     x = shifted(area, get(layers, "x_at"))
     t, scales = shifted(area, get(job, "targets_at")), shifted(area, get(job, "scales_at"))
-    step = wide(x)
+    step, has_targets = wide(x), has(job, "Y")
+    of_x, of_t = apart(rows, n_in, x), apart(rows, n_out, x)
     shared = get(job, "mode") != TRAIN or get(job, "ordering") == SHARED
-    has_targets = has(job, "Y")
     n_rows, network = get(job, "n_rows"), block * step
+    if shared:
+        for r in range(rows):
+            sample = sample_of(job, network, drawn, place, position, r, 0)
+            gather_rows(X, n_in, sample, shifted(x, r * step), of_x)
+            if has_targets:
+                gather_rows(Y, n_out, sample, shifted(t, r * step), of_t)
+    else:
+        for r in range(rows):
+            for lane in range(step):
+                sample = sample_of(job, network + lane, drawn, place, position, r, lane)
+                gather_lane(X, n_in, sample, shifted(x, r * step + lane), of_x)
+                gather_lane(Y, n_out, sample, shifted(t, r * step + lane), of_t)
+    if not has(job, "weights"):
+        fill(wide_splat(1.0, scales), scales, rows * step)
+        return
     for r in range(rows):
         if shared:
             sample = sample_of(job, network, drawn, place, position, r, 0)
-            gather_rows(X, n_in, sample, x, rows, r)
-            if has_targets:
-                gather_rows(Y, n_out, sample, t, rows, r)
-        else:
-            for lane in range(step):
-                sample = sample_of(job, network + lane, drawn, place, position, r, lane)
-                gather_lane(X, n_in, sample, x, rows, r, lane)
-                gather_lane(Y, n_out, sample, t, rows, r, lane)
-        if not has(job, "weights"):
-            store(scales, r * step, wide_splat(1.0, scales))
-        elif shared and get(job, "weighs_each") == 0:
-            sample = sample_of(job, network, drawn, place, position, r, 0)
-            store(scales, r * step, wide_splat(element(weights, sample), scales))
-        elif shared:
-            sample = sample_of(job, network, drawn, place, position, r, 0)
-            store(scales, r * step, wide_load(weights, (block * n_rows + sample) * step))
+            if get(job, "weighs_each") == 0:
+                store(scales, r * step, wide_splat(element(weights, sample), scales))
+            else:
+                store(scales, r * step, wide_load(weights, (block * n_rows + sample) * step))
         else:
             for lane in range(step):
                 sample = sample_of(job, network + lane, drawn, place, position, r, lane)
@@ -119,8 +139,8 @@ def gather_tile(job, block, area, drawn, place, position, rows):
 @routine
 def lane_softmax(z, rows, columns, a):
     """Write the softmax of every row's z to a."""
-    distance = rows * wide(z)
-    for r in range(0, distance, wide(z)):
+    distance = apart(rows, columns, z)
+    for r in range(0, rows * wide(z), wide(z)):
         total = wide_splat(0.0, z)
         top = top_of(z, r, distance, columns, total)
         for k in range(columns):
@@ -149,7 +169,7 @@ def drop_rows(job, block, area, layer, number, step, position, rows):
     """Set activations to 0 at random as `fastbp.kernels.rows.drop` does, by each network's own generator."""
     lanes, n_out, n_layers = wide(area), get(layer, "n_out"), get(job, "n_layers")
     a, masks = shifted(area, get(layer, "a_at")), shifted(area, get(layer, "mask_at"))
-    out = shifted(area, get(layer, "dropped_at"))
+    out, distance = shifted(area, get(layer, "dropped_at")), apart(rows, n_out, area)
     for lane in range(lanes):
         network = block * lanes + lane
         keep = element(get(job, "keep"), network)
@@ -160,8 +180,8 @@ def drop_rows(job, block, area, layer, number, step, position, rows):
             key = hashed(step_key, (position + r) * n_layers + number + 1)
             for j in range(n_out):
                 factor = kept if (hashed(key, j) >> np.uint64(11)) < threshold else dropped
-                put(masks, (j * rows + r) * lanes + lane, factor)
-    for i in range(0, n_out * rows * lanes, lanes):
+                put(masks, j * distance + r * lanes + lane, factor)
+    for i in range(0, n_out * distance, lanes):
         store(out, i, wide_load(a, i) * wide_load(masks, i))
 
 
@@ -180,20 +200,21 @@ def lane_forward(job, block, area, step, position, rows):
         init, init_column = zero, 0
         if get(job, "has_biases") != 0:
             init, init_column = shifted(W, n_in * n_out * lanes), lanes
+        distance = apart(rows, n_out, z)
         rectifies = code == RELU and rows >= FEW_ROWS
         rows_product(
             rows, n_out, n_in,
-            x, rows * lanes,
+            x, apart(rows, n_in, x),
             W, lanes, n_out * lanes,
             init, init_column,
-            z, rows * lanes,
+            z, distance,
             RECTIFIED if rectifies else STORED, a,
         )  # fmt: skip
         if code == SOFTMAX:
             if get(job, "mode") == PREDICT or not is_fused(get(job, "loss")):
                 lane_softmax(z, rows, n_out, a)
         elif not rectifies:
-            quick_activate(code, z, a, n_out * rows * lanes)
+            quick_activate(code, z, a, n_out * distance)
         if training and get(layer, "mask_at") >= 0:
             drop_rows(job, block, area, layer, number, step, position, rows)
 
@@ -215,19 +236,20 @@ def lane_propagate(job, area, theta, layer, number, rows):
     n_in, n_out, at = get(layer, "n_in"), get(layer, "n_out"), get(layer, "W_at") * lanes
     below = nth(get(job, "layers"), number - 1)
     target, code = shifted(area, get(below, "delta_at")), get(below, "activation")
+    distance = apart(rows, n_in, area)
     a, z = shifted(area, get(below, "a_at")), shifted(area, get(below, "z_at"))
     drops, finish = get(below, "mask_at") >= 0, STORED
     if rows >= FEW_ROWS and not drops:
         finish = fused_slope(code)
     rows_product(
         rows, n_in, n_out,
-        shifted(area, get(layer, "delta_at")), rows * lanes,
+        shifted(area, get(layer, "delta_at")), apart(rows, n_out, area),
         shifted(theta, at), n_out * lanes, lanes,
         shifted(area, 0), 0,
-        target, rows * lanes,
+        target, distance,
         finish, a,
     )  # fmt: skip
-    n = n_in * rows * lanes
+    n = n_in * distance
     if drops:
         multiply(shifted(area, get(below, "mask_at")), target, n)
     if finish == STORED:
@@ -262,11 +284,11 @@ def softmaxed_losses(job, area, rows, factor, mean, sums):
     z, a = shifted(area, get(layer, "z_at")), shifted(area, get(layer, "a_at"))
     delta, t = shifted(area, get(layer, "delta_at")), shifted(area, get(job, "targets_at"))
     scales, lanes, columns = shifted(area, get(job, "scales_at")), wide(area), get(layer, "n_out")
-    distance = rows * lanes
+    distance = apart(rows, columns, area)
     end = columns * distance
     logs, inverses = shifted(a, end), shifted(delta, end)
     zero, one = wide_splat(0.0, area), wide_splat(1.0, area)
-    for r in range(0, distance, lanes):
+    for r in range(0, rows * lanes, lanes):
         top, total = top_of(z, r, distance, columns, zero), zero
         for k in range(columns):
             j = r + k * distance
@@ -276,12 +298,12 @@ def softmaxed_losses(job, area, rows, factor, mean, sums):
             store(a, j, power)
             total = total + power
         store(logs, r, total)
-    for r in range(0, distance, lanes):
+    for r in range(0, rows * lanes, lanes):
         total = wide_load(logs, r)
         store(inverses, r, one / total)
         store(logs, r, log_from_1(total))
     total_losses = long_load(sums, 0, zero)
-    for r in range(0, distance, lanes):
+    for r in range(0, rows * lanes, lanes):
         weight, inverse, log_total = wide_load(scales, r), wide_load(inverses, r), wide_load(logs, r)
         scale, cost = weight * wide_splat(factor, area), zero
         if loss == POISSON:
@@ -314,14 +336,14 @@ def lane_losses(job, area, rows, factor, sums):
     delta, t = shifted(area, get(layer, "delta_at")), shifted(area, get(job, "targets_at"))
     scales, lanes = shifted(area, get(job, "scales_at")), wide(area)
     mean = 1.0 if loss in (HALF_SQUARED_ERROR, CATEGORICAL_CROSS_ENTROPY) else 1.0 / columns
-    distance = rows * lanes
+    distance = apart(rows, columns, area)
     softmaxed = code == SOFTMAX
     if softmaxed and is_fused(loss):
         softmaxed_losses(job, area, rows, factor * mean, mean, sums)
         return
     zero = wide_splat(0.0, a)
     total_losses = long_load(sums, 0, zero)
-    for r in range(0, distance, lanes):
+    for r in range(0, rows * lanes, lanes):
         weight = wide_load(scales, r)
         scale = weight * wide_splat(factor * mean, a)
         total, inner = zero, zero

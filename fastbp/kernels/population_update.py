@@ -5,7 +5,7 @@ import numpy as np
 from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
 from fastbp.kernels.lanes import fill, gradient_product
-from fastbp.kernels.population_rows import lane_propagate
+from fastbp.kernels.population_rows import apart, lane_propagate
 from fastbp.kernels.product import TILE_VECTORS
 from fastbp.kernels.records import get, nth
 from fastbp.kernels.tuples import replaced, store_each, wide_load_each
@@ -172,9 +172,9 @@ def lane_backward(job, block, area, rows, begins, ends):
         x, delta = shifted(area, get(layer, "x_at")), shifted(area, get(layer, "delta_at"))
         if number > 0:
             lane_propagate(job, area, theta, layer, number, rows)
-        n_rows = n_in
+        n_rows, distance = n_in, apart(rows, n_in, area)
         if trains_biases:
-            fill(wide_splat(1.0, x), shifted(x, n_in * rows * lanes), rows * lanes)
+            fill(wide_splat(1.0, x), shifted(x, n_in * distance), rows * lanes)
             n_rows += 1
         moves = ends and get(job, "update") == SGD_UPDATE
         some = n_rows if moves else max(TILE_VECTORS + 1, PART_VECTORS // n_out // 4 * 4)
@@ -186,8 +186,8 @@ def lane_backward(job, block, area, rows, begins, ends):
                 init, init_row, init_column = zero, 0, 0
             gradient_product(
                 there, n_out, rows,
-                shifted(x, first * rows * lanes), rows * lanes,
-                delta, rows * lanes,
+                shifted(x, first * distance), distance,
+                delta, apart(rows, n_out, area),
                 init, init_row, init_column,
                 shifted(theta, start) if moves else dW, n_out * lanes,
                 moves, shifted(constants, (N_CONSTANTS + 1) * lanes), constants, shifted(constants, lanes),
