@@ -178,6 +178,25 @@ def test_each_network_follows_the_reference(case, kernel):
     assert_follows_reference(CASES[case], kernel=kernel)
 
 
+SIZES_AND_BATCHES = (
+    ((3, 10, 3), 16), ((8, 16, 1), 32), ((1, 1, 1), 5), ((2, 7, 2), 2), ((9, 5, 4), 3), ((4, 34, 33, 2), 32),
+    ((33, 2, 40), 64), ((11, 13, 8), 8), ((5, 12, 6, 1), 19),
+)  # fmt: skip
+"""Every register tile, and columns of a tile that are further apart than its rows need."""
+
+
+@pytest.mark.parametrize("optimizer", [fastbp.SGD(0.05), fastbp.Adam(0.01)], ids=["sgd", "adam"])
+def test_networks_of_any_size_do_what_they_do_on_the_layered_kernel(optimizer):
+    for number, (sizes, batch) in enumerate(SIZES_AND_BATCHES):
+        task = Task(sizes, ("relu", "tanh", "sigmoid")[number % 3], "identity", n_samples=70)
+        many = Many(task, n=3, options={"optimizer": optimizer, "batch_size": batch, "l2": 0.01})
+        ours, others = many.make(), many.make(kernel="layered")
+        for run in (ours, others):
+            run.advance(7)
+        assert_allclose(ours.theta, others.theta, rtol=1e-9, atol=1e-11)
+        assert_allclose(ours.losses(), others.losses(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("case", ["nesterov", "own order and weights", "clipped", "classes", "2-2-2"])
 def test_float32_follows_the_reference(case):
     many = CASES[case]
