@@ -124,7 +124,7 @@ def report(counts: dict[str, int], failures: list[str]) -> dict[str, int]:
 
 
 def test_random_configurations_give_what_the_reference_gives():
-    assert check(0, 40, QUICK)["configurations"] >= 33
+    assert check(0, 26, QUICK)["configurations"] >= 20
 
 
 @pytest.mark.soak
