@@ -5,7 +5,6 @@ be saved.
 """
 
 import argparse
-import ctypes
 import functools
 import sys
 import time
@@ -19,7 +18,8 @@ from fastbp.cli.tables import table
 from fastbp.engine.fused222_run import GUESSED_IN_ORDER, GUESSED_SHUFFLED
 from fastbp.engine.kernel_choice import KERNELS
 from fastbp.interchange.standard_json import dumps
-from fastbp.kernels.shuffle import shuffle_as_numpy
+from fastbp.kernels.as_numpy import draw_as_numpy, shuffle_as_numpy
+from fastbp.memory import address_in
 from fastbp.specification import DTYPES
 
 
@@ -110,13 +110,15 @@ def _train_2_2_2(
 
 
 def _use_orders(network: fastbp.Network, x: list[list[float]], y: list[list[float]]) -> None:
-    """Train in an order that is given, and shuffle as scikit-learn does."""
+    """Train in an order that is given; shuffle and draw as scikit-learn does."""
     fastbp.train(
         network, x, y, steps=1, batch_size=1, optimizer=fastbp.SGD(), shuffle="blocks", kernel="layered"
     )
     bits = np.random.MT19937(0)
-    function = ctypes.cast(bits.ctypes.next_uint32, ctypes.c_void_p).value
-    shuffle_as_numpy(function, bits.ctypes.state_address, np.arange(2), np.empty((1, 2), np.int64))
+    c = bits.ctypes
+    shuffle_as_numpy(address_in(c.next_uint32), c.state_address, np.arange(2), np.empty((1, 2), np.int64))
+    theta = np.empty(2, network.dtype)
+    draw_as_numpy(address_in(c.next_double), c.state_address, np.array([2]), np.array([1.0]), theta)
 
 
 def _train_twice(network: fastbp.Network, x: list[list[float]], y: list[list[float]], kernel: str) -> None:

@@ -153,9 +153,11 @@ class JobRun(Run):
     def start_over(self, theta: np.ndarray, X: np.ndarray, Y: np.ndarray, seed: int | None) -> bool:
         """Begin as a new run does, with the same options but `seed`, on as many other samples."""
         n_samples, dtype = self._options.n_samples, self._specification.dtype
+        job = self._job
+        assert job is not None
         self._begin(theta, generator_state(seed) if self._draws else 0)
         self._data = X, Y
-        return len(X) == n_samples and take(self.job.address, dtype, n_samples, X, Y)
+        return len(X) == n_samples and take(job.address, dtype, n_samples, X, Y)
 
     def finish(self) -> None:
         """Take all steps in one call of the kernel, after `start_over`."""

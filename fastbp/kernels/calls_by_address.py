@@ -40,15 +40,29 @@ def call_layered(typing, function, job, until, unused):
     return types.boolean(types.intp, types.intp, types.intp, unused), generate
 
 
+def _call_of_c(builder, result, arguments):
+    """Emit a call of a function of C at an address, which takes a pointer."""
+    pointer = ir.IntType(8).as_pointer()
+    function, state = arguments
+    callee = builder.inttoptr(function, ir.FunctionType(result, [pointer]).as_pointer())
+    return builder.call(callee, [builder.inttoptr(state, pointer)])
+
+
 @intrinsic
-def call_generator(typing, function, state):
+def call_for_bits(typing, function, state):
     """Call a function of C at an address that takes a pointer and returns 32 random bits."""
 
     def generate(context, builder, signature, arguments):
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.IntType(32), [pointer])
-        function, state = arguments
-        callee = builder.inttoptr(function, kind.as_pointer())
-        return builder.zext(builder.call(callee, [builder.inttoptr(state, pointer)]), ir.IntType(64))
+        return builder.zext(_call_of_c(builder, ir.IntType(32), arguments), ir.IntType(64))
 
     return types.int64(types.intp, types.intp), generate
+
+
+@intrinsic
+def call_for_uniform(typing, function, state):
+    """Call a function of C at an address that takes a pointer and returns a random float64."""
+
+    def generate(context, builder, signature, arguments):
+        return _call_of_c(builder, ir.DoubleType(), arguments)
+
+    return types.float64(types.intp, types.intp), generate

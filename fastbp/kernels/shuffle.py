@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from fastbp._jit import helper, kernel
-from fastbp.kernels.calls_by_address import call_generator
+from fastbp._jit import helper
 from fastbp.simd import element, high_word, put
 
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -50,38 +49,3 @@ def next_position(position, order, n_samples, generator, shuffle):
         put(order, position, there)
         put(order, other, here)
     return position
-
-
-@kernel
-def shuffle_as_numpy(function, state, order, orders):
-    """Shuffle as `numpy.random.RandomState.shuffle` does, once for each row of `orders`, and copy it there.
-
-    Fisher and Yates's shuffle, from the last place to the second. The other place is drawn anew until it is
-    not above the first one. This loop has no branch for that, which a processor would often guess wrong: a
-    place that is refused is replaced by the first one. An order of 1,344 samples takes half of NumPy's time.
-
-    Parameters
-    ----------
-    function, state : int
-        The addresses of NumPy's function that returns 32 random bits, and of its argument.
-    order : int64[n], written
-    orders : int64[m, n], written
-    """
-    for row in range(len(orders)):
-        i, mask = len(order) - 1, 1
-        while mask < i:
-            mask = 2 * mask + 1
-        while i > 0:
-            smallest = mask // 2 + 1  # the smallest number with as many binary digits as i
-            while i >= smallest:
-                drawn = call_generator(function, state) & mask
-                orders[row, i] = drawn
-                i -= drawn <= i
-            mask //= 2
-        for i in range(len(order) - 1, 0, -1):
-            other = orders[row, i]
-            here, there = order[i], order[other]
-            order[i] = there
-            order[other] = here
-        for i in range(len(order)):
-            orders[row, i] = order[i]

@@ -3,7 +3,7 @@
 import os
 from functools import lru_cache
 from numbers import Integral, Real
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,12 +81,12 @@ class Settings(NamedTuple):
     weight_decay: float
 
 
-_of_optimizer = attrgetter(*Settings._fields)
+_of_optimizer = itemgetter(*Settings._fields)
 
 
 def settings_of(estimator: Any) -> Settings:
     """Return the present parameters of an estimator's optimizer."""
-    return Settings._make(_of_optimizer(estimator))
+    return Settings._make(_of_optimizer(vars(estimator)))
 
 
 @lru_cache(maxsize=64)

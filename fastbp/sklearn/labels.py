@@ -27,7 +27,7 @@ class Labels:
     def __init__(self, kind: str, classes: np.ndarray, is_sparse: bool = False):
         self.kind, self.classes, self.is_sparse = kind, classes, is_sparse
         is_numbered = kind == MULTICLASS and classes.dtype.kind in "iu"
-        self._are_numbers = is_numbered and classes[0] == 0 and classes[-1] == len(classes) - 1
+        self._are_numbers = is_numbered and classes.item(0) == 0 and classes.item(-1) == len(classes) - 1
 
     @classmethod
     def of(cls, y: Any) -> "Labels":

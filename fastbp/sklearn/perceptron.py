@@ -212,8 +212,12 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
-        if type(sizes) is tuple and {*map(type, sizes)} == {int} and min(sizes) > 0:
-            return list(sizes)
+        if type(sizes) is tuple:
+            for size in sizes:
+                if type(size) is not int or size < 1:
+                    break
+            else:
+                return list(sizes)
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")

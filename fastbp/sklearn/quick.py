@@ -7,6 +7,7 @@ Here are the questions whose answer "yes" proves that they would change and rais
 import math
 from collections.abc import Callable
 from functools import cache, wraps
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ PLAIN = (bool, int, float, str, type(None))
 
 _valid: set[tuple] = set()
 """Parameters of estimators that scikit-learn has found valid."""
+
+_last: dict[type, tuple] = {}
+"""The last of them, for each class: the same objects are found valid in a third of the time of equal ones."""
 
 MOST_VALID = 10_000
 
@@ -79,11 +83,15 @@ def parameter_names(cls: Any) -> tuple[str, ...]:
 
 def validate_parameters(estimator: Any) -> None:
     """Do what the estimator's `_validate_params` does, once for parameters of equal types and values."""
-    values = tuple(map(vars(estimator).get, parameter_names(estimator.__class__)))
-    kinds = tuple(map(type, values))
-    key = (estimator.__class__, kinds, values)
+    cls = estimator.__class__
+    values = tuple(map(vars(estimator).get, parameter_names(cls)))
+    last = _last.get(cls)
+    if last is not None and all(map(is_, values, last)):
+        return
+    key = (cls, tuple(map(type, values)), values)
     try:
         if key in _valid:
+            _last[cls] = values
             return
     except TypeError:  # a list or an array among them
         pass

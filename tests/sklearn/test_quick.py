@@ -41,7 +41,7 @@ NO_MATRICES = {
     "no columns": X[:, :0],
     "a column": X[:, 0],
     "three dimensions": X.reshape(30, 2, 2),
-    "a matrix": np.asmatrix(X) if hasattr(np, "asmatrix") else X.tolist(),
+    "a matrix": X.view(np.matrix),  # without the warning of its constructor
     "masked": np.ma.array(X),
     "complex": X + 1j,
     "nothing": None,
@@ -122,6 +122,16 @@ def test_parameters_are_checked_by_value_and_type():
         validate_parameters(fastbp.MLPClassifier(fine))
     with pytest.raises(ValueError, match="'loss' parameter of MLPRegressor"):
         validate_parameters(fastbp.MLPRegressor("log_loss"))
+
+
+def test_parameters_that_change_after_a_fit_are_checked_again():
+    for name, bad in (("alpha", -0.5), ("shuffle", 1), ("max_iter", 2.0), ("hidden_layer_sizes", "a")):
+        estimator = fastbp.MLPClassifier((3,), max_iter=2)
+        for _ in range(3):
+            validate_parameters(estimator)
+        setattr(estimator, name, bad)
+        with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier"):
+            validate_parameters(estimator)
 
 
 def test_unknown_labels_are_found():
