@@ -121,6 +121,44 @@ def test_runs_that_are_kept_hold_no_samples():
     assert gone() is None
 
 
+def test_fits_at_the_same_time_keep_a_run_each():
+    fit_runs._idle.clear()
+    options = {"hidden_layer_sizes": 3, "max_iter": 2, "random_state": 0}
+    inner = fastbp.MLPClassifier(**options)
+    outer = fastbp.MLPClassifier(**options, callbacks=[lambda state: inner.fit(X, LABELS)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3):
+            outer.fit(X, LABELS)
+    (kept,) = fit_runs._idle.values()
+    assert len(kept) == 2
+    assert all((a == b).all() for a, b in zip(inner.coefs_, outer.coefs_, strict=True))
+
+
+class Generator(np.random.RandomState):
+    """It might draw in another way: its methods are called."""
+
+    def uniform(self, *arguments):
+        self.has_drawn = True
+        return super().uniform(*arguments)
+
+    def shuffle(self, x):
+        self.has_shuffled = True
+        return super().shuffle(x)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_generator_of_another_class_draws_by_its_own_methods(dtype):
+    own = Generator(3)
+    options = {"hidden_layer_sizes": (6, 4), "max_iter": 3}
+    mine = fastbp.MLPRegressor(**options, random_state=own).fit(X.astype(dtype), NUMBERS)
+    plain = fastbp.MLPRegressor(**options, random_state=3).fit(X.astype(dtype), NUMBERS)
+    assert own.has_drawn
+    assert own.has_shuffled
+    assert all((a == b).all() for a, b in zip(mine.coefs_, plain.coefs_, strict=True))
+
+
 def test_few_runs_are_kept():
     X, y = np.random.default_rng(0).normal(size=(70, 5)), np.arange(70) % 2
     with warnings.catch_warnings():
