@@ -119,23 +119,26 @@ class EpochLoop:
         if not self._is_scheduled:
             self._run.set_rate(self._state.learning_rate)
         losses = self._run.epochs(n_epochs, self._is_stopped)
-        ends = [self.end_epoch(loss) for loss in losses]
-        if self._is_stopped() and not any(ends):
+        ends = self.end_epochs(losses) if losses else False
+        if self._is_stopped() and not ends:
             self._tell_why()
             return True
-        return any(ends)
+        return ends
 
-    def end_epoch(self, loss: float) -> bool:
-        """Do what is due after an epoch; return whether training is to stop."""
+    def end_epochs(self, losses: Sequence[float]) -> bool:
+        """Do what is due after epochs with these losses; return whether training is to stop.
+
+        Nothing but the last epoch may stop it, and only one has ended if anybody looks.
+        """
         estimator, state = self._estimator, self._state
-        estimator.n_iter_ += 1
-        estimator.loss_ = loss
-        estimator.t_ += self._n_samples
-        estimator.loss_curve_.append(loss)
+        estimator.n_iter_ += len(losses)
+        estimator.loss_ = losses[-1]
+        estimator.t_ += len(losses) * self._n_samples
+        estimator.loss_curve_ += losses
         if estimator.verbose:
-            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+            print(f"Iteration {estimator.n_iter_}, loss = {losses[-1]:.8f}")
         score = None if self._score is None else self._score()
-        take_note(estimator, loss, score, lambda: self._run.theta)
+        take_note(estimator, losses, score, lambda: self._run.theta)
         state.learning_rate = rate_after(state.settings, estimator, state.learning_rate)
         ends = False
         if estimator._no_improvement_count > estimator.n_iter_no_change:
@@ -158,24 +161,30 @@ class EpochLoop:
             )
 
 
-def take_note(estimator: Any, loss: float, score: float | None, theta: Callable[[], np.ndarray]) -> None:
-    """Keep an epoch's score, and count the epochs after which loss or score was not better by `tol`.
+def take_note(
+    estimator: Any, losses: Sequence[float], score: float | None, theta: Callable[[], np.ndarray]
+) -> None:
+    """Keep the last epoch's score, and count the epochs after which loss or score was not better by `tol`.
 
     `theta` returns the parameters: those of the best score are kept, with early stopping.
     """
+    count, tol = estimator._no_improvement_count, estimator.tol
     if score is not None:
         estimator.validation_scores_.append(score)
         if estimator.verbose:
             print(f"Validation score: {score:f}")
     if score is not None and estimator.early_stopping:
-        worse = score < estimator.best_validation_score_ + estimator.tol
+        count = count + 1 if score < estimator.best_validation_score_ + tol else 0
         if score > estimator.best_validation_score_:
             estimator.best_validation_score_ = score
             estimator._best_theta = theta()
     else:
-        worse = loss > estimator.best_loss_ - estimator.tol
-        estimator.best_loss_ = loss if loss < estimator.best_loss_ else estimator.best_loss_
-    estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
+        best = estimator.best_loss_
+        for loss in losses:
+            count = count + 1 if loss > best - tol else 0
+            best = loss if loss < best else best
+        estimator.best_loss_ = best
+    estimator._no_improvement_count = count
 
 
 def is_at_end(estimator: Any, state: OptimizerState) -> bool:

@@ -38,8 +38,8 @@ def is_matrix(X: Any) -> bool:
         and X.dtype in FLOATS
         and X.ndim == 2
         and X.size > 0
-        and X.flags.c_contiguous
-        and X.flags.aligned
+        and (flags := X.flags).c_contiguous
+        and flags.aligned
         and _is_finite(X)
     )
 

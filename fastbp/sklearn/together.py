@@ -349,7 +349,8 @@ class Together:
             self._score()
         for i in np.flatnonzero(members.active):
             estimator = self._estimators[i]
-            ending[i] = self._loops[i].end_epoch(float(losses[i])) or estimator.n_iter_ == estimator.max_iter
+            has_ended = self._loops[i].end_epochs([float(losses[i])])
+            ending[i] = has_ended or estimator.n_iter_ == estimator.max_iter
         members.end(ending, StopReason.COMPLETED)
         members.pack()
         return bool(members.active.any())
