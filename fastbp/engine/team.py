@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from fastbp.calls import Call
 from fastbp.engine.division import WORTH_A_THREAD
 from fastbp.engine.job import Job
@@ -162,6 +164,10 @@ class Pace:
                 self._wait = 1
 
 
+_compiled: set[np.dtype] = set()
+"""The types for which this process has compiled the kernel, or has loaded it. Numba takes 60 us to say so."""
+
+
 class Team:
     """Runs a job on `n_threads` threads, of which the caller's is one."""
 
@@ -190,7 +196,9 @@ class Team:
     @staticmethod
     def _run_together(job: Job, until: int, n_threads: int) -> bool:
         """Return False if a thread cannot be started. Then nothing is done."""
-        prepare(kernels.layered, job.address, 0, until, job.empty, job.empty)
+        if job.empty.dtype not in _compiled:
+            prepare(kernels.layered, job.address, 0, until, job.empty, job.empty)
+            _compiled.add(job.empty.dtype)
         job.set("n_threads", n_threads)
         shared = job.arrays["shared"]
         shared[:] = 0
