@@ -130,6 +130,18 @@ def rows_of_group(rows, n_groups):
     return (rows + n_groups - 1) // n_groups
 
 
+@helper
+def first_unit(k, n_units, n_parts):
+    """Return where part k of some rows begins. The sizes of the last parts mirror those of the first.
+
+    A thread that began with a small part ends with a large one: two threads take 12 + 13 and 13 + 12 units.
+    """
+    mirrored = 2 * k > n_parts
+    i = n_parts - k if mirrored else k
+    at = i * n_units // n_parts
+    return n_units - at if mirrored else at
+
+
 @routine
 def share_rows(job, thread, sample, rows, is_first):
     """Take rows of a tile through forward and backward pass; in a step's first tile, square the weights."""
@@ -140,7 +152,7 @@ def share_rows(job, thread, sample, rows, is_first):
     n_parts = min(n_units, 2 * get(job, "n_threads"))
     k = take(job, -1)
     while k < n_parts:
-        row, end = k * n_units // n_parts * together, (k + 1) * n_units // n_parts * together
+        row, end = first_unit(k, n_units, n_parts) * together, first_unit(k + 1, n_units, n_parts) * together
         pass_rows(job, area, thread, sample, row, min(end, rows) - row)
         k = take(job, k)
     if is_first:
