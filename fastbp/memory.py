@@ -1,13 +1,14 @@
 """Arrays that can be loaded in whole vectors: aligned, and with room after their end."""
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-_address_of: Any = ctypes.addressof
-_first_byte_of: Any = ctypes.c_char.from_buffer
+_address_of: Callable[[Any], int] = ctypes.addressof
+_first_byte_of: Callable[[Any], Any] = ctypes.c_char.from_buffer
 
 LINE = 64
 """Bytes of a cache line, and of the widest vector."""
@@ -27,12 +28,12 @@ def aligned_zeros(n: int, dtype: DTypeLike) -> np.ndarray:
     """
     itemsize = np.dtype(dtype).itemsize
     room = np.zeros(n + 2 * LINE // itemsize, dtype)
-    start = -_address_of(_first_byte_of(room)) % LINE // itemsize  # 2 us less than `address_of` takes
+    start = -address_of(room) % LINE // itemsize
     return room[start : start + n]
 
 
 def address_of(array: np.ndarray) -> int:
-    """Return where the elements of an array begin. `array.ctypes.data` is the same, and takes 5 us longer.
+    """Return where the elements of an array begin. `array.ctypes.data` is the same, and takes 7 us longer.
 
     Examples
     --------
@@ -40,8 +41,10 @@ def address_of(array: np.ndarray) -> int:
     >>> address_of(array) == array.ctypes.data
     True
     """
-    address: int = array.__array_interface__["data"][0]
-    return address
+    try:
+        return _address_of(_first_byte_of(array))  # in a quarter of the time of the dictionary below
+    except (TypeError, ValueError):  # it is read-only, empty, or has gaps
+        return array.__array_interface__["data"][0]
 
 
 def address_in(pointer: Any) -> int:
