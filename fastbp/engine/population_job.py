@@ -368,3 +368,9 @@ def pieces_of(n_bundles: int, seconds_per_bundle: float, n_threads: int) -> list
     """Return ranges of bundles that take about `PIECE_SECONDS`, and at least one for each thread."""
     size = max(1, min(int(PIECE_SECONDS / max(seconds_per_bundle, 1e-12)), -(-n_bundles // n_threads)))
     return [(first, min(n_bundles, first + size)) for first in range(0, n_bundles, size)]
+
+
+def reach_of(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Return the largest |x|, and a bound of |y - t| y (1 - y) for y from 0 to 1: 4/27 if t is, too."""
+    largest = float(np.abs(Y).max())
+    return np.array([float(np.abs(X).max()), 4 / 27 if largest <= 1 and Y.min() >= 0 else (1 + largest) / 4])

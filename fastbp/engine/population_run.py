@@ -13,6 +13,7 @@ from fastbp.engine.population_job import (
     copy_from_lanes,
     from_lanes,
     pieces_of,
+    reach_of,
     up_to_lanes,
 )
 from fastbp.engine.population_options import PopulationOptions, check_given_order
@@ -108,9 +109,8 @@ class PopulationRun:
         self._job = self._make_job()
         self._steps = self._job.arrays["steps"]
         self._recorded = RecordedLosses(self._job, n, self.steps_per_epoch, self._arrays["frozen_at"][:n])
-        self._evaluation = PopulationEvaluation(
-            specification, self._arrays["theta"], self.n_networks, options.threads
-        )
+        theta_of_run = self._arrays["theta"]
+        self._evaluation = PopulationEvaluation(specification, theta_of_run, n, options.threads)
 
     def _as_lanes(self, values: np.ndarray) -> np.ndarray:
         return as_lanes(values, self._specification.dtype, self._together)
@@ -147,6 +147,7 @@ class PopulationRun:
             "l2": _in_lanes(options.l2, lanes),
             "keep": keep,
             "clip_norm": np.array([options.gradient_clip_norm]),
+            "reach": reach_of(X, Y),
         }
         numbers = {
             "n_samples": options.n_samples,

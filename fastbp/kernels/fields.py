@@ -260,6 +260,7 @@ POPULATION = {
     "trains_biases": _integer("whether b is trained"),
     "clips": _integer("whether the gradient is clipped"),
     "clip_norm": Field("float64*", ("1",), (OPTIONS,), "largest norm of a network's gradient"),
+    "reach": Field("float64*", ("2",), (OPTIONS,), "2-2-2: largest input, and bound of |y - t| y (1 - y)"),
     # --- evaluation
     "losses": Field("float64*", ("n_lanes",), (LOSS_ONLY,), "sums of losses, each times its weight"),
     "outputs": Field(OWN, ("n_lanes", "n_samples", "n_outputs"), (PREDICT,), "outputs"),

@@ -8,23 +8,30 @@ Legend: ``x``, ``t`` a sample, ``h`` the hidden layer, ``y`` the outputs; ``V`` 
 ``c`` to y; ``d`` = dL/dz of the outputs, ``s`` the error that passes back.
 """
 
+import math
+
+import numpy as np
+
 from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import minus, sigmoid_slope
 from fastbp.kernels.fields import OWN_DRAWN
 from fastbp.kernels.lanes import blocks_load, blocks_store, half, joined, lane_pairs
 from fastbp.kernels.population_curve import is_recorded, place_in_curve
-from fastbp.kernels.quick_functions import quick_sigmoid
+from fastbp.kernels.quick_functions import is_short, quick_sigmoid, sigmoid_within
 from fastbp.kernels.records import get
 from fastbp.simd import (
     align_stack,
     converted,
     element,
     fma,
+    lane_max,
     load_like,
     long_load,
+    magnitude,
     shifted,
     splat,
     store,
+    where_less,
     wide,
 )
 
@@ -36,8 +43,9 @@ With one half alone, a step takes more than twice as long on a Zen 2, and with t
 the bytes, as long. If all blocks go through each operation together, instead of half by half, it takes 1.1
 times as long in float32 and float64.
 
-There, a step takes some 60 cycles for 8 networks of float32 in a vector, and 69 for 4 of float64. The fused
-multiply-adds, multiplications and limits of float32 are 60 and take 30 cycles of the two units; the units
+There, a step takes some 58 cycles for 8 networks of float32 in a vector, and 65 for 4 of float64; without
+limits it would take 56 and 64, with them it takes 60 and 69. The fused multiply-adds, multiplications and
+limits of float32 are 60 and take 30 cycles of the two units; the units
 take 4 instructions a cycle, and there are 172, of which 71 move vectors between registers and the stack, as
 the 12 parameters of 4 vectors do not fit into 16 registers. Without the divisions, limits and losses, a step
 would take 0.85 of the time. What did not help, in float32: one division for both neurons of a layer, 1 / (p
@@ -45,15 +53,24 @@ q) times q and p (1.1 times as long); four quarters of one block each (1.09); pa
 (1.06 to 1.3); other schedulers and allocators of LLVM (1.0 to 1.8).
 """
 
+WITHIN_SHORT, WITHIN = 82.0, 690.0
+"""|z| within which a sigmoid needs no limits, in float32 and in float64: less than `MOST_POSITIVE`."""
+
 FLUSHED = 32
 """Steps after which losses are added to their float64 sums, counted from the start of an epoch."""
 
 
 @helper
-def hidden222(weights, x1, x2):
+def sigmoid222(z, within):
+    """Return the sigmoid; `within` says that z is within its limits."""
+    return sigmoid_within(z) if within else quick_sigmoid(z)
+
+
+@helper
+def hidden222(weights, x1, x2, within):
     """Return the activations of the hidden layer."""
     V1, V2, b, _, _, _ = weights
-    return quick_sigmoid(fma(x2, V2, fma(x1, V1, b)))
+    return sigmoid222(fma(x2, V2, fma(x1, V1, b)), within)
 
 
 @helper
@@ -64,11 +81,11 @@ def both_ways(vec):
 
 
 @helper
-def outputs222(weights, h):
+def outputs222(weights, h, within):
     """Return the outputs."""
     _, _, _, W1, W2, c = weights
     h1, h2 = both_ways(h)
-    return quick_sigmoid(fma(h2, W2, fma(h1, W1, c)))
+    return sigmoid222(fma(h2, W2, fma(h1, W1, c)), within)
 
 
 @helper
@@ -93,10 +110,10 @@ def learn222(weights, x1, x2, t, h, y, rest, part):
 
 
 @helper
-def step222(weights, x1, x2, t, rest, part, weights_2, x1_2, x2_2, t_2, rest_2, part_2):
+def step222(weights, x1, x2, t, rest, part, weights_2, x1_2, x2_2, t_2, rest_2, part_2, within):
     """Return the weights of both halves after a step, each with its `part`, plus twice the loss before it."""
-    h, h_2 = hidden222(weights, x1, x2), hidden222(weights_2, x1_2, x2_2)
-    y, y_2 = outputs222(weights, h), outputs222(weights_2, h_2)
+    h, h_2 = hidden222(weights, x1, x2, within), hidden222(weights_2, x1_2, x2_2, within)
+    y, y_2 = outputs222(weights, h, within), outputs222(weights_2, h_2, within)
     weights, part = learn222(weights, x1, x2, t, h, y, rest, part)
     weights_2, part_2 = learn222(weights_2, x1_2, x2_2, t_2, h_2, y_2, rest_2, part_2)
     return weights, part, weights_2, part_2
@@ -160,6 +177,57 @@ def doubled(vec, number):
     return joined(part, part)
 
 
+@helper
+def shared_steps222(data, place, end, both, weights, rest, part, weights_2, rest_2, part_2, within):
+    """Take the steps of a sequence that all networks share, from `place` to before `end`."""
+    X, T, sequence = data
+    zero = half(both, 0)
+    for i in range(place, end):
+        s = 2 * element(sequence, i)
+        x1, x2 = splat(element(X, s), both), splat(element(X, s + 1), both)
+        t = joined(splat(element(T, s), zero), splat(element(T, s + 1), zero))
+        weights, part, weights_2, part_2 = step222(
+            weights, x1, x2, t, rest, part, weights_2, x1, x2, t, rest_2, part_2, within
+        )
+    return weights, part, weights_2, part_2
+
+
+@helper
+def largest_of(first, second):
+    """Return the larger of two vectors, lane by lane, as a number."""
+    return np.float64(lane_max(where_less(first, second, second, first)))
+
+
+@helper
+def reach222(weights, x):
+    """Return bounds of |z| of the hidden layer and of the outputs, and of |W|; `x` is one of the inputs."""
+    V1, V2, b, W1, W2, c = weights
+    W1, W2 = magnitude(W1), magnitude(W2)
+    hidden = fma(x, magnitude(V1) + magnitude(V2), magnitude(b))
+    return hidden, W1 + W2 + magnitude(c), where_less(W1, W2, W2, W1)
+
+
+@helper
+def steps_within(job, weights, weights_2, rate):
+    """Return how many steps no z can leave the limits of the sigmoid, without l2.
+
+    In a step, W and c change by at most p = rate |y - t| y (1 - y). As h (1 - h) is at most 1/4, b changes by
+    at most p max |W| / 2, and V by that times an input x. So after some steps, whose p add up to q, z of the
+    hidden layer has changed by at most q (max |W| + q) (2 x^2 + 1) / 2, and that of the outputs by 3 q.
+    """
+    x, slope = element(get(job, "reach"), 0), element(get(job, "reach"), 1)
+    inputs = converted(splat(x, converted(weights[0], get(job, "reach"))), get(job, "theta"))
+    hidden, outputs, W = reach222(weights, inputs)
+    hidden_2, outputs_2, W_2 = reach222(weights_2, inputs)
+    limit = WITHIN_SHORT if is_short(W) else WITHIN
+    of_hidden, of_outputs = limit - largest_of(hidden, hidden_2), limit - largest_of(outputs, outputs_2)
+    if of_hidden > 0.0 and of_outputs > 0.0:
+        half_W = 0.5 * largest_of(W, W_2)
+        q = math.sqrt(half_W * half_W + 2.0 * of_hidden / (2.0 * x * x + 1.0)) - half_W
+        return np.int64(min(min(q, of_outputs / 3.0) / max(rate * slope, 1e-9), 1e9))
+    return np.int64(0)
+
+
 @routine
 def steps222(job, block, poison, drawn, place, step, stop):
     """Take some steps with the blocks of a bundle, whose own orders may be drawn."""
@@ -168,7 +236,8 @@ def steps222(job, block, poison, drawn, place, step, stop):
     distance, first = get(job, "n_parameters") * n, block * n
     theta, has_biases = shifted(get(job, "theta"), block * distance), get(job, "has_biases") != 0
     theta_2 = shifted(theta, get(job, "together") // 2 * distance)
-    X, T, sequence = get(job, "X"), get(job, "Y"), get(job, "sequence")
+    X, T = get(job, "X"), get(job, "Y")
+    data = X, T, get(job, "sequence")
     own, half_lanes = get(job, "ordering") == OWN_DRAWN, get(job, "together") // 2 * n
     decays, trains_biases = get(job, "decays") != 0, get(job, "trains_biases") != 0
     weights, weights_2 = read222(theta, distance, has_biases), read222(theta_2, distance, has_biases)
@@ -182,19 +251,16 @@ def steps222(job, block, poison, drawn, place, step, stop):
     rates, l2 = long_load(get(job, "rates"), first, both), long_load(get(job, "l2"), first, both)
     zero_long = splat(0.0, sums)
     down, pull = rates222(job, rates, l2, step, theta)
+    may_be_within, within, checked = get(job, "n_rates") == 1 and not decays, False, step
+    rate = np.float64(lane_max(magnitude(down)))
     while step < stop:
         position = step % n_samples
         until = min(stop, step + min(n_samples - position, FLUSHED - position % FLUSHED))
         if get(job, "n_rates") > 1:
             until = step + 1
             down, pull = rates222(job, rates, l2, step, theta)
-        down_1, down_2, pull_1, pull_2 = (
-            doubled(down, 0),
-            doubled(down, 1),
-            doubled(pull, 0),
-            doubled(pull, 1),
-        )
-        rest, rest_2 = (down_1, trains_biases, pull_1, decays), (down_2, trains_biases, pull_2, decays)
+        rest = doubled(down, 0), trains_biases, doubled(pull, 0), decays
+        rest_2 = doubled(down, 1), trains_biases, doubled(pull, 1), decays
         if own:
             for i in range(2 * place, 2 * (place + until - step), 2):
                 at, at_2 = i * half_lanes, (i + 1) * half_lanes
@@ -202,19 +268,23 @@ def steps222(job, block, poison, drawn, place, step, stop):
                 x_2, t_2 = lane_pairs(X, drawn, at_2, zero), lane_pairs(T, drawn, at_2, zero)
                 weights, part, weights_2, part_2 = step222(
                     weights, doubled(x, 0), doubled(x, 1), t, rest, part,
-                    weights_2, doubled(x_2, 0), doubled(x_2, 1), t_2, rest_2, part_2,
+                    weights_2, doubled(x_2, 0), doubled(x_2, 1), t_2, rest_2, part_2, False,
                 )  # fmt: skip
         else:
-            for i in range(place, place + until - step):
-                s = 2 * element(sequence, i)
-                x1, x2 = splat(element(X, s), both), splat(element(X, s + 1), both)
-                t = joined(splat(element(T, s), zero), splat(element(T, s + 1), zero))
-                weights, part, weights_2, part_2 = step222(
-                    weights, x1, x2, t, rest, part, weights_2, x1, x2, t, rest_2, part_2
+            if may_be_within and until > checked:
+                n_within = steps_within(job, weights, weights_2, rate)
+                within = n_within >= until - step
+                checked = step + (n_within if within else 4 * FLUSHED)
+            end = place + until - step
+            if within:
+                weights, part, weights_2, part_2 = shared_steps222(
+                    data, place, end, both, weights, rest, part, weights_2, rest_2, part_2, True
                 )
-        place += until - step
-        position += until - step
-        step = until
+            else:
+                weights, part, weights_2, part_2 = shared_steps222(
+                    data, place, end, both, weights, rest, part, weights_2, rest_2, part_2, False
+                )
+        place, position, step = place + until - step, position + until - step, until
         loss = joined(part, part_2)
         if (
             position == n_samples <= FLUSHED

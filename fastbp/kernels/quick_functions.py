@@ -114,15 +114,14 @@ def is_short(typing, vec):
 
 
 @helper
-def quick_sigmoid(z):
-    """Return s(z) = 1 / (1 + e^-z); beyond |z| = 83 (float32) or 698, the value there.
+def sigmoid_within(z):
+    """Return s(z) = 1 / (1 + e^-z) for |z| up to `MOST_POSITIVE`.
 
     With e^-z = 2^n (A + B) / (A - B), this is (A - B) / (A - B + 2^n (A + B)).
     """
-    limit, rounder = MOST_POSITIVE(z), ROUNDER(z)
-    x = at_most(at_least(z, minus(limit)), limit)
-    n_shifted = fma(x, splat(-1 / math.log(2), z), rounder)
-    r = fma(n_shifted - rounder, minus(LN2_HIGH(z)), minus(x))
+    rounder = ROUNDER(z)
+    n_shifted = fma(z, splat(-1 / math.log(2), z), rounder)
+    r = fma(n_shifted - rounder, minus(LN2_HIGH(z)), minus(z))
     u = r * r
     if is_short(z):
         a, b = fma(u, A1(z), A0(z)), r * (u + B0(z))
@@ -131,6 +130,13 @@ def quick_sigmoid(z):
         b = r * fma(u, u + splat(B1, z), B0(z))
     rest = a - b
     return rest / (rest + times_power(a + b, n_shifted))
+
+
+@helper
+def quick_sigmoid(z):
+    """Return s(z); beyond |z| = 83 (float32) or 698, the value there."""
+    limit = MOST_POSITIVE(z)
+    return sigmoid_within(at_most(at_least(z, minus(limit)), limit))
 
 
 @helper

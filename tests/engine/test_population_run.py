@@ -220,6 +220,32 @@ def test_a_network_has_the_same_bits_alone_in_any_company_and_on_any_threads(cas
     assert reverse.losses()[::-1].tobytes() == all_at_once.losses().tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_2_2_2_networks_have_the_same_bits_beside_very_large_ones(dtype):
+    """Where all weights of a bundle are small, its sigmoids do without limits."""
+    X, Y = check_data(XOR.network().specification, *XOR.samples())
+    specification = replace(XOR, dtype=dtype).network().specification
+    sizes = np.array([1.0, 3.0, 30.0, 80.0, 400.0, 3000.0])
+    theta = np.random.default_rng(3).normal(0, 1, (6, 12)) * sizes[:, None]
+    rates = np.array([0.5, 5.0, 0.5, 40.0, 0.5, 0.5])
+
+    def trained(networks: np.ndarray, steps: int, kernel: str = "population") -> np.ndarray:
+        all_options = PopulationOptions(
+            6, len(X), optimizer=fastbp.SGD(1.0), learning_rate=rates, batch_size=1, generator_state=5
+        )
+        chosen, options = theta[networks].astype(dtype), all_options.of(networks)
+        run = start_population(specification, chosen, X.astype(dtype), Y.astype(dtype), options, kernel)
+        run.advance(steps)
+        return run.theta
+
+    everyone = np.arange(6)
+    together = trained(everyone, 700)
+    for number in everyone:
+        assert trained(np.array([number]), 700).tobytes() == together[number].tobytes()
+    near = 1e-3 if dtype == "float32" else 1e-9
+    assert_allclose(trained(everyone, 30), trained(everyone, 30, "layered"), rtol=near, atol=near)
+
+
 def test_many_networks_have_the_bits_of_few():
     few, many = Many(n=3), Many(n=3)
     few_run = few.make()
