@@ -135,6 +135,7 @@ class Kernel(_Compiled):
 
     def complete(self, dispatcher: Any) -> None:
         numba_internals.keep_in(_FOLDER, dispatcher)
+        numba_internals.compile_with_parts(dispatcher)
         numba_internals.compile_undisturbed(dispatcher)
 
     def __getattr__(self, name: str) -> Any:
@@ -145,6 +146,9 @@ class Kernel(_Compiled):
 
 
 class _Part(_Compiled):
+    def __init__(self, function: Callable[..., Any], is_inlined: bool):
+        super().__init__(function, **numba_internals.inlining(is_inlined))
+
     def complete(self, dispatcher: Any) -> None:
         numba_internals.compile_as_part(dispatcher)
 
@@ -159,18 +163,14 @@ def _type_of_compiled(compiled: _Compiled, context: Any) -> Any:
     return numba.typeof(compiled.dispatcher)
 
 
-def _part(function: Callable[..., Any], **options: Any) -> Any:
-    return function if config.DISABLE_JIT else _Part(function, **options)
-
-
 def helper(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels call; it becomes part of them."""
-    return _part(function, **numba_internals.inlining())
+    return function if config.DISABLE_JIT else _Part(function, is_inlined=True)
 
 
 def routine(function: Callable[..., Any]) -> Any:
-    """Compile a function that kernels call rarely; it stays out of their hot loops."""
-    return _part(function)
+    """Compile a function that kernels call rarely; it stays out of their hot loops, unless it is small."""
+    return function if config.DISABLE_JIT else _Part(function, is_inlined=False)
 
 
 class _Announcement(event.Listener):
