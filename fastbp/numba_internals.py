@@ -264,6 +264,7 @@ PARTS = Need(
     "numba.core.codegen:JITCodeLibrary._finalize_dynamic_globals",
     "numba.core.codegen:JITCodeLibrary._finalize_final_module",
     "numba.core.codegen:JITCodeLibrary._finalized",
+    "numba.core.codegen:JITCodeLibrary._get_module_for_linking",
     "numba.core.codegen:JITCodeLibrary._optimize_final_module",
     "numba.core.codegen:JITCodeLibrary._optimize_functions",
     "numba.core.codegen:JITCodeLibrary.add_linking_library",
@@ -319,6 +320,17 @@ class _PartLibrary(_JITCodeLibrary):
         self._finalize_dynamic_globals()
         self._finalized = True
 
+    def alone(self) -> Any:
+        """Return this code as a module that can be linked several times, without what it calls."""
+        return super()._get_module_for_linking()
+
+    def _get_module_for_linking(self) -> Any:
+        """Return this code with all that it calls, for a function that Numba compiles as it usually does."""
+        module = binding.parse_bitcode(self.alone().as_bitcode())
+        for library in _callers_first(self):
+            module.link_in(module_of(library), preserve=True)
+        return module
+
     @staticmethod
     def _definitions(module: Any) -> list[Any]:
         return [function for function in module.functions if not function.is_declaration]
@@ -327,6 +339,11 @@ class _PartLibrary(_JITCodeLibrary):
     def codegen(self) -> Any:
         """Where Numba stores the environment for calls from the interpreter; there are no such calls."""
         return SimpleNamespace(set_env=lambda name, environment: None)
+
+
+def module_of(library: Any) -> Any:
+    """Return a library's code for linking; a part's is without what it calls."""
+    return library.alone() if isinstance(library, _PartLibrary) else library._get_module_for_linking()
 
 
 def _callers_first(library: Any) -> list[Any]:
@@ -361,7 +378,8 @@ class _KernelLibrary(_JITCodeLibrary):
     def finalize(self) -> None:
         """Link what is called, optimise, and generate machine code."""
         for library in _callers_first(self):
-            super().add_linking_library(library)
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(module_of(library), preserve=True)
         super().finalize()
 
     def _optimize_final_module(self) -> None:

@@ -489,7 +489,7 @@ def test_tensors_that_share_bytes_are_refused(path):
         ({"loss": "mean_squared_eror"}, "did you mean 'mean_squared_error'?"),
         ({"initializer": None}, "initializer is None"),
         ({"initializer": ["uniform", -1]}, "initializer[1] is -1"),
-        ({"initializer": [[], 1]}, "initializer is [[], 1], and a pair must be"),
+        ({"initializer": [[], 1]}, "initializer is [[], 1], and a distribution must be"),
         ({"more": 1}, "the network must be described by"),
     ],
 )
