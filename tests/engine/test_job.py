@@ -184,12 +184,12 @@ def test_an_array_that_a_kernel_needs_may_not_be_missing(job):
                 Job(job.layout, given)
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_a_job_does_not_depend_on_the_order_in_which_arrays_are_given(name):
-    job = jobs()[name]  # other tests replace arrays of the others
-    integers = job.integers.tolist()
-    assert Job(job.layout, job.arrays).integers.tolist() == integers
-    assert Job(job.layout, dict(reversed(job.arrays.items()))).integers.tolist() == integers
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_a_job_does_not_depend_on_the_order_in_which_arrays_are_given(job):
+    given, turned = (Job(job.layout, arrays) for arrays in (job.arrays, dict(reversed(job.arrays.items()))))
+    assert given.integers.tolist() == turned.integers.tolist()
+    filled = [name for name, array in job.arrays.items() if array.size]  # an empty one may lie anywhere
+    assert [given[name] for name in filled] == [job[name] for name in filled]
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
