@@ -20,13 +20,18 @@ PATIENCE = 300.0
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+OTHER_KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""They make OpenBLAS take the kernels of another processor: with those of a Haswell, products of NumPy took
+twice as long on a Zen 5. A rival is timed in its best form."""
+
 
 def environment(cores: Sequence[int], caches: Path | None = None) -> dict[str, str]:
     """Return the environment of every worker: the same cores and threads, and folders for compiled code.
 
     Without `caches`, a worker uses its default folders, and may find code that it compiled before.
     """
-    variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(len(cores)))
+    variables = {name: value for name, value in os.environ.items() if name not in OTHER_KERNELS}
+    variables |= dict.fromkeys(THREAD_VARIABLES, str(len(cores)))
     variables |= {
         "FASTBP_BENCH_CORES": ",".join(map(str, cores)),
         "PYTHONPATH": str(ROOT),
