@@ -8,7 +8,7 @@ then B A; the claim is the lower end of the bootstrap interval of the median rat
 command.
 """
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
@@ -138,26 +138,39 @@ def measure(
     return document | {"status": "timed", "ns": ns, "share_of_peak": flops / ns / peak, "gap": ours["gap"]}
 
 
+MEASURE = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen([sys.executable, *sys.argv[2:]])
+_, status, usage = os.wait4(process.pid, 0)
+found = {"seconds": time.perf_counter() - started, "mebibytes": usage.ru_maxrss / 1024}
+with open(sys.argv[1], "w", encoding="utf-8") as file:
+    json.dump(found, file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process that runs a command: on Linux, the most memory of a process includes that of its parent."""
+
+
 def measure_command(arguments: tuple[str, ...], repeats: int) -> dict:
     """Return the least seconds of a command as a process, and the most memory it took, in MiB."""
-    seconds, mebibytes, text = [], [], ""
-    for _ in range(repeats):
-        started = time.perf_counter()
-        with subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        ) as process:
-            assert process.stdout is not None
-            text = process.stdout.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            return {"status": "failed", "reason": f"it ended with status {process.returncode}"}
-        seconds.append(time.perf_counter() - started)
-        mebibytes.append(usage.ru_maxrss / 1024)
+    found, text = [], ""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "found.json"
+        for _ in range(repeats):
+            done = subprocess.run(
+                [sys.executable, "-c", MEASURE, str(path), *arguments],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+            )
+            if done.returncode != 0:
+                return {"status": "failed", "reason": f"it ended with status {done.returncode}"}
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+            text = done.stdout
     return {
         "status": "timed",
-        "seconds": min(seconds),
-        "mebibytes": max(mebibytes),
+        "seconds": min(each["seconds"] for each in found),
+        "mebibytes": max(each["mebibytes"] for each in found),
         "output": text.splitlines(),
     }
 
