@@ -63,7 +63,7 @@ def sample_of(job, network, drawn, place, position, r, lane):
     return np.int64(element(get(job, "orders"), network * get(job, "n_samples") + position + r))
 
 
-MANY_COLUMNS = 32
+MANY_COLUMNS = 16
 """From so many columns on, those at aliasing distances would not stay in an L1 cache."""
 
 

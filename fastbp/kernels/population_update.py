@@ -47,7 +47,7 @@ def constant_kinds(rule: str, nesterov: bool) -> list[int]:
     return [BY_RATE if name in RATE_FIELDS else BY_MOMENTUM * (name in by_momentum) for name in fields]
 
 
-PART_VECTORS = 256
+PART_VECTORS = 512
 """Vectors of the gradient that are computed, and then used, at a time."""
 
 
@@ -177,7 +177,7 @@ def lane_backward(job, block, area, rows, begins, ends):
             fill(wide_splat(1.0, x), shifted(x, n_in * distance), rows * lanes)
             n_rows += 1
         moves = ends and get(job, "update") == SGD_UPDATE
-        some = n_rows if moves else max(TILE_VECTORS + 1, PART_VECTORS // n_out // 4 * 4)
+        some = n_rows if moves or not ends else max(TILE_VECTORS + 1, PART_VECTORS // n_out // 4 * 4)
         for first in range(0, n_rows, some):
             there, start = min(some, n_rows - first), at + first * n_out * lanes
             dW = shifted(gradient, start)
