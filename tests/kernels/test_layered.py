@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -21,7 +21,16 @@ from fastbp.errors import OptionError
 from tests import data
 from tests.conftest import train
 from tests.every_loss import EVERY_LOSS, fitting_outputs
-from tests.kernels.tasks import Task, as_reference, assert_same_training, divided, flat, targets, trained
+from tests.kernels.tasks import (
+    Task,
+    as_reference,
+    assert_same_training,
+    divided,
+    expected,
+    flat,
+    targets,
+    trained,
+)
 
 OPTIMIZERS = [
     fastbp.SGD(0.1),
@@ -344,14 +353,14 @@ def test_random_networks_follow_the_reference(data):
         labels=loss == "categorical_cross_entropy" and data.draw(st.booleans()),
         n_samples=data.draw(st.sampled_from([1, 7, 16, 33])),
     )
-    assert_same_training(
-        task,
-        steps=6,
-        batch_size=data.draw(st.sampled_from([1, 5, 15, 16, 17, 32])),
-        shuffle=data.draw(st.booleans()),
-        optimizer=data.draw(st.sampled_from(fitting)),
-        tolerance=1e-8,
-    )
+    options = {
+        "steps": 6,
+        "batch_size": data.draw(st.sampled_from([1, 5, 15, 16, 17, 32])),
+        "shuffle": data.draw(st.booleans()),
+        "optimizer": data.draw(st.sampled_from(fitting)),
+    }
+    assume(np.abs(expected(task, **options)).max() < 100)  # exp as output may diverge
+    assert_same_training(task, **options, tolerance=1e-8)
 
 
 @pytest.mark.parametrize("hidden", activations.HIDDEN)
