@@ -139,6 +139,16 @@ def gradient_of(loss, level, code, y, t, z):
 
 
 @helper
+def priced(loss, level, code, y, t, z, as_scikit_learn):
+    """Return what `gradient_of` does, with the loss that scikit-learn reports if that is asked for."""
+    cost, d = gradient_of(loss, level, code, y, t, z)
+    if as_scikit_learn:
+        cost = clipped(cost) if loss == BINARY_CROSS_ENTROPY else cost
+        cost = cost + poisson_constant(t) if loss == POISSON else cost
+    return cost, d
+
+
+@helper
 def poisson_cost(y, t, log_y):
     """Return y - t log y, with 0 log 0 = 0."""
     return where_equal(t, splat(0.0, y), y, fma(minus(t), log_y, y))
@@ -267,7 +277,12 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
         part = 1.0 / columns if loss == HALF_SQUARED_ERROR else mean
     zero = wide_splat(0.0, a)
     code = of(job, "activation", last)
-    for r in range(rows):
+    done = 0
+    if columns == 1:
+        while done + wide(a) <= rows:
+            block_of_one_output(job, area, sample, row + done, factor * mean, part, scratch)
+            done += wide(a)
+    for r in range(done, rows):
         o = r * distance
         i = sample_at(job, sample + row + r)
         weight = weight_of(job, i)
@@ -283,10 +298,7 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
             left = columns - j
             t = masked_load(targets, j, left, zero)
             y = wide_load(a, o + j)
-            cost, d = gradient_of(loss, level, code, y, t, wide_load(z, o + j))
-            if as_scikit_learn:
-                cost = clipped(cost) if loss == BINARY_CROSS_ENTROPY else cost
-                cost = cost + poisson_constant(t) if loss == POISSON else cost
+            cost, d = priced(loss, level, code, y, t, wide_load(z, o + j), as_scikit_learn)
             total = total + first_lanes(left, cost, zero)
             d = first_lanes(left, scale * d, zero)
             inner = fma(d, y, inner) if softmaxed else inner
@@ -299,6 +311,44 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
         put(row_losses, r, weight * part * np.float64(lane_sum(total)))
     if not softmaxed and not gives_delta(loss):
         apply_slope(code, a, z, delta, rows * distance)
+
+
+@routine
+def block_of_one_output(job, area, sample, row, factor, part, scratch):
+    """Do what `losses_and_deltas` does, for one output and as many rows as a vector has lanes, a row a lane.
+
+    It leaves out the slope of the output activation. A row alone would fill one lane of a vector: the loss
+    and gradient of 30-50-1 on 569 rows take 54 us instead of 58, on a Zen 5.
+    """
+    last = get(job, "n_layers")
+    distance = of(job, "row", last)
+    z, a = outputs_of(job, area, "z_at", last, row), outputs_of(job, area, "a_at", last, row)
+    delta, row_losses = outputs_of(job, area, "delta_at", last, row), shifted_to_batch(job, sample + row)
+    step, zero, weighted = wide(a), wide_splat(0.0, a), has(job, "weights")
+    outputs, targets = shifted(scratch, step), shifted(scratch, 2 * step)
+    scales, costs = shifted(scratch, 3 * step), shifted(scratch, 4 * step)
+    store(scales, 0, wide_splat(factor, a))
+    for r in range(step):
+        put(scratch, r, element(z, r * distance))
+        put(outputs, r, element(a, r * distance))
+        i = sample_at(job, sample + row + r)
+        put(targets, r, element(get(job, "Y"), i))
+        if weighted:
+            put(scales, r, own(job, weight_of(job, i) * factor))
+    cost, d = priced(
+        get(job, "loss"), level_of(job), of(job, "activation", last), wide_load(outputs, 0),
+        wide_load(targets, 0), wide_load(scratch, 0), get(job, "as_scikit_learn") != 0,
+    )  # fmt: skip
+    store(costs, 0, cost)
+    store(scratch, 0, wide_load(scales, 0) * d)
+    for r in range(step):
+        store(delta, r * distance, zero)
+        put(delta, r * distance, element(scratch, r))
+        put(row_losses, r, part * np.float64(element(costs, r)))
+    if weighted:
+        for r in range(step):
+            weight = weight_of(job, sample_at(job, sample + row + r))
+            put(row_losses, r, weight * part * np.float64(element(costs, r)))
 
 
 MOST_BLOCK_COLUMNS = 64
