@@ -139,7 +139,7 @@ def footnote(document: dict) -> str:
     return (
         "The rival is scikit-learn, and in the last rows fastbp in float64. Both do the same on the same "
         "data and reach the same result: as many epochs, and the same parameters. Whole calls are timed. "
-        f"{pairs} pairs a row{noise}. {machine['processor']}, "
+        f"{pairs} pairs a row{noise}. {machine['processor']} ({machine['LLVM CPU']}), "
         f"{len(document['cores'])} cores for both; Python {machine['Python']}, scikit-learn "
         f"{versions['scikit-learn']}, NumPy {versions['numpy']}; fastbp {document['commit']}, "
         f"{document['date'][:10]}."

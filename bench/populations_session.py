@@ -267,7 +267,7 @@ def footnote(document: dict) -> str:
         f"{len(document['cores'])} threads for fastbp and for JAX. Ratios are to JAX in float32, and to the "
         "fastest loop in pure Python, with every number in a local variable. In bold: the lower end of "
         f"the 95 % interval. {document['pairs']} pairs a row{noise}; FMA peak measured, {peaks}. "
-        f"{machine['processor']}; Python {machine['Python']}, JAX {versions['jax']}, "
+        f"{machine['processor']} ({machine['LLVM CPU']}); Python {machine['Python']}, JAX {versions['jax']}, "
         f"NumPy {versions['numpy']}; fastbp {document['commit']}, {document['date'][:10]}."
     )
 

@@ -167,8 +167,8 @@ def _footnote(document: dict) -> str:
     noise = f", one thread against itself {min(controls):.2f} to {max(controls):.2f}" if controls else ""
     return (
         "Right columns: how many times as fast as one thread, the lower end of the 95 % interval. The bits "
-        f"are the same. {document['pairs']} pairs a row{noise}. {machine['processor']}, "
-        f"{machine['cores']} cores, vectors of {machine['vector width']}; Python {machine['Python']}, "
+        f"are the same. {document['pairs']} pairs a row{noise}. {machine['processor']} "
+        f"({machine['LLVM CPU']}), {machine['cores']} cores, vectors of {machine['vector width']}; Python {machine['Python']}, "
         f"Numba {machine['Numba']}; fastbp {document['commit']}, {document['date'][:10]}."
     )
 
