@@ -169,7 +169,8 @@ def _footnote(document: dict) -> str:
         "Right columns: how many times as fast as one thread, the lower end of the 95 % interval. The bits "
         f"are the same. {document['pairs']} pairs a row{noise}. {machine['processor']} "
         f"({machine['LLVM CPU']}), {machine['cores']} cores, vectors of {machine['vector width']}; "
-        f"Python {machine['Python']}, Numba {machine['Numba']}; fastbp {document['commit']}, {document['date'][:10]}."
+        f"Python {machine['Python']}, Numba {machine['Numba']}; "
+        f"fastbp {document['commit']}, {document['date'][:10]}."
     )
 
 
