@@ -387,7 +387,7 @@ class _KernelLibrary(_JITCodeLibrary):
 
         LLVM unrolls no loops, because register tiles use all registers. For a Zen 3 or later it would: two
         turns of a product's loop spilled 40 vectors, and a step of 1024-1024-1024-10 took 1.24 times as long
-        on a Zen 5. No kernel is slower without.
+        on a Zen 5. No kernel was slower without there; other processors were not timed side by side.
         """
         options = binding.create_pipeline_tuning_options(speed_level=int(config.OPT))
         options.loop_vectorization, options.slp_vectorization = config.LOOP_VECTORIZE, config.SLP_VECTORIZE
