@@ -84,7 +84,7 @@ def check(workload: grid.Workload, train: Callable[[int], np.ndarray]) -> tuple[
             lambda steps, number=number: found[steps][number],
             references,
             starts[number],
-            grid.TOLERANCE[workload.dtype],
+            workload.tolerance,
         )
         reason, gaps = reason or why, [*gaps, gap]
     return reason, max(gaps)

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -124,10 +124,10 @@ class Session:
         cores: list[int],
         folder: Path,
         say,
-        tolerance: Mapping[str, float] = grid.TOLERANCE,
+        tolerance: float | None = None,
     ):
         self.settings, self.peers, self.cores, self.folder, self.say = settings, peers, cores, folder, say
-        self.tolerance = tolerance
+        self.tolerance = tolerance  # None: each workload's own
         self.variables = environment(cores)
         self.threads: dict[str, dict] = {}
         self._stack = ExitStack()
@@ -199,7 +199,7 @@ class Session:
         if unavailable:
             return row | {"reason": unavailable}
         path, start = self.folder / "theta.npy", workload.with_dtype("float64").starts()[0]
-        tolerance = self.tolerance[workload.dtype]
+        tolerance = workload.tolerance if self.tolerance is None else self.tolerance
         reason, gap = judge(lambda steps: worker.train(steps, path), references, start, tolerance)
         return row | {"status": "wrong" if reason else "timed", "reason": reason, "gap": gap}
 
@@ -293,7 +293,7 @@ def run(settings: Settings, peers: list[str], cores: list[int], say) -> dict:
         "protocol": {
             "pairs": settings.rounds,
             "turn_seconds": settings.turn_seconds,
-            "tolerance": grid.TOLERANCE,
+            "tolerance": grid.TOLERANCE | {f"float32 from width {grid.WIDE} on": grid.WIDE_TOLERANCE},
             "order": "ABBA",
             "interval": "95 % percentile bootstrap of the median ratio",
         },

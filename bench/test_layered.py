@@ -51,8 +51,7 @@ def test_training(benchmark, workload, name, record_property, peak):
     except peers.UnavailableError as error:
         pytest.skip(str(error))
     double = workload.with_dtype("float64")
-    tolerance = grid.TOLERANCE[workload.dtype]
-    assert judge(train, references(double), double.starts()[0], tolerance)[0] == ""
+    assert judge(train, references(double), double.starts()[0], workload.tolerance)[0] == ""
     steps = steps_per_call(name, workload)
     benchmark.group = str(workload)
     benchmark(train, steps)

@@ -76,7 +76,7 @@ def test_it_ends_where_the_reference_does(workload, name, dtype):
     theta = train(steps)
     assert theta.dtype == dtype
     expected = {steps: reference_theta(double, steps)}
-    assert judge(lambda _: theta, expected, double.starts()[0], grid.TOLERANCE[dtype])[0] == ""
+    assert judge(lambda _: theta, expected, double.starts()[0], workload.tolerance)[0] == ""
     assert train(steps).tobytes() == theta.tobytes()  # a call starts where the one before it started
 
 

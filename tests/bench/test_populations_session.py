@@ -25,7 +25,7 @@ def test_networks_end_where_the_reference_does_each_at_its_own_rate(name, worklo
     except UnavailableError as error:
         pytest.skip(str(error))
     reason, gap = populations_session.check(workload, train)
-    assert (reason, gap <= grid.TOLERANCE[workload.dtype]) == ("", True)
+    assert (reason, gap <= workload.tolerance) == ("", True)
     one_off = populations_session.check(workload, lambda steps: train(steps)[::-1])
     assert "of the way from the reference's" in one_off[0]
 

@@ -67,7 +67,7 @@ def test_who_fails_or_is_absent_is_named_with_the_reason(compared, i):
 
 
 def test_if_fastbp_is_wrong_nobody_has_a_ratio(tmp_path):
-    peers, cores, nobody = ["fastbp", "NumPy"], core_numbers()[:1], {"float64": -1.0}
+    peers, cores, nobody = ["fastbp", "NumPy"], core_numbers()[:1], -1.0
     with session.Session(BRIEF, peers, cores, tmp_path, print, tolerance=nobody) as running:
         found = running.compare(grid.ALL[WORKLOADS[0]])
     assert [row["status"] for row in found["rows"]] == ["wrong", "wrong"]
