@@ -96,7 +96,7 @@ def divide_parameters(
     least, size = (limits.few_rows, limits.few_bytes) if has_groups else (limits.item_rows, limits.item_bytes)
     for number, layer in enumerate(packing.layers):
         rows = max(least, size // (layer.row * itemsize) // 16 * 16)
-        items += [(number, first, min(rows, layer.n_in - first)) for first in range(0, layer.n_in, rows)]
+        items += [(number, first, min(rows, layer.n_rows - first)) for first in range(0, layer.n_rows, rows)]
         if biases:
             items.append((number, -1, 1))
     return tuple(items)

@@ -103,7 +103,7 @@ class JobRun(Run):
             losses_at_once=options.losses_at_once or 0,
         )
         self._layout = make_layout(specification, job_options, limits)
-        self._packing, self._transposed = self._layout.packing, one_sample
+        self._packing = self._layout.packing
         job = self.make_job({})
         self._job: Job | None = job
         self._packer = job
@@ -197,11 +197,11 @@ class JobRun(Run):
 
     def set_theta(self, theta: np.ndarray) -> None:
         """Copy the parameters from an array that is laid out as `Network.theta`."""
-        pack(self._packer.address, theta, self.parameters, self._packing.has_bias, self._transposed)
+        pack(self._packer.address, theta, self.parameters, self._packing.has_bias)
 
     def copy_theta_to(self, theta: np.ndarray) -> None:
         """Copy the parameters into an array that is laid out as `Network.theta`."""
-        unpack(self._packer.address, self.parameters, theta, self._packing.has_bias, self._transposed)
+        unpack(self._packer.address, self.parameters, theta, self._packing.has_bias)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all arrays that training changes; parameters and optimizer state are laid out as theta."""

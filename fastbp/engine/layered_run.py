@@ -85,7 +85,7 @@ class LayeredRun(JobRun):
             return None
         job = self.job
         code = address_of_code(layered, job.address, 0, 0, job.empty, job.empty)
-        return {"trainer": LAYERED, "train_at": code, "job": job, "transposed": 0}
+        return {"trainer": LAYERED, "train_at": code, "job": job}
 
     def advance_watched(self, job: Job, until: int, is_stopped: Callable[[], bool], watch: Watch) -> bool:
         """Let compiled code advance the run: a chunk has all rows of a step."""

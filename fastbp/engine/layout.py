@@ -14,7 +14,7 @@ import numpy as np
 from fastbp import activations, losses
 from fastbp.engine import division
 from fastbp.engine.division import divide_parameters, divide_rows
-from fastbp.engine.packed_vectors import Packing, up
+from fastbp.engine.packed_vectors import ALWAYS, IF_SMALLER, Packing, up
 from fastbp.kernels import fields
 from fastbp.kernels.barrier import N_SHARED
 from fastbp.kernels.layered import ROWS_TOGETHER
@@ -63,6 +63,8 @@ class Boundary:
     W: Span | None = None
     W_row: int = 0
     W_at: int = 0
+    packed_row: int = 0
+    is_transposed: bool = False
     b: Span | None = None
     b_at: int = 0
     WT: Span | None = None
@@ -248,8 +250,8 @@ class Layout:
 
     @property
     def n_transposes(self) -> int:
-        """Numbers of all W^T that are not in theta."""
-        spans = [boundary.WT for boundary in self.boundaries]
+        """Numbers of all W and W^T that are not in theta."""
+        spans = [span for boundary in self.boundaries for span in (boundary.W, boundary.WT)]
         return sum(span.size for span in spans if span and span.holder == "transposes")
 
     @property
@@ -385,7 +387,7 @@ def make_layout(
 def _make_layout(specification: Specification, options: JobOptions, limits: division.Limits) -> Layout:
     itemsize = specification.dtype.itemsize
     if options.trains:
-        packing = Packing.padded(specification, transposed=options.transposed)
+        packing = Packing.padded(specification, transposed=ALWAYS if options.transposed else IF_SMALLER)
         fuses = options.mode == fields.TRAIN and not (options.sequential or options.clips)
         tile, groups, sums = divide_rows(
             specification, packing, options.batch_size, options.sequential, fuses, limits
@@ -393,7 +395,7 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
         items = divide_parameters(packing, itemsize, options.trains_biases, groups > 0, limits)
         largest = max(rows * packing.layers[layer].row for layer, _, rows in items)
         strips = max(
-            strip_numbers(rows, up(packing.layers[layer].n_out, lanes(itemsize)), tile, itemsize)
+            strip_numbers(rows, up(packing.layers[layer].n_columns, lanes(itemsize)), tile, itemsize)
             for layer, _, rows in items
         )
     else:
@@ -441,7 +443,8 @@ def _boundaries(
     itemsize = specification.dtype.itemsize
     area, rows, loss = _Area(itemsize), up(tile, ROWS_TOGETHER), losses.row_of(specification.loss_name).code
     names = (None, *specification.hidden_activations, specification.output_activation)
-    layers: list[dict[str, Any]] = [*_layers(packing, itemsize, options.trains), {}]
+    copies = options.trains and not options.transposed
+    layers: list[dict[str, Any]] = [*_layers(packing, itemsize, copies), {}]
     boundaries = []
     for number, (size, name) in enumerate(zip(specification.layer_sizes, names, strict=True)):
         row = padded(size, itemsize)
@@ -463,26 +466,29 @@ def _boundaries(
     return tuple(boundaries), area
 
 
-def _layers(packing: Packing, itemsize: int, transposes: bool) -> list[dict[str, Any]]:
-    """Return the fields of boundaries that describe the layers that begin there."""
+def _layers(packing: Packing, itemsize: int, copies: bool) -> list[dict[str, Any]]:
+    """Return the fields of boundaries that describe the layers that begin there.
+
+    With `copies`, layers behind the first have both W and W^T: the one that is not in theta is a copy.
+    """
     found: list[dict[str, Any]] = []
     at = 0
     for number, layer in enumerate(packing.layers):
-        W = Span("theta", layer.W_at, layer.W_size)
         b = Span("theta", layer.b_at, layer.b_size) if packing.has_bias else Span("zeros", 0, layer.n_out)
+        packed, copy = ("WT", "W") if layer.is_transposed else ("W", "WT")
         of_layer: dict[str, Any] = {
-            "W": W,
-            "W_row": layer.row,
+            packed: Span("theta", layer.W_at, layer.W_size),
+            f"{packed}_row": layer.row,
             "W_at": layer.W_at,
+            "packed_row": layer.row,
+            "is_transposed": layer.is_transposed,
             "b": b,
             "b_at": layer.b_at,
         }
-        if layer.is_transposed:
-            of_layer |= {"WT": W, "WT_row": layer.row}
-        elif transposes and number > 0:
-            row = padded(layer.n_in, itemsize)
-            size = up(layer.n_out, lanes(itemsize)) * row
-            of_layer |= {"WT": Span("transposes", at, size), "WT_row": row}
+        if copies and number > 0:
+            row = padded(layer.n_rows, itemsize)
+            size = up(layer.n_columns, lanes(itemsize)) * row
+            of_layer |= {copy: Span("transposes", at, size), f"{copy}_row": row}
             at += size
         found.append(of_layer)
     return found

@@ -196,7 +196,7 @@ class Objective:
             pace.record(max(1, done - before), seconds)
             rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
             self._chunk_rows = min(rows, float(len(self._X)))
-        unpack(job.address, self._sum, self._gradient, self.specification.has_bias, False)
+        unpack(job.address, self._sum, self._gradient, self.specification.has_bias)
 
     @cached_property
     def _gradient_job(self) -> Job:

@@ -59,4 +59,4 @@ class OnlineRun(JobRun):
         """Return how compiled code advances the run."""
         job = self.job
         code = address_of_code(online, job.address, 0, job.empty)
-        return {"trainer": ONLINE, "train_at": code, "job": job, "transposed": 1}
+        return {"trainer": ONLINE, "train_at": code, "job": job}

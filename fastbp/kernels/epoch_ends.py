@@ -96,7 +96,7 @@ def flatten(watch):
             put(flat, k, element(parameters, place_of_parameter(k, n)))
         return
     job = get(watch, "job")
-    unpack_from(job, get(job, "theta"), flat, get(watch, "has_bias") != 0, get(watch, "transposed") != 0)
+    unpack_from(job, get(job, "theta"), flat, get(watch, "has_bias") != 0)
 
 
 @helper

@@ -90,7 +90,7 @@ JOB = {
     # --- parameters
     "n_packed": _integer("numbers of a packed vector: one laid out as W and b of the layers are"),
     "theta": Field(OWN, ("n_parameters",), (TRAIN,), "the parameters, packed; or, if only read, flat"),
-    "transposes": Field(OWN, ("n_transposes",), (TRAIN, GRADIENT_ONLY), "all W^T that are not in theta"),
+    "transposes": Field(OWN, ("n_transposes",), (TRAIN, GRADIENT_ONLY), "all W and W^T that are copies"),
     "has_transposes": _integer("whether the transposes are those of the present W", KERNEL),
     "state": Field(OWN, ("n_states", "n_packed"), (KERNEL,), "the optimizer's state vectors, packed"),
     "gradient": Field(OWN, ("n_gradients", "n_packed"), (KERNEL,), "partial sums of the gradient"),
@@ -149,7 +149,9 @@ BOUNDARY = {
     "mask_at": _integer("where the factors of dropout are"),
     "W": Field(OWN, (), (LAYOUT,), "W of the layer that begins here, as are all fields below"),
     "W_row": _integer("distance between rows of W"),
-    "W_at": _integer("where W is in a packed vector"),
+    "W_at": _integer("where W, or W^T, is in a packed vector"),
+    "packed_row": _integer("distance between its rows there"),
+    "is_transposed": _integer("whether it is W^T"),
     "b": Field(OWN, (), (LAYOUT,), "b; zeros if there are no biases"),
     "b_at": _integer("where b is in a packed vector"),
     "WT": Field(OWN, (), (LAYOUT,), "W^T"),
@@ -344,7 +346,6 @@ WATCH = {
     # --- parameters
     "n_parameters": _integer("parameters of the network", OPTIONS),
     "has_bias": _integer("whether layers have biases", OPTIONS),
-    "transposed": _integer("whether the job's theta has W^T of all layers but the first", OPTIONS),
     "flattens": _integer("whether a row needs the parameters", OPTIONS),
     "flat": Field(OWN, ("n_parameters",), (KERNEL,), "the parameters at a row, laid out as `Network.theta`"),
     "best": Field(OWN, ("n_parameters",), (KERNEL,), "the best parameters"),

@@ -18,7 +18,7 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
-from fastbp.kernels.product import transposed_product, whole_vectors
+from fastbp.kernels.product import clear_beyond, transposed_product, whole_vectors
 from fastbp.kernels.records import (
     get,
     input_at,
@@ -80,29 +80,48 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
     """
     layer, first = get(item, "layer"), get(item, "first")
     d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
-    n, out_row = whole_vectors(of(job, "size", layer + 1), d), of(job, "W_row", layer)
     init = out if add else get(job, "zeros")
+    n, out_row = item_columns(job, item, d), item_row(job, item)
     if first < 0:
         sum_rows(d, d_row, rows, n, init, out)
-    else:
-        x, x_row = shifted(input_at(job, area, layer, sample, row), first), of(job, "row", layer)
-        init_row = out_row if add else 0
-        transposed_product(
-            get(item, "rows"), n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips
-        )
+        return
+    x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
+    init_row, is_transposed = out_row if add else 0, of(job, "is_transposed", layer) != 0
+    if is_transposed:  # dW^T = D^T A
+        x, x_row, d, d_row = d, d_row, x, x_row
+    x = shifted(x, first)
+    transposed_product(get(item, "rows"), n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips)
+    if is_transposed:  # A is not 0 beyond its last column: sigmoid(0) is 1/2
+        for o in range(0, get(item, "rows") * out_row, out_row):
+            clear_beyond(shifted(out, o), of(job, "size", layer), n)
 
 
 @helper
 def item_at(job, item):
     """Return where an item's parameters begin in the packed vectors."""
     layer, first = get(item, "layer"), get(item, "first")
-    return of(job, "b_at", layer) if first < 0 else of(job, "W_at", layer) + first * of(job, "W_row", layer)
+    return of(job, "b_at", layer) if first < 0 else of(job, "W_at", layer) + first * item_row(job, item)
+
+
+@helper
+def item_row(job, item):
+    """Return the distance between rows of an item in a packed vector."""
+    layer = get(item, "layer")
+    return of(job, "W_row", layer) if get(item, "first") < 0 else of(job, "packed_row", layer)
+
+
+@helper
+def item_columns(job, item, like):
+    """Return the numbers of a row of an item, as whole vectors of the type at the address `like`."""
+    layer = get(item, "layer")
+    rows_are_inputs = get(item, "first") >= 0 and of(job, "is_transposed", layer) != 0
+    return whole_vectors(of(job, "size", layer if rows_are_inputs else layer + 1), like)
 
 
 @helper
 def item_size(job, item):
     """Return how many numbers an item is, from its first row to the end of its last."""
-    return get(item, "rows") * of(job, "W_row", get(item, "layer"))
+    return get(item, "rows") * item_row(job, item)
 
 
 @helper

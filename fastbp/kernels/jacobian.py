@@ -70,7 +70,7 @@ def jacobian(job_address, flat, first, outputs, derivatives):
     set_floating_point_state(FLUSHING)
     rows, n_outputs = outputs.shape
     if first == 0:
-        pack_into(job, address(flat), get(job, "theta"), get(job, "trains_biases") != 0, False)
+        pack_into(job, address(flat), get(job, "theta"), get(job, "trains_biases") != 0)
         renew_transposes(job)
     area, last = work_area(job, 0), get(job, "n_layers")
     forward(job, area, first, 0, rows)

@@ -9,7 +9,8 @@ A step has two phases, with a barrier of the team after each:
    D_1. No row needs another one.
 2. *parameters*: threads take the items one by one. A thread computes dW = A_l^T D_{l+1} for an item, a few
    kilobytes. The optimizer updates the item while they are in cache. Then the thread copies the new rows,
-   transposed, to the W^T that the next backward pass reads.
+   transposed, to the W^T that the next backward pass reads. (A layer of few outputs has its parameters as
+   W^T, and the copy is the W that the next forward pass reads.)
 
 A batch that is larger than a tile goes through both phases tile by tile. The gradients of its tiles are
 added, and then all items are updated. If the parameters are few, the rows are divided into *groups* instead.
@@ -21,7 +22,7 @@ Only the sizes decide how rows are divided into tiles and groups. An element of 
 operations wherever it is computed. So any number of threads gives the same bits.
 
 The phases are in modules of their own: `rows` (forward and backward pass), `gradients` (of items, and their
-sums), `parameters` (updates, and W^T), `steps` (what a step draws and counts).
+sums), `parameters` (updates, and copies of W), `steps` (what a step draws and counts).
 """
 
 from fastbp._jit import helper, kernel, routine
@@ -349,7 +350,7 @@ def layered(job_address, thread, until, inputs, outputs):
     else:
         finite = evaluate_rows(job, thread)
     if given and mode == GRADIENT_ONLY:
-        unpack_from(job, get(job, "gradient"), address(outputs), get(job, "trains_biases") != 0, False)
+        unpack_from(job, get(job, "gradient"), address(outputs), get(job, "trains_biases") != 0)
     if mode in (GRADIENT_ONLY, LOSS_ONLY) and get(job, "n_samples") <= FEW and get(job, "n_threads") == 1:
         write(get(job, "totals"), "loss_sum", sum_of_few(get(job, "row_losses"), get(job, "n_samples")))
     set_floating_point_state(state)

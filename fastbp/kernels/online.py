@@ -9,7 +9,7 @@ pass, s += d_j W^T[j], needs no reduction. It updates the row, W^T[j] -= r d_j a
 With W instead, the backward pass would need a reduction for each input.
 """
 
-from fastbp._jit import helper, kernel, routine
+from fastbp._jit import kernel, routine
 from fastbp.activations import SOFTMAX
 from fastbp.kernels.elementwise import (
     activate,
@@ -19,7 +19,7 @@ from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.narrow import is_narrow, narrow
 from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax, weight_of
-from fastbp.kernels.product import dots, row_product, whole_vectors
+from fastbp.kernels.product import clear_beyond, dots, row_product, whole_vectors
 from fastbp.kernels.records import get, job_at, of, outputs_of, typed, work_area, write
 from fastbp.kernels.rows import gather
 from fastbp.kernels.shuffle import next_position
@@ -30,7 +30,6 @@ from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
 from fastbp.simd import (
     address,
     element,
-    first_lanes,
     fma,
     shifted,
     store,
@@ -38,14 +37,6 @@ from fastbp.simd import (
     wide_load,
     wide_splat,
 )
-
-
-@helper
-def clear_beyond(a, size, n):
-    """Set the numbers at `a` from number `size` to n, whole vectors, to 0, so that their weights stay 0."""
-    if size < n:
-        last = n - wide(a)
-        store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
 
 
 @routine

@@ -22,7 +22,7 @@ def copy(source, source_row, target, target_row, rows, columns):
 
 
 @kernel
-def pack(job_address, flat, packed, has_bias, transposed):
+def pack(job_address, flat, packed, has_bias):
     """Copy a flat vector into a packed one. The padding between rows is left as it is.
 
     Parameters
@@ -33,19 +33,17 @@ def pack(job_address, flat, packed, has_bias, transposed):
         Arrays of the network's type.
     has_bias : bool
         Whether layers have biases.
-    transposed : bool
-        Whether all layers but the first have W^T instead of W.
     """
-    pack_into(job_at(job_address, flat), address(flat), address(packed), has_bias, transposed)
+    pack_into(job_at(job_address, flat), address(flat), address(packed), has_bias)
 
 
 @routine
-def pack_into(job, source, target, has_bias, transposed):
+def pack_into(job, source, target, has_bias):
     """Copy the flat vector at `source` into the packed one at `target`."""
     for layer in range(get(job, "n_layers")):
         n_in, n_out = of(job, "size", layer), of(job, "size", layer + 1)
-        W, row = shifted(target, of(job, "W_at", layer)), of(job, "W_row", layer)
-        if transposed and layer > 0:
+        W, row = shifted(target, of(job, "W_at", layer)), of(job, "packed_row", layer)
+        if of(job, "is_transposed", layer) != 0:
             copy_transposed(source, n_out, W, row, n_in, n_out)
         else:
             copy(source, n_out, W, row, n_in, n_out)
@@ -56,18 +54,18 @@ def pack_into(job, source, target, has_bias, transposed):
 
 
 @kernel
-def unpack(job_address, packed, flat, has_bias, transposed):
+def unpack(job_address, packed, flat, has_bias):
     """Copy a packed vector into a flat one: the inverse of `pack`."""
-    unpack_from(job_at(job_address, flat), address(packed), address(flat), has_bias, transposed)
+    unpack_from(job_at(job_address, flat), address(packed), address(flat), has_bias)
 
 
 @routine
-def unpack_from(job, source, target, has_bias, transposed):
+def unpack_from(job, source, target, has_bias):
     """Copy the packed vector at `source` into the flat one at `target`."""
     for layer in range(get(job, "n_layers")):
         n_in, n_out = of(job, "size", layer), of(job, "size", layer + 1)
-        W, row = shifted(source, of(job, "W_at", layer)), of(job, "W_row", layer)
-        if transposed and layer > 0:
+        W, row = shifted(source, of(job, "W_at", layer)), of(job, "packed_row", layer)
+        if of(job, "is_transposed", layer) != 0:
             copy_transposed(W, row, target, n_out, n_out, n_in)
         else:
             copy(W, row, target, n_out, n_in, n_out)
@@ -90,7 +88,7 @@ def begin_at(job, flat):
     write(totals, "not_finite", 0.0)
     write(job, "done_rows", 0)
     write(job, "has_transposes", 0)
-    pack_into(job, flat, get(job, "theta"), get(job, "trains_biases") != 0, False)
+    pack_into(job, flat, get(job, "theta"), get(job, "trains_biases") != 0)
 
 
 @kernel

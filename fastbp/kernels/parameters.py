@@ -1,8 +1,7 @@
-"""Updates of items by the optimizer, and the W^T that the next backward pass reads."""
+"""Updates of items by the optimizer, and copies of W and W^T, of which only one is packed."""
 
 from fastbp._jit import routine
-from fastbp.kernels.gradients import add_sums, item_at, item_size, n_ones
-from fastbp.kernels.product import whole_vectors
+from fastbp.kernels.gradients import add_sums, item_at, item_columns, item_row, item_size, n_ones
 from fastbp.kernels.records import (
     get,
     nth,
@@ -22,12 +21,12 @@ from fastbp.simd import (
 
 @routine
 def update_item(job, item, gradient, l2):
-    """Update an item by the optimizer's rule, and copy its rows to W^T."""
+    """Update an item by the optimizer's rule, and copy it to what is not packed: W^T, or W."""
     layer, first, rows = get(item, "layer"), get(item, "first"), get(item, "rows")
-    at, distance = item_at(job, item), of(job, "W_row", layer)
+    at, distance = item_at(job, item), item_row(job, item)
     if first < 0:
         l2 = 0.0
-    n = whole_vectors(of(job, "size", layer + 1), gradient)
+    n = item_columns(job, item, gradient)
     runs, length = (1, rows * distance) if n == distance else (rows, n)
     for r in range(runs):
         update(
@@ -46,20 +45,24 @@ def update_item(job, item, gradient, l2):
 
 @routine
 def transpose(job, layer, first, rows):
-    """Copy rows of W_l to columns of W_l^T, in whole vectors. Beyond the end of W there are zeros."""
-    theta, transposed = of(job, "W", layer), of(job, "WT", layer)
-    distance, transposed_row = of(job, "W_row", layer), of(job, "WT_row", layer)
-    step = wide(theta)
+    """Copy rows of W_l to columns of W_l^T, or the other way round, in whole vectors.
+
+    Beyond the last row there are zeros.
+    """
+    source, distance, columns = of(job, "W", layer), of(job, "W_row", layer), of(job, "size", layer + 1)
+    target, target_row = of(job, "WT", layer), of(job, "WT_row", layer)
+    if of(job, "is_transposed", layer) != 0:
+        source, distance, target, target_row = target, target_row, source, distance
+        columns = of(job, "size", layer)
+    step = wide(source)
     for i in range(first, first + rows, step):
-        for j in range(0, of(job, "size", layer + 1), step):
-            transpose_block(
-                theta, i * distance + j, distance, transposed, j * transposed_row + i, transposed_row
-            )
+        for j in range(0, columns, step):
+            transpose_block(source, i * distance + j, distance, target, j * target_row + i, target_row)
 
 
 @routine
 def renew_transposes(job):
-    """Copy all W to W^T. A job needs this once, because every update copies its own rows."""
+    """Copy all W to W^T, or W^T to W. A job needs this once, because every update copies its own rows."""
     items = get(job, "items")
     k = take(job, -1)
     while k < get(job, "n_items"):
@@ -108,8 +111,8 @@ def add_and_update_all(job, rows, group_rows):
         item = nth(items, k)
         layer, first, at = get(item, "layer"), get(item, "first"), item_at(job, item)
         l2 = 0.0 if first < 0 else step_l2
-        row = of(job, "W_row", layer)
-        n, end = whole_vectors(of(job, "size", layer + 1), theta), at + item_size(job, item)
+        row = item_row(job, item)
+        n, end = item_columns(job, item, theta), at + item_size(job, item)
         length = end - at if n == row else n
         while at < end:
             for o in range(at, at + length, together):

@@ -43,11 +43,14 @@ from fastbp.simd import (
     emit_lane_sums,
     emit_prefetch,
     emit_splat,
+    first_lanes,
     lanes,
     load,
     shifted,
     store,
     wide,
+    wide_load,
+    wide_splat,
 )
 
 TILE_VECTORS = 3
@@ -110,6 +113,14 @@ def padded(n: int, itemsize: int) -> int:
 def whole_vectors(n, address):
     """Return n rounded up to whole vectors of the type at `address`."""
     return (n + wide(address) - 1) // wide(address) * wide(address)
+
+
+@helper
+def clear_beyond(a, size, n):
+    """Set the numbers at `a` from number `size` to n, whole vectors, to 0, so that their weights stay 0."""
+    if size < n:
+        last = n - wide(a)
+        store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
 
 
 @intrinsic(prefer_literal=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastbp.engine.division import LIMITS
 from fastbp.engine.layout import JobOptions, is_read_in_place, make_layout
-from fastbp.engine.packed_vectors import Packing
+from fastbp.engine.packed_vectors import ALWAYS, IF_SMALLER, NEVER, Packing
 from fastbp.kernels import fields
 from fastbp.kernels.layered import ROWS_TOGETHER
 from fastbp.kernels.product import padded
@@ -79,7 +79,7 @@ def test_items_are_all_parameters_once(specification, mode, options, biases):
     found = [
         (layer, row) for layer, first, rows in layout.item_rows for row in range(first, first + max(rows, 1))
     ]
-    wanted = [(n, row) for n, (n_in, *_) in enumerate(specification.layers) for row in range(n_in)]
+    wanted = [(n, row) for n, packed in enumerate(layout.packing.layers) for row in range(packed.n_rows)]
     wanted += [(n, -1) for n in range(layout.n_layers)] if biases else []
     assert sorted(found) == sorted(wanted)
     scratch = layout.strips_at - layout.scratch_at
@@ -101,7 +101,7 @@ def test_there_is_a_partial_sum_for_every_binary_digit_of_the_number_of_tiles(sp
         assert not any([layout.n_groups, layout.options.sequential, layout.options.clips])
 
 
-@given(SPECIFICATIONS, st.booleans())
+@given(SPECIFICATIONS, st.sampled_from([NEVER, IF_SMALLER, ALWAYS]))
 def test_packing_and_unpacking_give_theta_back(specification, transposed):
     theta = np.arange(1, specification.n_parameters + 1, dtype=specification.dtype)
     for packing in (Packing.padded(specification, transposed=transposed), Packing.as_theta(specification)):
@@ -112,14 +112,14 @@ def test_packing_and_unpacking_give_theta_back(specification, transposed):
     assert np.array_equal(packed[: theta.size], theta)
 
 
-@given(SPECIFICATIONS)
-def test_packed_rows_are_whole_vectors_and_do_not_overlap(specification):
-    packing = Packing.padded(specification)
+@given(SPECIFICATIONS, st.sampled_from([NEVER, IF_SMALLER, ALWAYS]))
+def test_packed_rows_are_whole_vectors_and_do_not_overlap(specification, transposed):
+    packing = Packing.padded(specification, transposed=transposed)
     ends = 0
     for layer in packing.layers:
-        assert layer.row == padded(layer.n_out, specification.dtype.itemsize) >= layer.n_out
+        assert layer.row == padded(layer.n_columns, specification.dtype.itemsize) >= layer.n_columns
         assert layer.W_at == ends
-        assert layer.W_size >= layer.n_in * layer.row
+        assert layer.W_size >= layer.n_rows * layer.row
         assert layer.b_at == layer.W_at + layer.W_size
         ends = layer.b_at + layer.b_size
     assert ends == packing.size
