@@ -24,7 +24,8 @@ def up(n: int, multiple: int) -> int:
 NEVER, IF_SMALLER, ALWAYS = range(3)
 """Whether a layer behind the first is packed as W^T: never, where that takes fewer vectors, or always.
 
-The 10 columns of a last layer would be padded to 16: gradient and update would take 1.6 times as long. A step of 64-128-10 on 32 rows with Adam takes 5 % less with W^T, one of 4-10-3 on 16 rows 8 %.
+The 10 columns of a last layer would be padded to 16: gradient and update would take 1.6 times as long. A step
+of 64-128-10 on 32 rows with Adam takes 5 % less with W^T, one of 4-10-3 on 16 rows 8 %.
 """
 
 
