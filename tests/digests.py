@@ -6,9 +6,10 @@
     python -m tests.digests --only dropout         only the configurations with this word in their names
 
 Store before a change that is to keep every bit, and compare after it. `data/digests` has a file for each
-kind of processor: the width of its vectors and whether it has a fused multiply-add decide the bits. So do
-the elementary functions of the C library and NumPy (`exp`, `cos` and powers) in a few configurations, so that
-the file has a digest of them, too.
+kind of processor: the width of its vectors, whether it has a fused multiply-add, and whether that is taken
+where its result goes to memory (`processor.ADDS_APART`) decide the bits. So do the elementary functions of
+the C library and NumPy (`exp`, `cos` and powers) in a few configurations, so that the file has a digest of
+them, too.
 """
 
 import argparse
@@ -367,7 +368,8 @@ def elementary_functions() -> str:
 
 def kind() -> str:
     """Return what decides the bits of this processor."""
-    return f"{processor.WIDTH}-bytes-{'fma' if processor.HAS_FMA else 'no-fma'}"
+    fma, apart = "fma" if processor.HAS_FMA else "no-fma", "-adds-apart" if processor.ADDS_APART else ""
+    return f"{processor.WIDTH}-bytes-{fma}{apart}"
 
 
 def stored(folder: Path = FOLDER) -> dict[str, Any] | None:

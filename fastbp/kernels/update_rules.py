@@ -23,6 +23,7 @@ from fastbp._jit import helper
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
 from fastbp.kernels.tuples import replaced
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, Optimizer, RMSprop, UnscaledAdam, VelocitySGD
+from fastbp.processor import ADDS_APART
 from fastbp.simd import fma, root, splat, where_less
 
 
@@ -79,7 +80,8 @@ def moved(w, pull, push, a, decays):
     pull = -r decay, and push = -r d, which is the same for a row of weights. It is not computed as
     (1 + pull) w + push a: in float32 the error of 1 + pull is up to 3e-8, which is 3 % of a pull of 1e-6.
     """
-    return fma(push, a, fma(pull, w, w) if decays else w)
+    before = fma(pull, w, w) if decays else w
+    return before + push * a if ADDS_APART else fma(push, a, before)
 
 
 class VelocityConstants(NamedTuple):
