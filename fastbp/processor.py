@@ -62,10 +62,10 @@ HAS_FMA = not IS_X86 or bool({"fma", "avx512f"} & FEATURES)
 ADDS_APART = NAME == "znver5"
 """Whether a product and a sum, each rounded, replace a multiply-add whose result goes to memory.
 
-The multiply-adds and stores of a Zen 5 wait for each other. A loop with 8 multiply-adds and 4 stores takes 7.7
-cycles instead of 4.5. Sums have units of their own: with 4 products and 4 sums instead, the loop takes 4.9. A
-step of 20-64-64-2 on one sample takes 7 to 8 % less, one of 64-128-10 12 % (float32). Other processors have not
-been measured.
+The multiply-adds and stores of a Zen 5 wait for each other. A loop with 8 multiply-adds and 4 stores takes
+7.7 cycles instead of 4.5. Sums have units of their own: with 4 products and 4 sums instead, it takes 4.9.
+A step of 20-64-64-2 on one sample takes 7 to 8 % less, one of 64-128-10 12 % (float32). Other processors have
+not been measured.
 """
 
 
