@@ -1,5 +1,7 @@
 """Only contenders that are right are timed, and all that are right are."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,14 @@ def test_calibration_asks_for_whole_epochs_and_at_least_one():
     steps = calibrated_steps(lambda steps: sum(range(steps)), 1e-4, 7)
     assert steps >= 7
     assert steps % 7 == 0
+
+
+def test_a_call_that_is_slow_at_first_does_not_decide_the_number_of_steps():
+    pauses = [0.02, 0.02]
+
+    def train(steps):
+        if pauses:
+            time.sleep(pauses.pop())
+        sum(range(100 * steps))
+
+    assert calibrated_steps(train, 1e-3) > 1
