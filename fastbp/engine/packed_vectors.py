@@ -53,7 +53,7 @@ class PackedLayer(NamedTuple):
 
 
 def is_smaller_transposed(n_in: int, n_out: int, lanes: int) -> bool:
-    """Whether the rows of W^T are a quarter less vectors than those of W: if a layer has few outputs.
+    """Whether W^T takes a quarter fewer vectors than W, or less: if a layer has few outputs.
 
     Examples
     --------
