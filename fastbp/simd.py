@@ -117,6 +117,17 @@ def emit_prefetch(builder, address):
     builder.call(function, [builder.bitcast(address, byte), to_read, to_all_caches, of_data])
 
 
+@intrinsic
+def prefetch(typing, address, offset):
+    """Ask for the cache line of address[offset], which need not exist."""
+
+    def generate(context, builder, signature, arguments):
+        emit_prefetch(builder, builder.gep(arguments[0], [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(address, types.intp), generate
+
+
 def emit_shuffle(builder, value, lanes, other=None):
     """Return the lanes with these numbers: of one vector, or of two, one behind the other."""
     n = value.type.count if other is None else 2 * value.type.count

@@ -18,7 +18,13 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
-from fastbp.kernels.product import clear_beyond, transposed_product, whole_vectors
+from fastbp.kernels.product import (
+    clear_beyond,
+    in_strips,
+    product_of_columns,
+    strip_product,
+    whole_vectors,
+)
 from fastbp.kernels.records import (
     get,
     input_at,
@@ -76,7 +82,7 @@ def sum_rows(d, distance, rows, n, init, out):
 def item_gradient(job, area, item, sample, row, rows, add, strips, out):
     """Compute an item's gradient from rows of the tile at `sample`, and write it to `out` or add it there.
 
-    `strips` is the memory that `transposed_product` takes.
+    `strips` is the memory that `strip_product` takes.
     """
     layer, first = get(item, "layer"), get(item, "first")
     d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
@@ -90,10 +96,23 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
     if is_transposed:  # dW^T = D^T A
         x, x_row, d, d_row = d, d_row, x, x_row
     x = shifted(x, first)
-    transposed_product(get(item, "rows"), n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips)
+    m = get(item, "rows")
+    if in_strips(n, rows, out):
+        soon = needed_after(job, item)
+        strip_product(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips, soon)
+    else:
+        product_of_columns(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row)
     if is_transposed:  # A is not 0 beyond its last column: sigmoid(0) is 1/2
         for o in range(0, get(item, "rows") * out_row, out_row):
             clear_beyond(shifted(out, o), of(job, "size", layer), n)
+
+
+@helper
+def needed_after(job, item):
+    """Return three addresses of what the update of an item reads besides its gradient."""
+    at = item_at(job, item)
+    state = shifted(get(job, "state"), at)
+    return shifted(get(job, "theta"), at), state, shifted(state, get(job, "n_packed"))
 
 
 @helper

@@ -19,8 +19,9 @@ from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.narrow import is_narrow, narrow
 from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax, weight_of
-from fastbp.kernels.product import clear_beyond, dots, row_product, whole_vectors
+from fastbp.kernels.product import clear_beyond, whole_vectors
 from fastbp.kernels.records import get, job_at, of, outputs_of, typed, work_area, write
+from fastbp.kernels.row_product import dots, row_product
 from fastbp.kernels.rows import gather
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.steps import count

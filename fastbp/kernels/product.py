@@ -2,7 +2,7 @@
 
 A register tile of C, some rows by some vectors, stays in registers while k runs. A is broadcast element by
 element, so it may have any strides. B and C are rows of whole vectors. B is not packed, and A only if it is
-A^T and large (`transposed_product`): arrays of a kernel begin at cache lines, and the distance between their
+A^T and large (`strip_product`): arrays of a kernel begin at cache lines, and the distance between their
 rows (`padded`) keeps the rows from falling into the same sets of a cache.
 
 An element of C is the same chain of fused multiply-adds in every register tile. So its bits do not depend on
@@ -22,11 +22,12 @@ m x k x n          float32  OpenBLAS  float64  OpenBLAS
 256 x 1024 x 1024      249       241      121        93
 =================  =======  ========  =======  ========
 
+Where rows of B are far apart, every register tile asks for some of the next panel's (`_far_panel`). A step of
+1024-1024-1024-10 on 256 rows then takes 0.88 to 0.93 times as long on a Zen 5, one of width 2048 0.79.
+
 Rejected: dividing the rows of A for the caches (B is then streamed once more for each block); packing B into
 panels on the way (25 % slower for 16 rows of A); rows that are aligned to 16 bytes (100 instead of 126 in
-float64); rows that are not padded (186 instead of 260 for the largest product). On a Zen 5, to ask for the
-next register tile of C and the next panel of B, with blocks of 128 rows: steps of networks with 1,024 neurons
-in a layer or more are 2 to 3 % faster, those with 512 neurons 2 to 3 % slower.
+float64); rows that are not padded (186 instead of 260 for the largest product).
 """
 
 from llvmlite import ir
@@ -40,7 +41,6 @@ from fastbp.processor import N_REGISTERS, WIDTH
 from fastbp.simd import (
     Vec,
     emit_fma,
-    emit_lane_sums,
     emit_prefetch,
     emit_splat,
     first_lanes,
@@ -69,20 +69,12 @@ instead of 6, a product with two vectors a row takes a fifth longer on a Zen 2.
 USUAL_ROWS = TILE_ROWS[TILE_VECTORS][0]
 """Rows of most register tiles. Threads take multiples of this number."""
 
-BLOCK_ROWS = 256
+BLOCK_ROWS = 512 if WIDTH == 64 else 256
 """The most rows of B that are multiplied at a time, if they are far apart and more than twice as many.
 
-Three vectors of each stay in an L1 cache of 32 KiB. C is read and written once more for each block.
-"""
-
-ROWS_AHEAD = 16
-"""Rows of B between the one in use and the one that is asked for, if they are far apart.
-
-No processor fetches a row by itself that is a page away from the one before. GFLOP/s on one core of a Zen 2
-(peak 97 in float32, 49 in float64), 256 x 1024 x 1024: 41 to 80 without blocks and prefetch, 95 with both
-(float64: 11 to 37, and 45); 128 x 784 x 128 in float32: 83 and 93. With 8, 12 or 32 rows, or if only the
-first register tile of a panel asks, 5 to 10 % less. A step of 1024-1024-1024-10 on 256 rows is 6 % faster,
-one of 784-512-512-10 on 128 rows 5 %. Where rows are near, a prefetch costs 2 to 7 %.
+Three vectors of each stay in an L1 cache of 32 KiB, or in an L2 cache if vectors have 64 bytes. C is read and
+written once more for each block. With 256 rows instead of 512, large networks take 1 to 2 % more time on a
+Zen 5 with vectors of 64 bytes, and 1 % less with those of 32.
 """
 
 LEAST_VECTORS, SHORTEST_STRIP = 32, 64
@@ -123,75 +115,159 @@ def clear_beyond(a, size, n):
         store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
 
 
-@intrinsic(prefer_literal=True)
-def _panel(typing, m, k, a, a_tile, a_row, a_k, b, b_row, init, init_row, c, c_row, vectors, ahead):
-    """Compute `vectors` vectors of every row of C, one register tile after the other.
+def _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next=None, ask=None):
+    """Emit the code for `columns` vectors of every row of C, one register tile after the other.
 
-    The tile whose first row is i has its first number of A at ``a[i * a_tile]``. Rows of B are asked for
-    `ahead` rows before they are needed. `vectors` and `ahead` are literals.
+    Parameters
+    ----------
+    context, builder, vec
+        Numba's, and the type of a vector.
+    numbers : tuple
+        m, k, and the distances: from the first number of A for a row to that for the next one, if both begin
+        a tile, and if not; between columns of A; between rows of B, init and C.
+    addresses : tuple
+        Of A, B, init and C.
+    heights : tuple of int
+        The rows that a tile may have, largest first.
+    columns : int
+    b_next : optional
+        The address of the next panel of B. Every tile asks for some of its rows, evenly.
+    ask : function, optional
+        Takes the first row of a tile and an index of its loop over k, and emits what may ask for more.
     """
-    number = c.dtype
-    count = lanes(number.bitwidth // 8)
-    vec = Vec(number, count)
+    m, k, a_tile, a_row, a_k, b_row, init_row, c_row = numbers
+    a, b, init, c = addresses
+    vector, count = context.get_value_type(vec), vec.lanes
+    bits = vec.element.bitwidth
+    intp, align = m.type, bits // 8
+
+    def at(pointer, row, row_distance, v):
+        offset = builder.add(builder.mul(row, row_distance), intp(v * count))
+        return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+    def divided_up(x, y):
+        return builder.sdiv(builder.sub(builder.add(x, y), intp(1)), y)
+
+    def tile(first, rows):
+        numbers = [builder.add(first, intp(r)) for r in range(rows)]
+        sums = [[cgutils.alloca_once(builder, vector) for _ in range(columns)] for _ in range(rows)]
+        for row, of_row in zip(numbers, sums, strict=True):
+            for v, total in enumerate(of_row):
+                builder.store(builder.load(at(init, row, init_row, v), align=align), total)
+        start_of_tile = builder.mul(first, a_tile)
+        starts = [builder.add(start_of_tile, builder.mul(intp(r), a_row)) for r in range(rows)]
+
+        def multiply(i):
+            if ask:
+                ask(first, i)
+            loaded = [builder.load(at(b, i, b_row, v), align=align) for v in range(columns)]
+            column = builder.gep(a, [builder.mul(i, a_k)])
+            for start, of_row in zip(starts, sums, strict=True):
+                factor = emit_splat(builder, builder.load(builder.gep(column, [start])), vector)
+                for right, total in zip(loaded, of_row, strict=True):
+                    builder.store(emit_fma(builder, vec, factor, right, builder.load(total)), total)
+
+        if b_next is None:
+            with cgutils.for_range(builder, k) as loop:
+                multiply(loop.index)
+        else:
+            n_asked = divided_up(builder.mul(k, intp(rows)), m)
+            together = divided_up(k, n_asked)
+            first_asked = builder.sdiv(builder.mul(first, k), m)
+            with cgutils.for_range(builder, n_asked) as loop:
+                row_asked = builder.mul(builder.add(first_asked, loop.index), b_row)
+                for number in range(0, columns * count, LINE * 8 // bits):
+                    emit_prefetch(builder, builder.gep(b_next, [builder.add(row_asked, intp(number))]))
+                start = builder.mul(loop.index, together)
+                stop = builder.add(start, together)
+                stop = builder.select(builder.icmp_signed("<", stop, k), stop, k)
+                with cgutils.for_range_slice(builder, start, stop, intp(1)) as (i, _):
+                    multiply(i)
+        for row, of_row in zip(numbers, sums, strict=True):
+            for v, total in enumerate(of_row):
+                builder.store(builder.load(total), at(c, row, c_row, v), align=align)
+
+    row = cgutils.alloca_once_value(builder, intp(0))
+    for rows in heights:
+        check = builder.append_basic_block(f"rows{rows}")
+        body = builder.append_basic_block(f"rows{rows}.body")
+        after = builder.append_basic_block(f"rows{rows}.end")
+        builder.branch(check)
+        builder.position_at_end(check)
+        first = builder.load(row)
+        fits = builder.icmp_signed("<=", builder.add(first, intp(rows)), m)
+        if rows == 6:  # 4 + 4 instead of 6 + 2
+            fits = builder.and_(fits, builder.icmp_signed("!=", builder.add(first, intp(8)), m))
+        builder.cbranch(fits, body, after)
+        builder.position_at_end(body)
+        tile(first, rows)
+        builder.store(builder.add(first, intp(rows)), row)
+        builder.branch(check)
+        builder.position_at_end(after)
+    return context.get_dummy_value()
+
+
+@intrinsic(prefer_literal=True)
+def _panel(typing, m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, vectors):
+    """Compute `vectors` vectors, a literal, of every row of C."""
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
 
     def generate(context, builder, signature, arguments):
-        m, k, a, a_tile, a_row, a_k, b, b_row, init, init_row, c, c_row, _, _ = arguments
-        vector = context.get_value_type(vec)
-        intp = m.type
-
-        def at(pointer, row, row_distance, v):
-            offset = builder.add(builder.mul(row, row_distance), intp(v * count))
-            return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
-
-        def tile(first, rows):
-            numbers = [builder.add(first, intp(r)) for r in range(rows)]
-            sums = [[cgutils.alloca_once(builder, vector) for _ in range(columns)] for _ in range(rows)]
-            for row, of_row in zip(numbers, sums, strict=True):
-                for v, total in enumerate(of_row):
-                    builder.store(builder.load(at(init, row, init_row, v), align=align), total)
-            start_of_tile = builder.mul(first, a_tile)
-            starts = [builder.add(start_of_tile, builder.mul(intp(r), a_row)) for r in range(rows)]
-            with cgutils.for_range(builder, k) as loop:
-                if rows_ahead:
-                    coming = builder.add(loop.index, intp(rows_ahead))
-                    for number_of_line in range(0, columns * count, LINE * 8 // number.bitwidth):
-                        start = builder.add(builder.mul(coming, b_row), intp(number_of_line))
-                        emit_prefetch(builder, builder.gep(b, [start]))
-                loaded = [builder.load(at(b, loop.index, b_row, v), align=align) for v in range(columns)]
-                column = builder.gep(a, [builder.mul(loop.index, a_k)])
-                for start, of_row in zip(starts, sums, strict=True):
-                    factor = emit_splat(builder, builder.load(builder.gep(column, [start])), vector)
-                    for right, total in zip(loaded, of_row, strict=True):
-                        builder.store(emit_fma(builder, vec, factor, right, builder.load(total)), total)
-            for row, of_row in zip(numbers, sums, strict=True):
-                for v, total in enumerate(of_row):
-                    builder.store(builder.load(total), at(c, row, c_row, v), align=align)
-
-        columns, rows_ahead, align = vectors.literal_value, ahead.literal_value, number.bitwidth // 8
-        row = cgutils.alloca_once_value(builder, intp(0))
-        for rows in TILE_ROWS[columns]:
-            check = builder.append_basic_block(f"rows{rows}")
-            body = builder.append_basic_block(f"rows{rows}.body")
-            after = builder.append_basic_block(f"rows{rows}.end")
-            builder.branch(check)
-            builder.position_at_end(check)
-            first = builder.load(row)
-            fits = builder.icmp_signed("<=", builder.add(first, intp(rows)), m)
-            if rows == 6:  # 4 + 4 instead of 6 + 2
-                fits = builder.and_(fits, builder.icmp_signed("!=", builder.add(first, intp(8)), m))
-            builder.cbranch(fits, body, after)
-            builder.position_at_end(body)
-            tile(first, rows)
-            builder.store(builder.add(first, intp(rows)), row)
-            builder.branch(check)
-            builder.position_at_end(after)
-        return context.get_dummy_value()
+        m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, _ = arguments
+        numbers, columns = (m, k, a_row, a_row, a_k, b_row, init_row, c_row), vectors.literal_value
+        return _emit_panel(context, builder, vec, numbers, (a, b, init, c), TILE_ROWS[columns], columns)
 
     size = types.intp
-    return (
-        types.void(size, size, a, size, size, size, b, size, init, size, c, size, vectors, ahead),
-        generate,
-    )
+    return types.void(size, size, a, size, size, b, size, init, size, c, size, vectors), generate
+
+
+@intrinsic(prefer_literal=True)
+def _far_panel(typing, m, k, a, a_row, a_k, b, b_row, b_next, init, init_row, c, c_row, vectors):
+    """Do what `_panel` does, and ask for the rows of B's next panel, at `b_next`.
+
+    No processor fetches a row by itself that is a page away from the one before. If the first tile of a panel
+    had to fetch them all, the memory would be too slow for it: so every tile asks for its share. If each
+    asked instead for the row of B that it needs 16 rows later, large networks took 2 to 8 % more time on a
+    Zen 5, and 2 to 4 % with vectors of 32 bytes. Where rows are near, asking costs 2 to 7 %.
+    """
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
+
+    def generate(context, builder, signature, arguments):
+        m, k, a, a_row, a_k, b, b_row, b_next, init, init_row, c, c_row, _ = arguments
+        numbers, columns = (m, k, a_row, a_row, a_k, b_row, init_row, c_row), vectors.literal_value
+        heights, addresses = TILE_ROWS[columns], (a, b, init, c)
+        return _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next)
+
+    size = types.intp
+    return types.void(size, size, a, size, size, b, size, b, init, size, c, size, vectors), generate
+
+
+@intrinsic(prefer_literal=True)
+def _strip_panel(typing, m, k, strips, b, b_row, b_next, init, init_row, c, c_row, soon, step, vectors):
+    """Compute `vectors` vectors of every row of C, from the strips of `strip_product`.
+
+    It asks for the next panel of B. With each row of B, it also asks for the next `step` bytes at every
+    address in `soon`.
+    """
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
+
+    def generate(context, builder, signature, arguments):
+        m, k, strips, b, b_row, b_next, init, init_row, c, c_row, soon, step, _ = arguments
+        byte, intp = ir.IntType(8).as_pointer(), m.type
+
+        def ask(first, i):
+            done = builder.add(builder.mul(builder.sdiv(first, intp(USUAL_ROWS)), k), i)
+            for address in cgutils.unpack_tuple(builder, soon):
+                start = builder.gep(builder.bitcast(address, byte), [builder.mul(done, step)])
+                emit_prefetch(builder, start)
+
+        numbers = (m, k, k, intp(1), intp(USUAL_ROWS), b_row, init_row, c_row)
+        heights, addresses = (USUAL_ROWS,), (strips, b, init, c)
+        columns = vectors.literal_value
+        return _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next, ask)
+
+    size = types.intp
+    return types.void(size, size, strips, b, size, b, init, size, c, size, soon, size, vectors), generate
 
 
 @routine
@@ -221,7 +297,7 @@ def product_of_columns(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row):
 
 @helper
 def near_or_far(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
-    """Do what `product` does; it may ask for rows of B ahead."""
+    """Do what `product` does; it may ask for panels of B ahead."""
     distance = b_row * (WIDTH // wide(c))
     if k >= FEW_ROWS_OF_B and distance >= FAR_BYTES and distance % ALIASING_BYTES != 0:
         far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row)
@@ -232,17 +308,17 @@ def near_or_far(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
         vectors = 2 if left == 4 else min(left, TILE_VECTORS)  # 2 + 2 instead of 3 + 1
         b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
         if vectors == 3:
-            _panel(m, k, a, a_row, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, 0)
+            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3)
         elif vectors == 2:
-            _panel(m, k, a, a_row, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 2, 0)
+            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 2)
         else:
-            _panel(m, k, a, a_row, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 1, 0)
+            _panel(m, k, a, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 1)
         j += vectors * step
 
 
 @routine
-def far_panels(m, n, k, a, a_tile, a_row, a_k, b, b_row, init, init_row, c, c_row):
-    """Do what the loop of `product` does, with rows of B that are far apart and are asked for ahead.
+def far_panels(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
+    """Do what the loop of `product` does, with rows of B that are far apart; every panel asks for the next.
 
     One function for both would cost small products 2 % of their time.
     """
@@ -251,12 +327,13 @@ def far_panels(m, n, k, a, a_tile, a_row, a_k, b, b_row, init, init_row, c, c_ro
         left = (n - j) // step
         vectors = 2 if left == 4 else min(left, TILE_VECTORS)
         b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
+        b_next = shifted(b, j + vectors * step if vectors < left else 0)  # the last one has what it asks for
         if vectors == 3:
-            _panel(m, k, a, a_tile, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 3, ROWS_AHEAD)
+            _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 3)
         elif vectors == 2:
-            _panel(m, k, a, a_tile, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 2, ROWS_AHEAD)
+            _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 2)
         else:
-            _panel(m, k, a, a_tile, a_row, a_k, b_at, b_row, init_at, init_row, c_at, c_row, 1, ROWS_AHEAD)
+            _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 1)
         j += vectors * step
 
 
@@ -270,46 +347,64 @@ def far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
     block = (k + n_blocks - 1) // n_blocks
     for i in range(0, k, block):
         there, a_at, b_at = min(block, k - i), shifted(a, i * a_k), shifted(b, i * b_row)
-        far_panels(m, n, there, a_at, a_row, a_row, a_k, b_at, b_row, init, init_row, c, c_row)
+        far_panels(m, n, there, a_at, a_row, a_k, b_at, b_row, init, init_row, c, c_row)
         init, init_row = c, c_row
 
 
 @helper
-def transposed_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips):
-    """Do what `product_of_columns` does, in strips where that pays.
-
-    `strips` is memory for `strip_numbers` of the sizes.
-    """
-    if n >= LEAST_VECTORS * wide(c) and k >= SHORTEST_STRIP:
-        strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips)
-    else:
-        product_of_columns(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row)
+def in_strips(n, k, c):
+    """Whether `strip_product` is faster than `product_of_columns`, for C at the address `c`."""
+    return n >= LEAST_VECTORS * wide(c) and k >= SHORTEST_STRIP
 
 
 @routine
-def strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips):
-    """Do what `transposed_product` does where it pays to copy A, in strips of the rows of a register tile.
+def strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips, soon):
+    """Do what `product_of_columns` does, with a copy of A in strips of the rows of a register tile.
+
+    `strips` is memory for `strip_numbers` of the sizes. `soon` has three addresses of as many numbers as C
+    has, which are needed soon afterwards, and which this function asks for.
 
     A column of such a tile is only part of a cache line, and the next column is in another page. GFLOP/s on
     one core of a Zen 2 (peak 97 in float32, 49 in float64), without and with strips: 128 x 200 x 512 of 512
     columns in float64 43 and 49, of 128 x 256 x 1024 38 and 47, in float32 87 and 97. Rejected: asking for
     the columns of A ahead (5 to 15 % slower).
+
+    Without `soon`, Adam waits for memory. On a Zen 5 it took 845 us of a step of 1024-1024-1024-10 in
+    float32, and takes 484 with it, while the product takes no longer.
     """
-    step = wide(c)
-    rows, columns = m // USUAL_ROWS * USUAL_ROWS, n // (TILE_VECTORS * step) * (TILE_VECTORS * step)
+    rows = m // USUAL_ROWS * USUAL_ROWS
     if rows < m:
         a_at, init_at, c_at = shifted(a, rows), shifted(init, rows * init_row), shifted(c, rows * c_row)
         product_of_columns(m - rows, n, k, a_at, a_k, b, b_row, init_at, init_row, c_at, c_row)
-    if columns < n:  # tiles of fewer vectors may have another number of rows than strips
-        b_at, init_at, c_at = shifted(b, columns), shifted(init, columns), shifted(c, columns)
-        product_of_columns(rows, n - columns, k, a, a_k, b_at, b_row, init_at, init_row, c_at, c_row)
     n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS
     block = (k + n_blocks - 1) // n_blocks
     for i in range(0, k, block):
         there, b_at = min(block, k - i), shifted(b, i * b_row)
         copy_strips(rows, there, shifted(a, i * a_k), a_k, strips)
-        far_panels(rows, columns, there, strips, there, 1, USUAL_ROWS, b_at, b_row, init, init_row, c, c_row)
+        strip_panels(rows, n, there, strips, b_at, b_row, init, init_row, c, c_row, soon)
         init, init_row = c, c_row
+
+
+@routine
+def strip_panels(m, n, k, strips, b, b_row, init, init_row, c, c_row, soon):
+    """Multiply strips with B; m is a multiple of `USUAL_ROWS`, and n of at least two vectors.
+
+    The lines of `soon` are asked for evenly, so that they arrive while the processor multiplies.
+    """
+    j, asked, step, itemsize = 0, 0, wide(c), WIDTH // wide(c)
+    while j < n:
+        left = (n - j) // step
+        vectors = 2 if left == 4 else min(left, TILE_VECTORS)  # never one alone
+        b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
+        b_next = shifted(b, j + vectors * step if vectors < left else 0)
+        at = (shifted(soon[0], asked), shifted(soon[1], asked), shifted(soon[2], asked))
+        bytes_ = (USUAL_ROWS * vectors * WIDTH + k - 1) // k
+        if vectors == 3:
+            _strip_panel(m, k, strips, b_at, b_row, b_next, init_at, init_row, c_at, c_row, at, bytes_, 3)
+        else:
+            _strip_panel(m, k, strips, b_at, b_row, b_next, init_at, init_row, c_at, c_row, at, bytes_, 2)
+        asked += m // USUAL_ROWS * k * bytes_ // itemsize
+        j += vectors * step
 
 
 @routine
@@ -321,133 +416,6 @@ def copy_strips(m, k, a, a_k, strips):
 
 
 def strip_numbers(m: int, n: int, k: int, itemsize: int) -> int:
-    """Return how many numbers `transposed_product` needs memory for."""
+    """Return how many numbers `strip_product` needs memory for, where it is faster."""
     pays = n >= LEAST_VECTORS * lanes(itemsize) and k >= SHORTEST_STRIP
     return m * min(k, BLOCK_ROWS) if pays else 0
-
-
-# --- one row -----------------------------------------------------------------------------------------------
-
-
-@intrinsic(prefer_literal=True)
-def _row_panel(typing, k, a, b, b_row, init, c, vectors, chains):
-    """Compute `vectors` vectors of a row, each as the sum of `chains` partial sums; both are literals."""
-    number = c.dtype
-    count = lanes(number.bitwidth // 8)
-    vec = Vec(number, count)
-
-    def generate(context, builder, signature, arguments):
-        k, a, b, b_row, init, c, _, _ = arguments
-        vector = context.get_value_type(vec)
-        intp, align = k.type, number.bitwidth // 8
-        columns, parallel = vectors.literal_value, chains.literal_value
-
-        def at(pointer, start, v):
-            return builder.bitcast(
-                builder.gep(pointer, [builder.add(start, intp(v * count))]), vector.as_pointer()
-            )
-
-        zero = ir.Constant(vector, [0.0] * count)
-        sums = [[cgutils.alloca_once(builder, vector) for _ in range(columns)] for _ in range(parallel)]
-        for v in range(columns):
-            builder.store(builder.load(at(init, intp(0), v), align=align), sums[0][v])
-            for chain in sums[1:]:
-                builder.store(zero, chain[v])
-
-        def add(i, chain):
-            factor = emit_splat(builder, builder.load(builder.gep(a, [i])), vector)
-            start = builder.mul(i, b_row)
-            for v in range(columns):
-                right = builder.load(at(b, start, v), align=align)
-                builder.store(emit_fma(builder, vec, factor, right, builder.load(chain[v])), chain[v])
-
-        rounds = builder.sdiv(k, intp(parallel))
-        with cgutils.for_range(builder, rounds) as loop:
-            first = builder.mul(loop.index, intp(parallel))
-            for number_of_chain, chain in enumerate(sums):
-                add(builder.add(first, intp(number_of_chain)), chain)
-        if parallel > 1:
-            with cgutils.for_range_slice(builder, builder.mul(rounds, intp(parallel)), k, intp(1)) as (i, _):
-                add(i, sums[0])
-        for v in range(columns):
-            parts = [builder.load(chain[v]) for chain in sums]
-            while len(parts) > 1:
-                parts = [builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-            builder.store(parts[0], at(c, intp(0), v), align=align)
-        return context.get_dummy_value()
-
-    size = types.intp
-    return types.void(size, a, b, size, init, c, vectors, chains), generate
-
-
-@helper
-def row_product(n, k, a, b, b_row, init, c):
-    """Set c = init + a B for one row; n is a multiple of `wide(c)`.
-
-    Eight independent sums run at the same time, which hides the latency of each.
-    """
-    step = wide(c)
-    j = 0
-    while j + 8 * step <= n:
-        _row_panel(k, a, shifted(b, j), b_row, shifted(init, j), shifted(c, j), 8, 1)
-        j += 8 * step
-    if j + 4 * step <= n:
-        _row_panel(k, a, shifted(b, j), b_row, shifted(init, j), shifted(c, j), 4, 2)
-        j += 4 * step
-    while j < n:
-        _row_panel(k, a, shifted(b, j), b_row, shifted(init, j), shifted(c, j), 1, 4)
-        j += step
-
-
-@intrinsic(prefer_literal=True)
-def _dots(typing, k, a, b, b_row, init, c, rows):
-    """Compute c[r] = init[r] + a . B[r] for `rows` rows of k vectors; `rows` is a literal, a power of 2."""
-    number = c.dtype
-    count = lanes(number.bitwidth // 8)
-    vec = Vec(number, count)
-
-    def generate(context, builder, signature, arguments):
-        k, a, b, b_row, init, c, _ = arguments
-        vector = context.get_value_type(vec)
-        intp, align, n_rows = k.type, number.bitwidth // 8, rows.literal_value
-        zero = ir.Constant(vector, [0.0] * count)
-        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(n_rows)]
-        with cgutils.for_range(builder, k) as loop:
-            at = builder.mul(loop.index, intp(count))
-            left = builder.load(builder.bitcast(builder.gep(a, [at]), vector.as_pointer()), align=align)
-            for r, total in enumerate(sums):
-                start = builder.add(at, builder.mul(intp(r), b_row))
-                pointer = builder.bitcast(builder.gep(b, [start]), vector.as_pointer())
-                right = builder.load(pointer, align=align)
-                builder.store(emit_fma(builder, vec, left, right, builder.load(total)), total)
-        result = emit_lane_sums(builder, [builder.load(total) for total in sums])
-        short = result.type.as_pointer()
-        before = builder.load(builder.bitcast(init, short), align=align)
-        builder.store(builder.fadd(result, before), builder.bitcast(c, short), align=align)
-        return context.get_dummy_value()
-
-    size = types.intp
-    return types.void(size, a, b, size, init, c, rows), generate
-
-
-@helper
-def dots(n_rows, k, a, b, b_row, init, c):
-    """Set c[r] = init[r] + a . B[r] for every row; k is a multiple of `wide(c)`."""
-    step = wide(c)
-    vectors = k // step
-    r = 0
-    while r < n_rows:
-        left = n_rows - r
-        b_at, init_at, c_at = shifted(b, r * b_row), shifted(init, r), shifted(c, r)
-        if left >= 8:
-            _dots(vectors, a, b_at, b_row, init_at, c_at, 8)
-            r += 8
-        elif left >= 4:
-            _dots(vectors, a, b_at, b_row, init_at, c_at, 4)
-            r += 4
-        elif left >= 2:
-            _dots(vectors, a, b_at, b_row, init_at, c_at, 2)
-            r += 2
-        else:
-            _dots(vectors, a, b_at, b_row, init_at, c_at, 1)
-            r += 1

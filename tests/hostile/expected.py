@@ -24,6 +24,9 @@ MOVED = {"float64": 1e-14, "float32": 3e-7}
 FLOOR = {"float64": 1e-12, "float32": 2e-5}
 """What a result may always be off, relative to the largest number in it."""
 
+CANCELLED = {"float64": 1e-15, "float32": 1e-6}
+"""What a result may always be off: a sum of numbers of about 1 may be exactly 0, and not so when rounded."""
+
 TIMES = 100.0
 """How many times as far as the reference a kernel may be moved."""
 
@@ -46,6 +49,11 @@ class Numbers:
     losses: np.ndarray
     """Over all samples: before training, and after each epoch."""
     validation_losses: np.ndarray
+
+    def diverge(self, dtype: str) -> bool:
+        """Whether training makes a parameter or a loss that a number of this type cannot be."""
+        numbers = np.concatenate([self.theta, self.losses, self.epoch_losses])
+        return not (np.abs(numbers) < np.finfo(dtype).max).all()
 
 
 class Lists:
@@ -286,6 +294,6 @@ def expected(configuration: Configuration) -> Expected:
             continue
         size = np.abs(value).max()
         moved = np.abs(getattr(other, name) - value).max()
-        tolerance = FLOOR[dtype] * size + TIMES * moved
+        tolerance = FLOOR[dtype] * size + TIMES * moved + CANCELLED[dtype]
         tolerances[name] = tolerance if tolerance <= max(USELESS[dtype] * size, FLOOR[dtype]) else None
     return Expected(values, tolerances)

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastbp._jit import kernel
 from fastbp.kernels import product as products
 from fastbp.kernels.product import ALIASING_BYTES, padded
+from fastbp.kernels.row_product import dots, row_product
 from fastbp.memory import aligned_zeros
 from fastbp.simd import address, lanes, shifted
 
@@ -39,17 +40,21 @@ def multiply(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, first):
 @kernel
 def multiply_transposed(m, n, k, a, a_k, b, b_row, init, init_row, c, strips):
     b, init, c, strips = address(b), address(init), address(c), address(strips)
-    products.transposed_product(m, n, k, address(a), a_k, b, b_row, init, init_row, c, init_row, strips)
+    if products.in_strips(n, k, c):
+        soon = (init, init, init)
+        products.strip_product(m, n, k, address(a), a_k, b, b_row, init, init_row, c, init_row, strips, soon)
+    else:
+        products.product_of_columns(m, n, k, address(a), a_k, b, b_row, init, init_row, c, init_row)
 
 
 @kernel
 def multiply_row(n, k, a, b, b_row, init, c):
-    products.row_product(n, k, address(a), address(b), b_row, address(init), address(c))
+    row_product(n, k, address(a), address(b), b_row, address(init), address(c))
 
 
 @kernel
 def multiply_dots(n_rows, k, a, b, b_row, init, c):
-    products.dots(n_rows, k, address(a), address(b), b_row, address(init), address(c))
+    dots(n_rows, k, address(a), address(b), b_row, address(init), address(c))
 
 
 def up(n, dtype):

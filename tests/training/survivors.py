@@ -64,7 +64,9 @@ def train(name, watched, steps, checkpoint, **others):
     task = next(task for task in TASKS if task.name == name)
     options = PATIENT | {"validation_data": task.validation()} if watched else {}
     network, result = task.train(steps, checkpoint=checkpoint, **options, **others)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is not training
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C may come just after the training
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     train.seconds = result.seconds
     history = {name: column.tobytes() for name, column in result.history.items()}
     left = (network.theta.tobytes(), result.loss_curve.tobytes(), history, result.n_steps, result.best_epoch)
