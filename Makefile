@@ -64,7 +64,7 @@ bench-compare: $(READY)  ## the two newest saved runs of `make bench`, side by s
 	test $$(echo "$$runs" | grep -c .) -eq 2 || { echo "needs two saved runs: make bench, twice"; exit 1; }; \
 	$(BIN)/pytest-benchmark compare $$runs --columns=median,iqr,rounds --sort=name --group-by=fullname
 
-bench-peers: $(PEERS)  ## fastbp against its rivals: JSON, page, table; 25 minutes (QUICK=1: 4); RESULT=file.json
+bench-peers: $(PEERS)  ## fastbp against its rivals: JSON, page, table; 30 minutes (QUICK=1: 4); RESULT=file.json
 	@$(BIN)/python -m bench.session --out $(RESULT) $(if $(QUICK),--quick)
 	@$(BIN)/python -m bench.report $(RESULT) --html $(RESULT:.json=.html)
 	@$(BIN)/python -m bench.report $(RESULT)
