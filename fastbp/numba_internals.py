@@ -378,7 +378,8 @@ class _KernelLibrary(_JITCodeLibrary):
     def finalize(self) -> None:
         """Link what is called, optimise, and generate machine code."""
         for library in _callers_first(self):
-            self._reload_init.update(library._reload_init)
+            if hasattr(self, "_reload_init"):  # not before Numba 0.63
+                self._reload_init.update(library._reload_init)
             self._final_module.link_in(module_of(library), preserve=True)
         super().finalize()
 
