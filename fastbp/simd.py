@@ -196,6 +196,17 @@ def same_type(typing, address, other):
 
 
 @intrinsic
+def as_bytes(typing, address):
+    """Return the address as one of bytes."""
+    to = types.CPointer(types.uint8)
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(to))
+
+    return to(address), generate
+
+
+@intrinsic
 def element(typing, address, offset):
     """Return the number at address[offset]."""
 

@@ -40,6 +40,8 @@ class Limits:
         The most groups of a batch, and the multiplications that a group has at least: its gradient is stored
         and then added to those of the others, which takes time. 64-100-10 on 200 rows in float64 took 224 us
         on one thread with 16 groups, and 176 with 4; 20-64-64-2 on 128 rows took 75 with 16, and 55 with 2.
+        A group of 50 rows as one tile, and not as 32 and 18, makes a fit to digits 4 % faster, where inputs
+        that are 0 are left out (`fastbp.kernels.nonzero`), and other fits no slower.
     group_bytes : int
         The most memory for the gradients of all groups. If they need more, there are large tiles instead.
     item_bytes, item_rows : int
@@ -122,7 +124,10 @@ def divide_rows(
         and limits.n_groups * packing.size * specification.dtype.itemsize <= limits.group_bytes
     ):
         worthwhile = int(3 * batch_size * specification.n_multiplications / limits.group_work)
-        groups, tile = max(1, min(limits.n_groups, worthwhile)), cached
+        groups = max(1, min(limits.n_groups, worthwhile))
+        rows = -(-batch_size // groups)
+        # One tile instead of two: the second would go on with the sums of the first, so no bit changes.
+        tile = rows if rows <= 2 * cached else cached
     else:
         large = max(limits.shortest_large_tile, int(limits.large_tile_work / row_work(specification)))
         tile = min(batch_size, max(min(limits.large_tile, large), cached))

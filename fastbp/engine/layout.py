@@ -14,10 +14,11 @@ import numpy as np
 from fastbp import activations, losses
 from fastbp.engine import division
 from fastbp.engine.division import divide_parameters, divide_rows
-from fastbp.engine.packed_vectors import ALWAYS, IF_SMALLER, Packing, up
+from fastbp.engine.packed_vectors import ALWAYS, IF_SMALLER, Area, Packing, up
 from fastbp.kernels import fields
 from fastbp.kernels.barrier import N_SHARED
 from fastbp.kernels.layered import ROWS_TOGETHER
+from fastbp.kernels.nonzero import BLOCK, bytes_of_bits
 from fastbp.kernels.output import block_numbers
 from fastbp.kernels.product import padded, strip_numbers
 from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
@@ -174,6 +175,10 @@ class Layout:
     scratch_at: int
     strips_at: int
     row_sums_at: int
+    row_bytes: int
+    column_bytes: int
+    row_bits_at: int
+    column_bits_at: int
 
     @property
     def dtype(self) -> np.dtype:
@@ -407,6 +412,10 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
     row_sums_at = area.room(up(tile, ROWS_TOGETHER) + ROWS_TOGETHER)
     scratch_at = area.room(max(largest, block_numbers(specification.n_outputs, n)))
     strips_at = area.room(strips)
+    n_inputs, n_neurons, *_ = specification.layer_sizes
+    row_bytes, column_bytes = bytes_of_bits(n_inputs, n_neurons, tile * options.trains, itemsize)
+    row_bits_at = area.room(up(tile, ROWS_TOGETHER) * row_bytes // itemsize)
+    column_bits_at = area.room(up(n_inputs, BLOCK) * column_bytes // itemsize)
     return Layout(
         specification=specification,
         options=options,
@@ -420,28 +429,20 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
         scratch_at=scratch_at,
         strips_at=strips_at,
         row_sums_at=row_sums_at,
+        row_bytes=row_bytes,
+        column_bytes=column_bytes,
+        row_bits_at=row_bits_at,
+        column_bits_at=column_bits_at,
     )
-
-
-class _Area:
-    """A work area that grows by whole vectors."""
-
-    def __init__(self, itemsize: int):
-        self._lanes, self.size = lanes(itemsize), 0
-
-    def room(self, n: int) -> int:
-        """Return the place of n more numbers."""
-        start, self.size = self.size, self.size + up(n, self._lanes)
-        return start
 
 
 def _boundaries(
     specification: Specification, packing: Packing, tile: int, options: JobOptions
-) -> tuple[tuple[Boundary, ...], _Area]:
+) -> tuple[tuple[Boundary, ...], Area]:
     """Return the boundaries, and a work area with their arrays for a tile."""
     gathers, backward = not options.X_in_place, options.mode != fields.PREDICT
     itemsize = specification.dtype.itemsize
-    area, rows, loss = _Area(itemsize), up(tile, ROWS_TOGETHER), losses.row_of(specification.loss_name).code
+    area, rows, loss = Area(itemsize), up(tile, ROWS_TOGETHER), losses.row_of(specification.loss_name).code
     names = (None, *specification.hidden_activations, specification.output_activation)
     copies = options.trains and not options.transposed
     layers: list[dict[str, Any]] = [*_layers(packing, itemsize, copies), {}]

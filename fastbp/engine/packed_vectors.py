@@ -1,4 +1,4 @@
-"""Packed vectors: parameters, gradients and optimizer state in the layout of the kernels."""
+"""Packed vectors: parameters, gradients and optimizer state in the layout of the kernels; and work areas."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +19,18 @@ def up(n: int, multiple: int) -> int:
     (12, 8)
     """
     return -(-n // multiple) * multiple
+
+
+class Area:
+    """A work area that grows by whole vectors."""
+
+    def __init__(self, itemsize: int):
+        self._lanes, self.size = lanes(itemsize), 0
+
+    def room(self, n: int) -> int:
+        """Return the place of n more numbers."""
+        start, self.size = self.size, self.size + up(n, self._lanes)
+        return start
 
 
 NEVER, IF_SMALLER, ALWAYS = range(3)

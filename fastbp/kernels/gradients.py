@@ -18,6 +18,7 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
+from fastbp.kernels.nonzero import nonzero_product
 from fastbp.kernels.product import (
     clear_beyond,
     in_strips,
@@ -33,6 +34,7 @@ from fastbp.kernels.records import (
     outputs_of,
     write,
 )
+from fastbp.kernels.rows import column_bits
 from fastbp.kernels.steps import take
 from fastbp.simd import (
     exponent,
@@ -97,7 +99,11 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
         x, x_row, d, d_row = d, d_row, x, x_row
     x = shifted(x, first)
     m = get(item, "rows")
-    if in_strips(n, rows, out):
+    if layer == 0 and get(job, "skips_zeros") != 0:
+        bits, column_bytes = column_bits(job, area, first, row), get(job, "column_bytes")
+        one = np.int64(1)
+        nonzero_product(m, n, rows, x, one, x_row, bits, column_bytes, d, d_row, init, init_row, out, out_row)
+    elif in_strips(n, rows, out):
         soon = needed_after(job, item)
         strip_product(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips, soon)
     else:

@@ -25,6 +25,8 @@ The phases are in modules of their own: `rows` (forward and backward pass), `gra
 sums), `parameters` (updates, and copies of W), `steps` (what a step draws and counts).
 """
 
+import numpy as np
+
 from fastbp._jit import helper, kernel, routine
 from fastbp.kernels.barrier import barrier
 from fastbp.kernels.fields import GRADIENT_ONLY, LOSS_ONLY, PREDICT, TRAIN
@@ -39,6 +41,7 @@ from fastbp.kernels.gradients import (
     item_size,
     n_ones,
 )
+from fastbp.kernels.nonzero import ROW_UNIT
 from fastbp.kernels.output import inverse, losses_and_deltas
 from fastbp.kernels.packing import begin_at, unpack_from
 from fastbp.kernels.parameters import add_and_update_all, renew_transposes, update_clipped, update_item
@@ -54,7 +57,7 @@ from fastbp.kernels.records import (
     work_area,
     write,
 )
-from fastbp.kernels.rows import forward, pass_rows, propagate, scratch_of, strips_of
+from fastbp.kernels.rows import forward, look_for_zeros, pass_rows, propagate, scratch_of, strips_of
 from fastbp.kernels.steps import FEW, finish_step, prepare_step, square_rows, sum_of_few, take
 from fastbp.simd import (
     address,
@@ -84,7 +87,10 @@ def sequential_step(job, area, first, rows):
 
     One thread does this, with the whole batch as one tile.
     """
-    factor = inverse(get(get(job, "totals"), "divisor"))
+    factor, top = (
+        inverse(get(get(job, "totals"), "divisor")),
+        np.int64(0),
+    )  # no literal: see `add_item_gradient`
     square_rows(job, 0, 0)
     forward(job, area, first, 0, rows)
     losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
@@ -96,7 +102,7 @@ def sequential_step(job, area, first, rows):
                 n_tiles = 0
                 for row in range(0, rows, SUMMED_ROWS):
                     there = min(SUMMED_ROWS, rows - row)
-                    add_item_gradient(job, area, item, first, row, there, n_tiles, 0, strips_of(job, 0))
+                    add_item_gradient(job, area, item, first, row, there, n_tiles, top, strips_of(job, 0))
                     n_tiles += 1
                 gradient = shifted(get(job, "gradient"), item_at(job, item))
                 add_sums(gradient, get(job, "n_packed"), n_ones(n_tiles), item_size(job, item))
@@ -109,7 +115,7 @@ def sequential_step(job, area, first, rows):
 def group_gradients(job, thread, first, rows, done, end):
     """Take groups of the batch, of each group its rows from `done` to `end`, and add up their gradients."""
     n_groups, tile, items = get(job, "n_groups"), get(job, "tile_rows"), get(job, "items")
-    area = work_area(job, thread)
+    area, top = work_area(job, thread), np.int64(0)
     group_rows = rows_of_group(rows, n_groups)
     group = take(job, -1)
     while group * group_rows < rows:
@@ -119,7 +125,7 @@ def group_gradients(job, thread, first, rows, done, end):
             pass_rows(job, area, thread, sample, 0, there)
             for k in range(get(job, "n_items")):
                 item, i, at = nth(items, k), (sample - start) // tile, group * get(job, "n_partial_sums")
-                add_item_gradient(job, area, item, sample, 0, there, i, at, strips_of(job, thread))
+                add_item_gradient(job, area, item, sample, top, there, i, at, strips_of(job, thread))
         group = take(job, group)
     if done == 0:
         square_rows(job, group, (rows + group_rows - 1) // group_rows)
@@ -147,7 +153,7 @@ def first_unit(k, n_units, n_parts):
 def share_rows(job, thread, sample, rows, is_first):
     """Take rows of a tile through forward and backward pass; in a step's first tile, square the weights."""
     area = work_area(job, 0)
-    together = max(USUAL_ROWS, wide(area))
+    together = max(USUAL_ROWS, wide(area), ROW_UNIT)
     n_units = (rows + together - 1) // together
     # A thread takes rows about twice. One whose core is busy with other work takes them once.
     n_parts = min(n_units, 2 * get(job, "n_threads"))
@@ -170,7 +176,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     n_threads, shared, tile = get(job, "n_threads"), get(job, "shared"), get(job, "tile_rows")
     items, n_items = get(job, "items"), get(job, "n_items")
     area, scratch, strips = work_area(job, 0), scratch_of(job, thread), strips_of(job, thread)
-    l2 = get(get(job, "numbers"), "step_l2")
+    l2, top = get(get(job, "numbers"), "step_l2"), np.int64(0)
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
         if n_threads == 1:
@@ -190,7 +196,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
                 item_gradient(job, area, item, sample, 0, there, False, strips, scratch)
                 update_item(job, item, scratch, l2)
             else:
-                add_item_gradient(job, area, item, sample, 0, there, start // tile, 0, strips)
+                add_item_gradient(job, area, item, sample, top, there, start // tile, top, strips)
             k = take(job, k)
         if not barrier(shared, n_threads):
             return False
@@ -206,6 +212,8 @@ def train_to(job, thread, until):
     counters, shared, n_threads = get(job, "counters"), get(job, "shared"), get(job, "n_threads")
     clips, grouped, sequential = get(job, "clips") != 0, get(job, "n_groups") > 0, get(job, "sequential") != 0
     updates = get(job, "mode") == TRAIN
+    if thread == 0:
+        look_for_zeros(job, work_area(job, 0))
     if get(job, "has_transposes") == 0:
         renew_transposes(job)
     if not barrier(shared, n_threads):
@@ -272,6 +280,7 @@ def evaluate_rows(job, thread):
     n_samples, tile, last = get(job, "n_samples"), get(job, "tile_rows"), get(job, "n_layers")
     area, columns = work_area(job, thread), of(job, "size", last)
     suspicious = own(job, 0.0)
+    look_for_zeros(job, area)
     k = take(job, -1)
     while k * tile < n_samples:
         first = k * tile

@@ -30,6 +30,7 @@ panels on the way (25 % slower for 16 rows of A); rows that are aligned to 16 by
 float64); rows that are not padded (186 instead of 260 for the largest product).
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -300,7 +301,12 @@ def near_or_far(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
     """Do what `product` does; it may ask for panels of B ahead."""
     distance = b_row * (WIDTH // wide(c))
     if k >= FEW_ROWS_OF_B and distance >= FAR_BYTES and distance % ALIASING_BYTES != 0:
-        far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row)
+        any_row, any_k, any_init = (
+            np.int64(a_row),
+            np.int64(a_k),
+            np.int64(init_row),
+        )  # no literals: compiled once
+        far_product(m, n, k, a, any_row, any_k, b, b_row, init, any_init, c, c_row)
         return
     j, step = 0, wide(c)
     while j < n:
@@ -320,7 +326,8 @@ def near_or_far(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
 def far_panels(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
     """Do what the loop of `product` does, with rows of B that are far apart; every panel asks for the next.
 
-    One function for both would cost small products 2 % of their time.
+    A row has several vectors, so none of them is left alone. One function for both would cost small products
+    2 % of their time.
     """
     j, step = 0, wide(c)
     while j < n:
@@ -330,10 +337,8 @@ def far_panels(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
         b_next = shifted(b, j + vectors * step if vectors < left else 0)  # the last one has what it asks for
         if vectors == 3:
             _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 3)
-        elif vectors == 2:
-            _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 2)
         else:
-            _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 1)
+            _far_panel(m, k, a, a_row, a_k, b_at, b_row, b_next, init_at, init_row, c_at, c_row, 2)
         j += vectors * step
 
 

@@ -12,6 +12,13 @@ from fastbp.kernels.elementwise import (
     apply_slope,
 )
 from fastbp.kernels.fields import PREDICT, X_FLOAT32, X_OWN, X_UINT8
+from fastbp.kernels.nonzero import (
+    MOST_NONZERO,
+    count_nonzero,
+    mark_columns,
+    mark_rows,
+    nonzero_product,
+)
 from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax
 from fastbp.kernels.product import product, whole_vectors
 from fastbp.kernels.records import (
@@ -22,12 +29,14 @@ from fastbp.kernels.records import (
     own,
     typed,
     work_area,
+    write,
 )
 from fastbp.kernels.shuffle import hashed
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
 from fastbp.memory import LINE
 from fastbp.processor import WIDTH
 from fastbp.simd import (
+    as_bytes,
     element,
     prefetch,
     put,
@@ -102,6 +111,49 @@ def drop(job, area, boundary, sample, row, rows):
             put(out, j, factor * element(a, j))
 
 
+@helper
+def row_bits(job, area, row):
+    """Return the address of the bits of a row of the tile."""
+    return shifted(as_bytes(shifted(area, get(job, "row_bits_at"))), row * get(job, "row_bytes"))
+
+
+@helper
+def column_bits(job, area, column, row):
+    """Return the address of the bits of a column of the tile's inputs, from a row on: a multiple of 8."""
+    start = as_bytes(shifted(area, get(job, "column_bits_at")))
+    return shifted(start, column * get(job, "column_bytes") + row // 8)
+
+
+@helper
+def mark(job, area, x, distance, row, rows):
+    """Write which inputs of rows are not 0, by rows and by columns; return the address of the rows' bits."""
+    bits, row_bytes = row_bits(job, area, row), get(job, "row_bytes")
+    mark_rows(x, distance, rows, of(job, "size", 0), bits, row_bytes)
+    if get(job, "column_bytes") != 0:
+        mark_columns(bits, row_bytes, rows, column_bits(job, area, 0, row), get(job, "column_bytes"))
+    return bits
+
+
+PROBED_SAMPLES = 8
+"""The samples in which zeros are counted, before it is decided whether to leave them out."""
+
+
+@routine
+def look_for_zeros(job, area):
+    """Decide whether layer 0 leaves out inputs that are 0. No result depends on this, but the time does."""
+    if get(job, "row_bytes") == 0:
+        return
+    n_samples, n, count = get(job, "n_samples"), of(job, "size", 0), 0
+    n_probed = min(PROBED_SAMPLES, n_samples)
+    first, one = np.int64(0), np.int64(1)  # no literals: `gather` is not compiled once more
+    for i in range(n_probed):
+        sample = i * n_samples // n_probed
+        if get(job, "X_in_place") == 0:
+            gather(job, area, sample, first, one)
+        count += count_nonzero(input_at(job, area, 0, sample, 0), n)
+    write(job, "skips_zeros", count <= MOST_NONZERO * n_probed * n)
+
+
 @routine
 def forward(job, area, sample, row, rows):
     """Compute the activations of rows of the tile that begins at position `sample` of the epoch."""
@@ -113,8 +165,15 @@ def forward(job, area, sample, row, rows):
         z, a = outputs_of(job, area, "z_at", layer + 1, row), outputs_of(job, area, "a_at", layer + 1, row)
         n_out, distance = whole_vectors(of(job, "size", layer + 1), a), of(job, "row", layer + 1)
         x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
-        weights, biases = of(job, "W", layer), of(job, "b", layer)
-        product(rows, n_out, n_in, x, x_row, 1, weights, of(job, "W_row", layer), biases, 0, z, distance)
+        weights, biases, W_row = of(job, "W", layer), of(job, "b", layer), of(job, "W_row", layer)
+        if layer == 0 and get(job, "skips_zeros") != 0:
+            bits, row_bytes = mark(job, area, x, x_row, row, rows), get(job, "row_bytes")
+            one, none = np.int64(1), np.int64(0)  # no literals: the gradient calls the same function
+            nonzero_product(
+                rows, n_out, n_in, x, x_row, one, bits, row_bytes, weights, W_row, biases, none, z, distance
+            )
+        else:
+            product(rows, n_out, n_in, x, x_row, 1, weights, W_row, biases, 0, z, distance)
         if code == SOFTMAX:
             if get(job, "mode") == PREDICT or get(job, "loss") != CATEGORICAL_CROSS_ENTROPY:
                 softmax(z, distance, rows, of(job, "size", layer + 1), a)

@@ -29,6 +29,7 @@ class Task:
     dtype: str = "float64"
     labels: bool = False
     n_samples: int = 11
+    zeros: float = 0.0
 
     def network(self) -> fastbp.Network:
         network = fastbp.Network(
@@ -48,6 +49,7 @@ class Task:
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.default_rng(9)
         X = generator.normal(size=(self.n_samples, self.sizes[0]))
+        X[np.random.default_rng(10).random(X.shape) < self.zeros] = 0
         Y = generator.uniform(0.1, 0.9, (self.n_samples, self.sizes[-1]))
         if self.labels:
             return X, generator.integers(0, self.sizes[-1], self.n_samples)
