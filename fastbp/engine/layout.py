@@ -176,7 +176,6 @@ class Layout:
     strips_at: int
     row_sums_at: int
     row_bytes: int
-    column_bytes: int
     row_bits_at: int
     column_bits_at: int
 
@@ -413,9 +412,9 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
     scratch_at = area.room(max(largest, block_numbers(specification.n_outputs, n)))
     strips_at = area.room(strips)
     n_inputs, n_neurons, *_ = specification.layer_sizes
-    row_bytes, column_bytes = bytes_of_bits(n_inputs, n_neurons, tile * options.trains, itemsize)
+    row_bytes = bytes_of_bits(n_inputs, n_neurons, itemsize)
     row_bits_at = area.room(up(tile, ROWS_TOGETHER) * row_bytes // itemsize)
-    column_bits_at = area.room(up(n_inputs, BLOCK) * column_bytes // itemsize)
+    column_bits_at = area.room(up(tile, BLOCK) * row_bytes // itemsize * options.trains)
     return Layout(
         specification=specification,
         options=options,
@@ -430,7 +429,6 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
         strips_at=strips_at,
         row_sums_at=row_sums_at,
         row_bytes=row_bytes,
-        column_bytes=column_bytes,
         row_bits_at=row_bits_at,
         column_bits_at=column_bits_at,
     )

@@ -138,9 +138,8 @@ JOB = {
     # --- inputs that are 0: see `fastbp.kernels.nonzero`
     "skips_zeros": _integer("whether layer 0 leaves out inputs that are 0", KERNEL),
     "row_bytes": _integer("bytes between the bits of two samples; 0 if zeros are never left out"),
-    "column_bytes": _integer("bytes between the bits of two inputs, over the samples of a tile"),
     "row_bits_at": _integer("where the bits of the samples are"),
-    "column_bits_at": _integer("where the bits of the inputs are"),
+    "column_bits_at": _integer("where the bits of the inputs are, in bytes for 8 samples each"),
 }
 """The job itself. It is followed by a record `BOUNDARY` for each boundary."""
 

@@ -100,9 +100,8 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
     x = shifted(x, first)
     m = get(item, "rows")
     if layer == 0 and get(job, "skips_zeros") != 0:
-        bits, column_bytes = column_bits(job, area, first, row), get(job, "column_bytes")
-        one = np.int64(1)
-        nonzero_product(m, n, rows, x, one, x_row, bits, column_bytes, d, d_row, init, init_row, out, out_row)
+        bits, one, of_8 = column_bits(job, area, first, row), np.int64(1), 8 * get(job, "row_bytes")
+        nonzero_product(m, n, rows, x, one, x_row, bits, one, of_8, d, d_row, init, init_row, out, out_row)
     elif in_strips(n, rows, out):
         soon = needed_after(job, item)
         strip_product(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips, soon)

@@ -103,8 +103,15 @@ def mark_rows(x, distance, rows, n, bits, row_bytes):
             put(target, whole // 8, last)
 
 
+def _emit_transposed(builder, words):
+    """Return 8 words of 8 bytes, transposed as a matrix of bytes."""
+    order = [8 * (place % 8) + place // 8 for place in range(64)]
+    all_bytes = builder.bitcast(words, ir.VectorType(ir.IntType(8), 64))
+    return builder.bitcast(emit_shuffle(builder, all_bytes, order), words.type)
+
+
 @intrinsic
-def _mark_64_columns(typing, bits, row_bytes, columns, column_bytes):
+def _mark_64_columns(typing, bits, row_bytes, columns):
     """Write the bits of 64 columns for 8 rows, a byte each.
 
     In each lane, 8 x 8 bits are transposed: bits are exchanged across the diagonal, then pairs, then fours.
@@ -112,41 +119,36 @@ def _mark_64_columns(typing, bits, row_bytes, columns, column_bytes):
     """
 
     def generate(context, builder, signature, arguments):
-        bits, row_bytes, columns, column_bytes = arguments
-        byte, intp = ir.IntType(8), row_bytes.type
-        words, all_bytes = ir.VectorType(intp, 8), ir.VectorType(byte, 64)
+        bits, row_bytes, columns = arguments
+        intp = row_bytes.type
+        words = ir.VectorType(intp, 8)
         rows = ir.Constant(words, ir.Undefined)
         for r in range(8):
             at = builder.gep(bits, [builder.mul(row_bytes, intp(r))])
             word = builder.load(builder.bitcast(at, intp.as_pointer()), align=1)
             rows = builder.insert_element(rows, word, ir.IntType(32)(r))
-        order = [8 * (place % 8) + place // 8 for place in range(64)]
-        blocks = builder.bitcast(emit_shuffle(builder, builder.bitcast(rows, all_bytes), order), words)
+        blocks = _emit_transposed(builder, rows)
         for distance, across in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
             shift, mask = (ir.Constant(words, [number] * 8) for number in (distance, across))
             swap = builder.and_(builder.xor(blocks, builder.lshr(blocks, shift)), mask)
             blocks = builder.xor(builder.xor(blocks, swap), builder.shl(swap, shift))
-        room = cgutils.alloca_once(builder, all_bytes)
-        builder.store(builder.bitcast(blocks, all_bytes), room)
-        room = builder.bitcast(room, byte.as_pointer())
-        with cgutils.for_range(builder, intp(64)) as loop:
-            marked = builder.load(builder.gep(room, [loop.index]))
-            builder.store(marked, builder.gep(columns, [builder.mul(loop.index, column_bytes)]))
+        builder.store(blocks, builder.bitcast(columns, words.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return types.void(bits, types.intp, columns, types.intp), generate
+    return types.void(bits, types.intp, columns), generate
 
 
 @routine
-def mark_columns(bits, row_bytes, rows, columns, column_bytes):
-    """Write the bits of all columns, from those of rows; the bits of two columns are `column_bytes` apart.
+def mark_columns(bits, row_bytes, rows, columns):
+    """Write the bits of all columns, from those of rows: a byte a column for the first 8 rows, and so on.
 
     There must be room for rows up to a multiple of `ROW_UNIT`; bits of those that do not exist mean nothing.
+    So the threads that mark rows do not write to the same cache lines.
     """
     for r in range(0, rows, ROW_UNIT):
         for j in range(0, row_bytes, 8):
-            source, target = shifted(bits, r * row_bytes + j), shifted(columns, 8 * j * column_bytes + r // 8)
-            _mark_64_columns(source, row_bytes, target, column_bytes)
+            at = r * row_bytes
+            _mark_64_columns(shifted(bits, at + j), row_bytes, shifted(columns, at + 8 * j))
 
 
 @routine
@@ -162,29 +164,39 @@ def count_nonzero(x, n):
 
 
 @intrinsic(prefer_literal=True)
-def _panel(typing, m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row, vectors):
+def _panel(typing, m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row, vectors):
     """Compute `vectors` vectors, a literal, of every row of C: all rows with a block of B, then the next."""
     vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
 
     def generate(context, builder, signature, arguments):
-        m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row, _ = arguments
+        m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row, _ = arguments
         vector, intp, align = context.get_value_type(vec), m.type, vec.element.bitwidth // 8
         shape = ir.FunctionType(intp, [intp, ir.IntType(1)])
         trailing_zeros = cgutils.get_or_insert_function(builder.module, shape, "llvm.cttz.i64")
         sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors.literal_value)]
-        left = cgutils.alloca_once(builder, intp)
+        words, left = (cgutils.alloca_once(builder, t) for t in (ir.VectorType(intp, 8), intp))
 
         def row_of(matrix, offset):
             start = builder.gep(matrix, [offset])
             at = [builder.gep(start, [intp(v * vec.lanes)]) for v in range(vectors.literal_value)]
             return [builder.bitcast(pointer, vector.as_pointer()) for pointer in at]
 
-        def bits_of_block(i, first):
-            at = builder.gep(bits, [builder.add(builder.mul(i, row_bytes), builder.sdiv(first, intp(8)))])
-            word = builder.load(builder.bitcast(at, intp.as_pointer()), align=1)
+        def read_words(i, first):
+            """Read the bits of 8 rows from row i on: a word of each, or 8 bytes of all to be transposed."""
+            start = builder.mul(builder.sdiv(first, intp(8)), bits_k)
+            start = builder.gep(bits, [builder.add(builder.mul(i, bits_row), start)])
+            rows_first = builder.icmp_signed("==", bits_k, intp(1))
+            distance = builder.select(rows_first, bits_row, bits_k)
+            read = ir.Constant(words.type.pointee, ir.Undefined)
+            for number in range(8):
+                at = builder.gep(start, [builder.mul(intp(number), distance)])
+                word = builder.load(builder.bitcast(at, intp.as_pointer()), align=1)
+                read = builder.insert_element(read, word, ir.IntType(32)(number))
+            read = builder.select(rows_first, read, _emit_transposed(builder, read))
             beyond = builder.sub(intp(BLOCK), builder.sub(k, first))
             is_last = builder.icmp_signed(">", beyond, intp(0))
-            return builder.and_(word, builder.select(is_last, builder.lshr(intp(-1), beyond), intp(-1)))
+            valid = builder.select(is_last, builder.lshr(intp(-1), beyond), intp(-1))
+            builder.store(builder.and_(read, emit_splat(builder, valid, read.type)), words)
 
         def add_term(i, first, word):
             p = builder.add(first, builder.call(trailing_zeros, [word, ir.IntType(1)(1)]))
@@ -194,11 +206,12 @@ def _panel(typing, m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_ro
                 right = builder.load(pointer, align=align)
                 builder.store(emit_fma(builder, vec, factor, right, builder.load(total)), total)
 
-        def add_terms(i, first):
+        def add_terms(i, first, number):
             check, body, end = (
                 builder.append_basic_block(f"terms.{name}") for name in ("check", "body", "end")
             )
-            builder.store(bits_of_block(i, first), left)
+            of_row = builder.bitcast(words, intp.as_pointer())
+            builder.store(builder.load(builder.gep(of_row, [number])), left)
             builder.branch(check)
             builder.position_at_end(check)
             word = builder.load(left)
@@ -213,17 +226,23 @@ def _panel(typing, m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_ro
             is_first = builder.icmp_signed("==", first, intp(0))
             source = builder.select(is_first, init, c)
             source_row = builder.select(is_first, init_row, c_row)
-            with cgutils.for_range(builder, m) as rows:
-                i = rows.index
-                for total, pointer in zip(sums, row_of(source, builder.mul(i, source_row)), strict=True):
-                    builder.store(builder.load(pointer, align=align), total)
-                add_terms(i, first)
-                for total, pointer in zip(sums, row_of(c, builder.mul(i, c_row)), strict=True):
-                    builder.store(builder.load(total), pointer, align=align)
+            with cgutils.for_range_slice(builder, intp(0), m, intp(8)) as (start, _):
+                read_words(start, first)
+                left_rows = builder.sub(m, start)
+                count = builder.select(builder.icmp_signed("<", left_rows, intp(8)), left_rows, intp(8))
+                with cgutils.for_range(builder, count) as rows:
+                    i = builder.add(start, rows.index)
+                    for total, pointer in zip(sums, row_of(source, builder.mul(i, source_row)), strict=True):
+                        builder.store(builder.load(pointer, align=align), total)
+                    add_terms(i, first, rows.index)
+                    for total, pointer in zip(sums, row_of(c, builder.mul(i, c_row)), strict=True):
+                        builder.store(builder.load(total), pointer, align=align)
         return context.get_dummy_value()
 
     size = types.intp
-    return types.void(size, size, a, size, size, bits, size, b, size, init, size, c, size, vectors), generate
+    return types.void(
+        size, size, a, size, size, bits, size, size, b, size, init, size, c, size, vectors
+    ), generate
 
 
 def _choice_of(panels):
@@ -232,19 +251,19 @@ def _choice_of(panels):
     if not others:
 
         @helper
-        def last(vectors, m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row):
-            _panel(m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row, first)
+        def last(vectors, m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row):
+            _panel(m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row, first)
 
         return last
 
     rest = _choice_of(others)
 
     @helper
-    def choose(vectors, m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row):
+    def choose(vectors, m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row):
         if vectors == first:
-            _panel(m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row, first)
+            _panel(m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row, first)
         else:
-            rest(vectors, m, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row)
+            rest(vectors, m, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row)
 
     return choose
 
@@ -253,13 +272,14 @@ _panel_of = _choice_of(PANELS)
 
 
 @routine
-def nonzero_product(m, n, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, c_row):
+def nonzero_product(m, n, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, c_row):
     """Set C = init + A B as `fastbp.kernels.product.product` does, without the terms where A is 0.
 
     Parameters
     ----------
-    bits, row_bytes
-        The address of the bits of the rows of A, and the bytes from those of one row to those of the next.
+    bits, bits_row, bits_k
+        The address of the bits of the rows of A, 8 in a byte, and two distances in bytes, of which one is 1:
+        from the bits of a row to those of the next row, and from a byte to the next one of its row.
 
     The others are those of `product`. C has at least `FEWEST_VECTORS` vectors a row.
     """
@@ -272,16 +292,18 @@ def nonzero_product(m, n, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, ini
             n_panels = (left + USUAL_VECTORS - 1) // USUAL_VECTORS
             vectors = (left + n_panels - 1) // n_panels
         b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
-        _panel_of(vectors, m, k, a, a_row, a_k, bits, row_bytes, b_at, b_row, init_at, init_row, c_at, c_row)
+        _panel_of(
+            vectors, m, k, a, a_row, a_k, bits, bits_row, bits_k, b_at, b_row, init_at, init_row, c_at, c_row
+        )
         j += vectors * step
 
 
-def bytes_of_bits(n_inputs: int, n_neurons: int, rows: int, itemsize: int) -> tuple[int, int]:
-    """Return the bytes of the bits of a sample, and of those of an input over some rows.
+def bytes_of_bits(n_inputs: int, n_neurons: int, itemsize: int) -> int:
+    """Return the bytes of the bits of a sample: 0 where zeros are never left out.
 
-    Both are 0 where zeros are never left out: if there are few inputs, or few neurons in the first layer.
+    That is so if there are few inputs, or few neurons in the first layer. The bits of columns need as many
+    bytes for 8 samples as those of these samples, and whole blocks of samples.
     """
     if n_inputs < FEWEST_INPUTS or n_neurons <= (FEWEST_VECTORS - 1) * lanes(itemsize):
-        return 0, 0
-    words_of_sample, words_of_input = (-(-n // BLOCK) for n in (n_inputs, rows))
-    return 8 * words_of_sample, 8 * words_of_input
+        return 0
+    return -(-n_inputs // BLOCK) * BLOCK // 8

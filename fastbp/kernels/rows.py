@@ -11,7 +11,7 @@ from fastbp.kernels.elementwise import (
     activate,
     apply_slope,
 )
-from fastbp.kernels.fields import PREDICT, X_FLOAT32, X_OWN, X_UINT8
+from fastbp.kernels.fields import GRADIENT_ONLY, PREDICT, TRAIN, X_FLOAT32, X_OWN, X_UINT8
 from fastbp.kernels.nonzero import (
     MOST_NONZERO,
     count_nonzero,
@@ -121,7 +121,7 @@ def row_bits(job, area, row):
 def column_bits(job, area, column, row):
     """Return the address of the bits of a column of the tile's inputs, from a row on: a multiple of 8."""
     start = as_bytes(shifted(area, get(job, "column_bits_at")))
-    return shifted(start, column * get(job, "column_bytes") + row // 8)
+    return shifted(start, row * get(job, "row_bytes") + column)
 
 
 @helper
@@ -129,8 +129,8 @@ def mark(job, area, x, distance, row, rows):
     """Write which inputs of rows are not 0, by rows and by columns; return the address of the rows' bits."""
     bits, row_bytes = row_bits(job, area, row), get(job, "row_bytes")
     mark_rows(x, distance, rows, of(job, "size", 0), bits, row_bytes)
-    if get(job, "column_bytes") != 0:
-        mark_columns(bits, row_bytes, rows, column_bits(job, area, 0, row), get(job, "column_bytes"))
+    if get(job, "mode") in (TRAIN, GRADIENT_ONLY):
+        mark_columns(bits, row_bytes, rows, column_bits(job, area, 0, row))
     return bits
 
 
@@ -170,7 +170,21 @@ def forward(job, area, sample, row, rows):
             bits, row_bytes = mark(job, area, x, x_row, row, rows), get(job, "row_bytes")
             one, none = np.int64(1), np.int64(0)  # no literals: the gradient calls the same function
             nonzero_product(
-                rows, n_out, n_in, x, x_row, one, bits, row_bytes, weights, W_row, biases, none, z, distance
+                rows,
+                n_out,
+                n_in,
+                x,
+                x_row,
+                one,
+                bits,
+                row_bytes,
+                one,
+                weights,
+                W_row,
+                biases,
+                none,
+                z,
+                distance,
             )
         else:
             product(rows, n_out, n_in, x, x_row, 1, weights, W_row, biases, 0, z, distance)

@@ -61,9 +61,9 @@ def test_what_a_work_area_holds_does_not_overlap(specification, mode, options):
     layout = make_layout(specification, JobOptions(mode, **options))
     rows = -(-layout.tile_rows // ROWS_TOGETHER) * ROWS_TOGETHER
     spans = [(layout.row_sums_at, rows), (layout.scratch_at, 1), (layout.strips_at, 0)]
-    itemsize, n_inputs = layout.dtype.itemsize, -(-layout.n_inputs // BLOCK) * BLOCK
+    itemsize, block_rows = layout.dtype.itemsize, -(-layout.tile_rows // BLOCK) * BLOCK
     spans.append((layout.row_bits_at, rows * layout.row_bytes // itemsize))
-    spans.append((layout.column_bits_at, n_inputs * layout.column_bytes // itemsize))
+    spans.append((layout.column_bits_at, block_rows * layout.row_bytes // itemsize))
     for number, boundary in enumerate(layout.boundaries):
         places = [boundary.a_at] if number or not layout.options.X_in_place else []
         if number:

@@ -23,27 +23,27 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 @kernel
-def marked(x, distance, rows, n, bits, row_bytes, columns, column_bytes):
+def marked(x, distance, rows, n, bits, row_bytes, columns):
     nonzero.mark_rows(address(x), distance, rows, n, address(bits), row_bytes)
-    nonzero.mark_columns(address(bits), row_bytes, rows, address(columns), column_bytes)
+    nonzero.mark_columns(address(bits), row_bytes, rows, address(columns))
 
 
 @kernel
-def multiplied(m, n, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, c, whole, c_row):
+def multiplied(m, n, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, c, whole, c_row):
     a, b, init, bits = address(a), address(b), address(init), address(bits)
     nonzero.nonzero_product(
-        m, n, k, a, a_row, a_k, bits, row_bytes, b, b_row, init, init_row, address(c), c_row
+        m, n, k, a, a_row, a_k, bits, bits_row, bits_k, b, b_row, init, init_row, address(c), c_row
     )
     product.product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, address(whole), c_row)
 
 
 def bits_of(x, distance, rows, n):
-    """Return the bits of the rows, those of the columns, and the bytes of each."""
-    row_bytes, column_bytes = up_to_words(n) // 8, up_to_words(rows) // 8
+    """Return the bits of the rows, those of the columns, and the bytes of a row."""
+    row_bytes = up_to_words(n) // 8
     bits = np.full((rows + nonzero.ROW_UNIT) * row_bytes, 255, np.uint8)
-    columns = np.full(up_to_words(n) * column_bytes, 255, np.uint8)
-    marked(x, distance, rows, n, bits, row_bytes, columns, column_bytes)
-    return bits, row_bytes, columns, column_bytes
+    columns = np.full(up_to_words(rows) * row_bytes, 255, np.uint8)
+    marked(x, distance, rows, n, bits, row_bytes, columns)
+    return bits, row_bytes, columns
 
 
 def up_to_words(n):
@@ -62,11 +62,11 @@ def test_bits_say_which_numbers_are_not_0(dtype, rows, n, share):
     x, distance, X = matrix(rows, n, dtype, generator)
     with_zeros(X, share, generator)
     X[0, 0], X[-1, -1] = np.nan, -0.0
-    bits, row_bytes, columns, column_bytes = bits_of(x, distance, rows, n)
+    bits, row_bytes, columns = bits_of(x, distance, rows, n)
     is_set = np.unpackbits(bits.reshape(-1, row_bytes), axis=1, bitorder="little")
     assert_array_equal(is_set[:rows, :n], X != 0)
-    is_set = np.unpackbits(columns.reshape(-1, column_bytes), axis=1, bitorder="little")
-    assert_array_equal(is_set[:n, :rows], (X != 0).T)
+    is_set = np.unpackbits(columns.reshape(-1, 8 * row_bytes), axis=0, bitorder="little")
+    assert_array_equal(is_set[:rows, :n], X != 0)
 
 
 @DTYPES
@@ -78,8 +78,8 @@ def test_a_product_without_zeros_has_the_bits_of_the_whole(dtype, m, vectors, k,
     n = vectors * lanes(np.dtype(dtype).itemsize)
     x, distance, X = matrix(k, m, dtype, generator) if turned else matrix(m, k, dtype, generator)
     with_zeros(X, share, generator)
-    bits, row_bytes, columns, column_bytes = bits_of(x, distance, *X.shape)
-    of_a = (columns, column_bytes) if turned else (bits, row_bytes)
+    bits, row_bytes, columns = bits_of(x, distance, *X.shape)
+    of_a = (columns, 1, 8 * row_bytes) if turned else (bits, row_bytes, 1)
     strides = (1, distance) if turned else (distance, 1)
     b, b_row, _ = matrix(k, n, dtype, generator)
     init, init_row, _ = matrix(m, n, dtype, generator)
@@ -128,7 +128,7 @@ def whole(monkeypatch):
     """Return a function after which no job leaves out zeros."""
 
     def leave_nothing_out():
-        monkeypatch.setattr(layout, "bytes_of_bits", lambda *_: (0, 0))
+        monkeypatch.setattr(layout, "bytes_of_bits", lambda *_: 0)
         layout._make_layout.cache_clear()
 
     layout._make_layout.cache_clear()
