@@ -609,6 +609,107 @@ def transpose_block(typing, source, at, row, target, target_at, target_row):
     return types.void(source, size, size, target, size, size), generate
 
 
+def _emit_fours(builder, vectors):
+    """Transpose, in four vectors, every block of four lanes; of two vectors, every block of two."""
+    n, width = vectors[0].type.count, len(vectors)
+    blocks = range(0, n, width)
+    low = [k for b in blocks for i in range(b, b + width // 2) for k in (i, n + i)]
+    high = [i + width // 2 for i in low]
+    for _ in range(width.bit_length() - 1):
+        pairs = zip(vectors[: width // 2], vectors[width // 2 :], strict=True)
+        vectors = [emit_shuffle(builder, a, lanes, b) for a, b in pairs for lanes in (low, high)]
+    return vectors
+
+
+@intrinsic
+def transpose_4_columns(typing, source, at, row, target, target_at, target_row):
+    """Do what `transpose_block` does for the first four columns; a vector has more than four lanes.
+
+    It takes 8 shuffles, and `transpose_block` 64 for a block of 16 rows.
+    """
+    vec = Vec(source.dtype, lanes(element_bytes(source.dtype)))
+    count, align, width = vec.lanes, element_bytes(vec), min(4, vec.lanes)
+
+    def generate(context, builder, signature, arguments):
+        source, at, row, target, target_at, target_row = arguments
+
+        def part(i):
+            place = builder.add(at, builder.mul(row, row.type(i)))
+            pointer = vector_pointer(context, builder, Vec(vec.element, width), source, place)
+            return builder.load(pointer, align=align)
+
+        rows = [[part(i) for i in range(first, count, width)] for first in range(width)]
+        for i, value in enumerate(_emit_fours(builder, [emit_join(builder, parts) for parts in rows])):
+            place = builder.add(target_at, builder.mul(target_row, target_row.type(i)))
+            builder.store(value, vector_pointer(context, builder, vec, target, place), align=align)
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(source, size, size, target, size, size), generate
+
+
+@intrinsic
+def transpose_4_rows(typing, source, at, row, target, target_at, target_row):
+    """Do what `transpose_block` does if all but the first four rows are 0; a vector has more than four lanes."""
+    vec = Vec(source.dtype, lanes(element_bytes(source.dtype)))
+    count, align, width = vec.lanes, element_bytes(vec), min(4, vec.lanes)
+
+    def generate(context, builder, signature, arguments):
+        source, at, row, target, target_at, target_row = arguments
+
+        def place(pointer, start, distance, i):
+            offset = builder.add(start, builder.mul(distance, distance.type(i)))
+            return vector_pointer(context, builder, vec, pointer, offset)
+
+        rows = [builder.load(place(source, at, row, i), align=align) for i in range(width)]
+        zero = ir.Constant(rows[0].type, [0.0] * count)
+        columns = _emit_fours(builder, rows)
+        for i in range(count):
+            start = i // width * width
+            kept = [*range(start, start + width), *[count] * (count - width)]
+            value = emit_shuffle(builder, columns[i % width], kept, zero)
+            builder.store(value, place(target, target_at, target_row, i), align=align)
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(source, size, size, target, size, size), generate
+
+
+def _emit_small_floats(context, builder, whole, like):
+    """Convert a vector of int32 numbers to the type of `like`."""
+    return builder.sitofp(whole, context.get_value_type(like))
+
+
+@intrinsic
+def small_numbers(typing, address, offset, like):
+    """Return a vector like `like` of int64 numbers at address[offset] and behind it, all below 2^31."""
+
+    def generate(context, builder, signature, arguments):
+        long = Vec(types.int64, like.lanes)
+        whole = builder.load(vector_pointer(context, builder, long, *arguments[:2]), align=8)
+        return _emit_small_floats(
+            context, builder, builder.trunc(whole, ir.VectorType(_INT32, like.lanes)), like
+        )
+
+    return like(address, types.intp, like), generate
+
+
+@intrinsic
+def small_numbers_at(typing, address, places, like):
+    """Return a vector like `like` of int64 numbers below 2^31: at address[places[0]], address[places[1]], ..."""
+
+    def generate(context, builder, signature, arguments):
+        address, places, _ = arguments
+        whole = ir.Constant(ir.VectorType(_INT32, like.lanes), ir.Undefined)
+        for i in range(like.lanes):
+            place = builder.load(builder.gep(places, [_INT64(i)]))
+            number = builder.trunc(builder.load(builder.gep(address, [place])), _INT32)
+            whole = builder.insert_element(whole, number, _INT32(i))
+        return _emit_small_floats(context, builder, whole, like)
+
+    return like(address, places, like), generate
+
+
 @intrinsic
 def number_of(typing, address):
     """Return an address as an integer."""

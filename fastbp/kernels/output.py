@@ -32,6 +32,7 @@ from fastbp.losses import (
 )
 from fastbp.simd import (
     cast,
+    converted,
     element,
     first_lanes,
     fma,
@@ -41,8 +42,12 @@ from fastbp.simd import (
     masked_load,
     put,
     shifted,
+    small_numbers,
+    small_numbers_at,
     splat,
     store,
+    transpose_4_columns,
+    transpose_4_rows,
     transpose_block,
     where_equal,
     where_less,
@@ -374,8 +379,16 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
     powers, zero = shifted(scratch, padded * step), wide_splat(0.0, z)
     labels = shifted(powers, padded * step)
     scales, gaps, logs = shifted(labels, step), shifted(labels, 2 * step), shifted(labels, 3 * step)
-    for j in range(0, padded, step):
-        transpose_block(z, j, distance, scratch, j * step, step)
+    weighted, narrow = has(job, "weights"), columns <= 4 < step
+    if narrow:
+        transpose_4_columns(z, 0, distance, scratch, 0, step)
+        for j in range(4):
+            store(powers, j * step, zero)
+    else:
+        for j in range(0, padded, step):
+            transpose_block(z, j, distance, scratch, j * step, step)
+        for j in range(columns * step, padded * step, step):
+            store(powers, j, zero)
     top = wide_load(scratch, 0)
     for j in range(step, columns * step, step):
         v = wide_load(scratch, j)
@@ -385,15 +398,13 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
         power = exp(wide_load(scratch, j) - top)
         store(powers, j, power)
         total = total + power
-    for j in range(columns * step, padded * step, step):
-        store(powers, j, zero)
     if columns > step:
         total = sum_as_lanes(powers, padded, shifted(labels, 4 * step))
-    for r in range(step):
-        i = sample_at(job, sample + r)
-        put(labels, r, own(job, element(get(job, "labels"), i)))
-        put(scales, r, own(job, weight_of(job, i) * factor))
-    label, scale = wide_load(labels, 0), wide_load(scales, 0)
+    label, scale = labels_from(job, sample, zero), wide_splat(factor, z)
+    if weighted:
+        for r in range(step):
+            put(scales, r, own(job, weight_of(job, sample_at(job, sample + r)) * factor))
+        scale = wide_load(scales, 0)
     ratio, chosen = scale / total, top
     for j in range(columns):
         number = wide_splat(j, z)
@@ -405,20 +416,37 @@ def block_cross_entropy(job, z, delta, distance, sample, factor, scratch):
     # step of 4-10-3 with 16 rows takes 3 % longer.
     cost = log(total) + (top - chosen)
     if columns <= step:
-        store(gaps, 0, clipped(cost) if get(job, "as_scikit_learn") != 0 else cost)
+        if get(job, "as_scikit_learn") != 0:
+            cost = clipped(cost)
+        store(row_losses, 0, converted(cost, row_losses))
     else:
         store(gaps, 0, top - chosen)
         store(logs, 0, log(total))
-    for j in range(0, padded, step):
-        transpose_block(powers, j * step, step, delta, j, distance)
+    if narrow:
+        transpose_4_rows(powers, 0, step, delta, 0, distance)
+    else:
+        for j in range(0, padded, step):
+            transpose_block(powers, j * step, step, delta, j, distance)
     if columns <= step:
-        for r in range(step):
-            weight = weight_of(job, sample_at(job, sample + r))
-            put(row_losses, r, weight * np.float64(element(gaps, r)))
+        if weighted:
+            for r in range(step):
+                put(row_losses, r, weight_of(job, sample_at(job, sample + r)) * element(row_losses, r))
     else:
         for r in range(step):
             put(row_losses, r, element(gaps, r))
         add_logarithms(job, sample, step, logs, row_losses)
+
+
+@helper
+def labels_from(job, sample, like):
+    """Return the labels of samples from this position of the epoch on, as the numbers of a vector.
+
+    They do not go through memory: a vector of numbers that have just been written there one by one would have
+    to wait for all of them.
+    """
+    if get(job, "ordering") == IN_ORDER:
+        return small_numbers(get(job, "labels"), sample, like)
+    return small_numbers_at(get(job, "labels"), shifted(get(job, "order"), get(job, "order_at") + sample), like)
 
 
 @helper

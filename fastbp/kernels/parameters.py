@@ -12,6 +12,7 @@ from fastbp.kernels.update import update
 from fastbp.simd import (
     shifted,
     store,
+    transpose_4_rows,
     transpose_block,
     wide,
     wide_load,
@@ -55,6 +56,10 @@ def transpose(job, layer, first, rows):
         source, distance, target, target_row = target, target_row, source, distance
         columns = of(job, "size", layer)
     step = wide(source)
+    if rows <= 4 < step:
+        for j in range(0, columns, step):
+            transpose_4_rows(source, first * distance + j, distance, target, j * target_row + first, target_row)
+        return
     for i in range(first, first + rows, step):
         for j in range(0, columns, step):
             transpose_block(source, i * distance + j, distance, target, j * target_row + i, target_row)
