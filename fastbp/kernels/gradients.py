@@ -73,9 +73,14 @@ def sum_rows(d, distance, rows, n, init, out):
         store(out, j + 3 * step, s3)
         j += 4 * step
     while j < n:
-        total = wide_load(init, j)
-        for o in range(j, j + rows * distance, distance):
+        total, o = wide_load(init, j), j
+        for _ in range(rows // 4):
+            total = total + wide_load(d, o) + wide_load(d, o + distance)
+            total = total + wide_load(d, o + 2 * distance) + wide_load(d, o + 3 * distance)
+            o += 4 * distance
+        for _ in range(rows % 4):
             total = total + wide_load(d, o)
+            o += distance
         store(out, j, total)
         j += step
 

@@ -184,9 +184,12 @@ def _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_n
                 stop = builder.select(builder.icmp_signed("<", stop, k), stop, k)
                 with cgutils.for_range_slice(builder, start, stop, intp(1)) as (i, _):
                     multiply(i)
-        for row, of_row in zip(numbers, sums, strict=True):
+        place = builder.gep(c, [builder.mul(first, c_row)])
+        for r, of_row in enumerate(sums):
             for v, total in enumerate(of_row):
-                builder.store(builder.load(total), at(c, row, c_row, v), align=align)
+                builder.store(builder.load(total), at(place, intp(0), c_row, v), align=align)
+            if r < rows - 1:
+                place = builder.gep(place, [c_row])
 
     row = cgutils.alloca_once_value(builder, intp(0))
     for rows in heights:
