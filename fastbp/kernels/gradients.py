@@ -85,7 +85,7 @@ def sum_rows(d, distance, rows, n, init, out):
         j += step
 
 
-@helper
+@routine
 def item_gradient(job, area, item, sample, row, rows, add, strips, out):
     """Compute an item's gradient from rows of the tile at `sample`, and write it to `out` or add it there.
 

@@ -167,6 +167,23 @@ def share_rows(job, thread, sample, rows, is_first):
 
 
 @routine
+def step_alone(job, first, rows):
+    """Take a step as the only thread, with the whole batch as one tile.
+
+    `team_gradients` could do this, too.
+    """
+    area, scratch, strips = work_area(job, 0), scratch_of(job, 0), strips_of(job, 0)
+    items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")
+    pass_rows(job, area, 0, first, 0, rows)
+    square_rows(job, 0, 0)
+    finish_step(job, rows)
+    for k in range(get(job, "n_items")):
+        item = nth(items, k)
+        item_gradient(job, area, item, first, 0, rows, False, strips, scratch)
+        update_item(job, item, scratch, l2)
+
+
+@routine
 def team_gradients(job, thread, first, rows, done, end, fused):
     """Take the tiles from row `done` to `end` through both phases; return whether to go on.
 
@@ -232,6 +249,9 @@ def train_to(job, thread, until):
         group_rows = rows_of_group(rows, get(job, "n_groups")) if grouped else rows
         end = min(group_rows, done + get(job, "chunk_rows"))
         fused = updates and not grouped and not sequential and not clips and rows <= get(job, "tile_rows")
+        if fused and n_threads == 1:
+            step_alone(job, first, rows)
+            continue
         if sequential:
             sequential_step(job, work_area(job, 0), first, rows)
         elif grouped:

@@ -270,6 +270,8 @@ def losses_and_deltas(job, area, sample, row, rows, factor, scratch):
                 o, first = done * distance, sample + row + done
                 block_cross_entropy(job, shifted(z, o), shifted(delta, o), distance, first, factor, scratch)
                 done += wide(z)
+        if done == rows:
+            return
         z, delta = shifted(z, done * distance), shifted(delta, done * distance)
         cross_entropy(job, z, delta, distance, sums, sample + row + done, rows - done, factor)
         return
