@@ -157,7 +157,7 @@ class Layout:
     packing : Packing
         Where the parameters are in `theta`.
     boundaries : tuple of Boundary
-    item_rows : tuple of (int, int, int)
+    item_rows : tuple of (int, int, int, bool)
         The items, as `fields.ITEM` describes them.
 
     The other attributes are described in `fields.JOB`.
@@ -167,7 +167,7 @@ class Layout:
     options: JobOptions
     packing: Packing
     boundaries: tuple[Boundary, ...]
-    item_rows: tuple[tuple[int, int, int], ...]
+    item_rows: tuple[tuple[int, int, int, bool], ...]
     tile_rows: int
     n_groups: int
     n_partial_sums: int
@@ -397,10 +397,13 @@ def _make_layout(specification: Specification, options: JobOptions, limits: divi
             specification, packing, options.batch_size, options.sequential, fuses, limits
         )
         items = divide_parameters(packing, itemsize, options.trains_biases, groups > 0, limits)
-        largest = max(rows * packing.layers[layer].row for layer, _, rows in items)
+        largest = max(
+            rows * packing.layers[layer].row + takes_b * packing.layers[layer].b_size
+            for layer, _, rows, takes_b in items
+        )
         strips = max(
             strip_numbers(rows, up(packing.layers[layer].n_columns, lanes(itemsize)), tile, itemsize)
-            for layer, _, rows in items
+            for layer, _, rows, _ in items
         )
     else:
         packing = Packing.padded(specification) if options.pads else Packing.as_theta(specification)

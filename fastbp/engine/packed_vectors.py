@@ -106,7 +106,7 @@ class Packing:
             n_rows, n_columns = (n_out, n_in) if is_transposed else (n_in, n_out)
             row = padded(n_columns, itemsize)
             W_size, b_size = up(n_rows, lanes(itemsize)) * row, padded(n_out, itemsize)
-            layers.append(PackedLayer(n_in, n_out, is_transposed, row, at, W_size, at + W_size, b_size))
+            layers.append(PackedLayer(n_in, n_out, is_transposed, row, at + b_size, W_size, at, b_size))
             at += W_size + b_size
         return cls(tuple(layers), at, specification.has_bias, is_padded=True)
 

@@ -201,8 +201,11 @@ ITEM = {
     "layer": _integer("the layer"),
     "first": _integer("first row of W; -1: the item is b"),
     "rows": _integer("rows of W; 1 for b"),
+    "takes_b": _integer(
+        "whether the item also has b, which lies before W: W is small, and all of it is here"
+    ),
 }
-"""An item: rows of a layer's W, or its b."""
+"""An item: rows of a layer's W, or its b, or both."""
 
 POPULATION = {
     "mode": _integer("TRAIN, LOSS_ONLY or PREDICT"),

@@ -91,13 +91,16 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
 
     `strips` is the memory that `strip_product` takes.
     """
-    layer, first = get(item, "layer"), get(item, "first")
+    layer, first, zeros = get(item, "layer"), get(item, "first"), get(job, "zeros")
     d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
-    init = out if add else get(job, "zeros")
-    n, out_row = item_columns(job, item, d), item_row(job, item)
+    n_biases = biases_in(job, item)
+    if n_biases > 0:
+        sum_rows(d, d_row, rows, whole_vectors(of(job, "size", layer + 1), d), out if add else zeros, out)
+        out = shifted(out, n_biases)
     if first < 0:
-        sum_rows(d, d_row, rows, n, init, out)
         return
+    init = out if add else zeros
+    n, out_row = item_columns(job, item, d), item_row(job, item)
     x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
     init_row, is_transposed = out_row if add else 0, of(job, "is_transposed", layer) != 0
     if is_transposed:  # dW^T = D^T A
@@ -120,7 +123,7 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
 @helper
 def needed_after(job, item):
     """Return three addresses of what the update of an item reads besides its gradient."""
-    at = item_at(job, item)
+    at = item_at(job, item) + biases_in(job, item)
     state = shifted(get(job, "state"), at)
     return shifted(get(job, "theta"), at), state, shifted(state, get(job, "n_packed"))
 
@@ -129,7 +132,16 @@ def needed_after(job, item):
 def item_at(job, item):
     """Return where an item's parameters begin in the packed vectors."""
     layer, first = get(item, "layer"), get(item, "first")
-    return of(job, "b_at", layer) if first < 0 else of(job, "W_at", layer) + first * item_row(job, item)
+    begins_with_b = first < 0 or get(item, "takes_b") != 0
+    return of(job, "b_at", layer) if begins_with_b else of(job, "W_at", layer) + first * item_row(job, item)
+
+
+@helper
+def biases_in(job, item):
+    """Return how many numbers at the beginning of an item are biases."""
+    layer = get(item, "layer")
+    has_b = get(item, "first") < 0 or get(item, "takes_b") != 0
+    return of(job, "W_at", layer) - of(job, "b_at", layer) if has_b else 0
 
 
 @helper
@@ -149,8 +161,10 @@ def item_columns(job, item, like):
 
 @helper
 def item_size(job, item):
-    """Return how many numbers an item is, from its first row to the end of its last."""
-    return get(item, "rows") * item_row(job, item)
+    """Return how many numbers an item is, from its first to the end of its last row."""
+    if get(item, "first") < 0:
+        return biases_in(job, item)
+    return biases_in(job, item) + get(item, "rows") * item_row(job, item)
 
 
 @helper
@@ -208,6 +222,16 @@ def add_partial_sums(job, rows, group_rows):
         k = take(job, k)
 
 
+@helper
+def sum_of_squares(numbers, start, end, scale):
+    """Return the sum of the squares of numbers from `start` to `end`, whole vectors, each times `scale`."""
+    total = wide_splat(0.0, numbers)
+    for o in range(start, end, wide(numbers)):
+        v = scale * wide_load(numbers, o)
+        total = fma(v, v, total)
+    return np.float64(lane_sum(total))
+
+
 @routine
 def clip(job):
     """Add the gradient of the l2 term, and write the factors that bring the norm down to `clip_norm`.
@@ -222,8 +246,9 @@ def clip(job):
         item = nth(items, k)
         at = item_at(job, item)
         g, w = shifted(get(job, "gradient"), at), shifted(get(job, "theta"), at)
-        decay = wide_splat(0.0 if get(item, "first") < 0 else l2, g)
+        n_biases = biases_in(job, item)
         for o in range(0, item_size(job, item), wide(g)):
+            decay = wide_splat(0.0 if o < n_biases else l2, g)
             v = wide_load(g, o) + decay * wide_load(w, o)
             store(g, o, v)
             size = magnitude(v)
@@ -234,11 +259,9 @@ def clip(job):
     for k in range(get(job, "n_items")):
         item = nth(items, k)
         g = shifted(get(job, "gradient"), item_at(job, item))
-        total = wide_splat(0.0, g)
-        for o in range(0, item_size(job, item), wide(g)):
-            v = scale * wide_load(g, o)
-            total = fma(v, v, total)
-        squares += np.float64(lane_sum(total))
+        n_biases = biases_in(job, item)
+        squares += sum_of_squares(g, n_biases, item_size(job, item), scale)
+        squares += sum_of_squares(g, 0, n_biases, scale)
     norm, power = math.sqrt(squares), np.float64(lane_max(scale))
     limit = get(numbers, "clip_norm")
     is_larger = norm > limit * power

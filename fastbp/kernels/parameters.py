@@ -1,7 +1,7 @@
 """Updates of items by the optimizer, and copies of W and W^T, of which only one is packed."""
 
-from fastbp._jit import routine
-from fastbp.kernels.gradients import add_sums, item_at, item_columns, item_row, item_size, n_ones
+from fastbp._jit import helper, routine
+from fastbp.kernels.gradients import add_sums, biases_in, item_at, item_columns, item_row, item_size, n_ones
 from fastbp.kernels.records import (
     get,
     nth,
@@ -20,26 +20,30 @@ from fastbp.simd import (
 )
 
 
+@helper
+def update_part(job, l2, at, gradient, n):
+    """Update n parameters, which begin at `at` in the packed vectors."""
+    theta, state = shifted(get(job, "theta"), at), shifted(get(job, "state"), at)
+    update(get(job, "rule"), get(job, "constants"), l2, theta, gradient, state, get(job, "n_packed"), n)
+
+
 @routine
 def update_item(job, item, gradient, l2):
     """Update an item by the optimizer's rule, and copy it to what is not packed: W^T, or W."""
     layer, first, rows = get(item, "layer"), get(item, "first"), get(item, "rows")
     at, distance = item_at(job, item), item_row(job, item)
+    n, size = item_columns(job, item, gradient), item_size(job, item)
     if first < 0:
         l2 = 0.0
-    n = item_columns(job, item, gradient)
-    runs, length = (1, rows * distance) if n == distance else (rows, n)
-    for r in range(runs):
-        update(
-            get(job, "rule"),
-            get(job, "constants"),
-            l2,
-            shifted(get(job, "theta"), at + r * distance),
-            shifted(gradient, r * distance),
-            shifted(get(job, "state"), at + r * distance),
-            get(job, "n_packed"),
-            length,
-        )
+    n_biases = biases_in(job, item) if l2 != 0.0 else 0  # without l2, b and W are updated alike
+    if n_biases > 0:
+        update_part(job, 0.0, at, gradient, n_biases)
+        at, gradient, size = at + n_biases, shifted(gradient, n_biases), size - n_biases
+    if n == distance:
+        update_part(job, l2, at, gradient, size)
+    else:
+        for r in range(rows):
+            update_part(job, l2, at + r * distance, shifted(gradient, r * distance), n)
     if first >= 0 and layer > 0:
         transpose(job, layer, first, rows)
 
@@ -58,7 +62,9 @@ def transpose(job, layer, first, rows):
     step = wide(source)
     if rows <= 4 < step:
         for j in range(0, columns, step):
-            transpose_4_rows(source, first * distance + j, distance, target, j * target_row + first, target_row)
+            transpose_4_rows(
+                source, first * distance + j, distance, target, j * target_row + first, target_row
+            )
         return
     for i in range(first, first + rows, step):
         for j in range(0, columns, step):
@@ -115,11 +121,13 @@ def add_and_update_all(job, rows, group_rows):
     while k < get(job, "n_items"):
         item = nth(items, k)
         layer, first, at = get(item, "layer"), get(item, "first"), item_at(job, item)
-        l2 = 0.0 if first < 0 else step_l2
         row = item_row(job, item)
         n, end = item_columns(job, item, theta), at + item_size(job, item)
-        length = end - at if n == row else n
+        l2_of_W = 0.0 if first < 0 else step_l2
+        middle = at + biases_in(job, item) if l2_of_W != 0.0 else at
         while at < end:
+            l2 = 0.0 if at < middle else l2_of_W
+            length = middle - at if at < middle else (end - at if n == row else n)
             for o in range(at, at + length, together):
                 there = min(together, at + length - o)
                 for group in range(n_groups):
@@ -131,7 +139,7 @@ def add_and_update_all(job, rows, group_rows):
                     add_sums(g, group_distance, n_groups, there)
                 w, s = shifted(theta, o), shifted(state, o)
                 update(get(job, "rule"), get(job, "constants"), l2, w, g, s, distance, there)
-            at += length if n == row else row
+            at += length if n == row or at < middle else row
         if first >= 0 and layer > 0:
             transpose(job, layer, first, get(item, "rows"))
         k = take(job, k)

@@ -81,13 +81,18 @@ def test_what_a_work_area_holds_does_not_overlap(specification, mode, options):
 def test_items_are_all_parameters_once(specification, mode, options, biases):
     layout = make_layout(specification, JobOptions(mode, trains_biases=biases, **options))
     found = [
-        (layer, row) for layer, first, rows in layout.item_rows for row in range(first, first + max(rows, 1))
+        (layer, row)
+        for layer, first, rows, takes_b in layout.item_rows
+        for row in [*range(first, first + rows), *[-1] * takes_b]
     ]
     wanted = [(n, row) for n, packed in enumerate(layout.packing.layers) for row in range(packed.n_rows)]
     wanted += [(n, -1) for n in range(layout.n_layers)] if biases else []
     assert sorted(found) == sorted(wanted)
     scratch = layout.strips_at - layout.scratch_at
-    assert all(rows * layout.packing.layers[layer].row <= scratch for layer, _, rows in layout.item_rows)
+    for layer, first, rows, takes_b in layout.item_rows:
+        packed = layout.packing.layers[layer]
+        n_biases = packed.b_size if takes_b or first < 0 else 0
+        assert n_biases + (rows * packed.row if first >= 0 else 0) <= scratch
 
 
 @given(SPECIFICATIONS, MODES, OPTIONS)
@@ -122,10 +127,10 @@ def test_packed_rows_are_whole_vectors_and_do_not_overlap(specification, transpo
     ends = 0
     for layer in packing.layers:
         assert layer.row == padded(layer.n_columns, specification.dtype.itemsize) >= layer.n_columns
-        assert layer.W_at == ends
+        assert layer.b_at == ends
+        assert layer.W_at == layer.b_at + layer.b_size
         assert layer.W_size >= layer.n_rows * layer.row
-        assert layer.b_at == layer.W_at + layer.W_size
-        ends = layer.b_at + layer.b_size
+        ends = layer.W_at + layer.W_size
     assert ends == packing.size
 
 
