@@ -22,6 +22,8 @@ from fastbp.kernels.nonzero import nonzero_product
 from fastbp.kernels.product import (
     clear_beyond,
     in_strips,
+    is_small,
+    product_and_sum,
     product_of_columns,
     strip_product,
     whole_vectors,
@@ -91,23 +93,27 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
 
     `strips` is the memory that `strip_product` takes.
     """
-    layer, first, zeros = get(item, "layer"), get(item, "first"), get(job, "zeros")
+    layer, first, m, zeros = get(item, "layer"), get(item, "first"), get(item, "rows"), get(job, "zeros")
     d, d_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
-    n_biases = biases_in(job, item)
-    if n_biases > 0:
-        sum_rows(d, d_row, rows, whole_vectors(of(job, "size", layer + 1), d), out if add else zeros, out)
-        out = shifted(out, n_biases)
+    n, n_biases, biases = item_columns(job, item, d), biases_in(job, item), out
+    n_out = whole_vectors(of(job, "size", layer + 1), d)
+    in_one_loop = first >= 0 and n_biases > 0 and not add and is_small(m, n, n_out, d)
+    if n_biases > 0 and not in_one_loop:
+        sum_rows(d, d_row, rows, n_out, out if add else zeros, out)
+    out = shifted(out, n_biases)
     if first < 0:
         return
     init = out if add else zeros
-    n, out_row = item_columns(job, item, d), item_row(job, item)
+    out_row = item_row(job, item)
     x, x_row = input_at(job, area, layer, sample, row), of(job, "row", layer)
     init_row, is_transposed = out_row if add else 0, of(job, "is_transposed", layer) != 0
     if is_transposed:  # dW^T = D^T A
         x, x_row, d, d_row = d, d_row, x, x_row
     x = shifted(x, first)
-    m = get(item, "rows")
-    if layer == 0 and get(job, "skips_zeros") != 0:
+    if in_one_loop:
+        e, e_row = outputs_of(job, area, "delta_at", layer + 1, row), of(job, "row", layer + 1)
+        product_and_sum(m, n, rows, x, x_row, d, d_row, init, out, out_row, n_out, e, e_row, biases)
+    elif layer == 0 and get(job, "skips_zeros") != 0:
         bits, one, of_8 = column_bits(job, area, first, row), np.int64(1), 8 * get(job, "row_bytes")
         nonzero_product(m, n, rows, x, one, x_row, bits, one, of_8, d, d_row, init, init_row, out, out_row)
     elif in_strips(n, rows, out):

@@ -67,6 +67,11 @@ Two multiply-adds begin in a cycle, and each takes 4 or 5: fewer than 10 sums wa
 instead of 6, a product with two vectors a row takes a fifth longer on a Zen 2.
 """
 
+SMALL_HEIGHTS = {1: (8, 4, 3, 2, 1), 2: (4, 3, 2, 1)}
+"""The rows that a register tile of `product_and_sum` may have, for each number of its vectors."""
+
+MOST_SMALL_ROWS = 8
+
 USUAL_ROWS = TILE_ROWS[TILE_VECTORS][0]
 """Rows of most register tiles. Threads take multiples of this number."""
 
@@ -116,7 +121,9 @@ def clear_beyond(a, size, n):
         store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
 
 
-def _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next=None, ask=None):
+def _emit_panel(
+    context, builder, vec, numbers, addresses, heights, columns, b_next=None, ask=None, summed=None
+):
     """Emit the code for `columns` vectors of every row of C, one register tile after the other.
 
     Parameters
@@ -135,6 +142,9 @@ def _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_n
         The address of the next panel of B. Every tile asks for some of its rows, evenly.
     ask : function, optional
         Takes the first row of a tile and an index of its loop over k, and emits what may ask for more.
+    summed : tuple, optional
+        The address of k rows, the distance between them, an address for their sum, and the vectors of a row.
+        Every tile adds them up.
     """
     m, k, a_tile, a_row, a_k, b_row, init_row, c_row = numbers
     a, b, init, c = addresses
@@ -158,9 +168,19 @@ def _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_n
         start_of_tile = builder.mul(first, a_tile)
         starts = [builder.add(start_of_tile, builder.mul(intp(r), a_row)) for r in range(rows)]
 
+        if summed:
+            e, e_row, e_out, e_columns = summed
+            sums_of_e = [cgutils.alloca_once(builder, vector) for _ in range(e_columns)]
+            for v, total in enumerate(sums_of_e):
+                builder.store(builder.load(at(init, intp(0), init_row, v), align=align), total)
+
         def multiply(i):
             if ask:
                 ask(first, i)
+            if summed:
+                for v, total in enumerate(sums_of_e):
+                    more = builder.load(at(e, i, e_row, v), align=align)
+                    builder.store(builder.fadd(builder.load(total), more), total)
             loaded = [builder.load(at(b, i, b_row, v), align=align) for v in range(columns)]
             column = builder.gep(a, [builder.mul(i, a_k)])
             for start, of_row in zip(starts, sums, strict=True):
@@ -190,6 +210,9 @@ def _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_n
                 builder.store(builder.load(total), at(place, intp(0), c_row, v), align=align)
             if r < rows - 1:
                 place = builder.gep(place, [c_row])
+        if summed:
+            for v, total in enumerate(sums_of_e):
+                builder.store(builder.load(total), at(e_out, intp(0), e_row, v), align=align)
 
     row = cgutils.alloca_once_value(builder, intp(0))
     for rows in heights:
@@ -272,6 +295,51 @@ def _strip_panel(typing, m, k, strips, b, b_row, b_next, init, init_row, c, c_ro
 
     size = types.intp
     return types.void(size, size, strips, b, size, b, init, size, c, size, soon, size, vectors), generate
+
+
+@intrinsic(prefer_literal=True)
+def _panel_and_sum(typing, m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_out, vectors, of_e):
+    """Compute C = init + A B, with `vectors` a row, and the sum of k rows of `of_e` vectors; both are literals."""
+    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
+
+    def generate(context, builder, signature, arguments):
+        m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_out, _, _ = arguments
+        one, none = m.type(1), m.type(0)
+        numbers = (m, k, one, one, a_k, b_row, none, c_row)
+        columns, addresses = vectors.literal_value, (a, b, init, c)
+        heights, summed = SMALL_HEIGHTS[columns], (e, e_row, e_out, of_e.literal_value)
+        return _emit_panel(context, builder, vec, numbers, addresses, heights, columns, summed=summed)
+
+    size = types.intp
+    return types.void(size, size, a, size, b, size, init, c, size, e, size, e_out, vectors, of_e), generate
+
+
+@routine
+def product_and_sum(m, n, k, a, a_k, b, b_row, init, c, c_row, n_e, e, e_row, e_out):
+    """Set C = init + A B, as `product_of_columns` does, and add up k rows of n_e numbers, in one loop.
+
+    It is for sizes for which `is_small` is true. With few sums the processor waits for each addition; so all
+    sums wait at the same time. A step of 4-10-3 with 16 rows takes 0.20 us, and 0.22 with two loops.
+
+    Parameters
+    ----------
+    m, n, k, a, a_k, b, b_row, init, c, c_row
+        As `product_of_columns` takes them; init is one row for all, and what the sum begins with.
+    n_e, e, e_row, e_out
+        The numbers of a row, where the rows are, the distance between them, and where their sum goes.
+    """
+    if n == wide(c):
+        _panel_and_sum(m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_out, 1, 1)
+    elif n_e == wide(c):
+        _panel_and_sum(m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_out, 2, 1)
+    else:
+        _panel_and_sum(m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_out, 2, 2)
+
+
+@helper
+def is_small(m, n, n_e, c):
+    """Whether `product_and_sum` takes these sizes, and is faster than a product and a sum of rows."""
+    return m <= MOST_SMALL_ROWS and (n_e == n or n_e == wide(c)) and wide(c) <= n <= 2 * wide(c)
 
 
 @routine
