@@ -609,21 +609,21 @@ def transpose_block(typing, source, at, row, target, target_at, target_row):
     return types.void(source, size, size, target, size, size), generate
 
 
-def _emit_fours(builder, vectors):
-    """Transpose, in four vectors, every block of four lanes; of two vectors, every block of two."""
+def _emit_small_blocks(builder, vectors):
+    """Transpose square blocks that lie side by side: of four lanes in four vectors, or of two in two."""
     n, width = vectors[0].type.count, len(vectors)
     blocks = range(0, n, width)
     low = [k for b in blocks for i in range(b, b + width // 2) for k in (i, n + i)]
     high = [i + width // 2 for i in low]
     for _ in range(width.bit_length() - 1):
         pairs = zip(vectors[: width // 2], vectors[width // 2 :], strict=True)
-        vectors = [emit_shuffle(builder, a, lanes, b) for a, b in pairs for lanes in (low, high)]
+        vectors = [emit_shuffle(builder, a, half, b) for a, b in pairs for half in (low, high)]
     return vectors
 
 
 @intrinsic
 def transpose_4_columns(typing, source, at, row, target, target_at, target_row):
-    """Do what `transpose_block` does for the first four columns; a vector has more than four lanes.
+    """Do what `transpose_block` does for the first four columns, or for two if a vector has two lanes.
 
     It takes 8 shuffles, and `transpose_block` 64 for a block of 16 rows.
     """
@@ -639,7 +639,7 @@ def transpose_4_columns(typing, source, at, row, target, target_at, target_row):
             return builder.load(pointer, align=align)
 
         rows = [[part(i) for i in range(first, count, width)] for first in range(width)]
-        for i, value in enumerate(_emit_fours(builder, [emit_join(builder, parts) for parts in rows])):
+        for i, value in enumerate(_emit_small_blocks(builder, [emit_join(builder, parts) for parts in rows])):
             place = builder.add(target_at, builder.mul(target_row, target_row.type(i)))
             builder.store(value, vector_pointer(context, builder, vec, target, place), align=align)
         return context.get_dummy_value()
@@ -650,7 +650,7 @@ def transpose_4_columns(typing, source, at, row, target, target_at, target_row):
 
 @intrinsic
 def transpose_4_rows(typing, source, at, row, target, target_at, target_row):
-    """Do what `transpose_block` does if all but the first four rows are 0; a vector has more than four lanes."""
+    """Do what `transpose_block` does if all rows behind the fourth are 0, without reading them."""
     vec = Vec(source.dtype, lanes(element_bytes(source.dtype)))
     count, align, width = vec.lanes, element_bytes(vec), min(4, vec.lanes)
 
@@ -663,7 +663,7 @@ def transpose_4_rows(typing, source, at, row, target, target_at, target_row):
 
         rows = [builder.load(place(source, at, row, i), align=align) for i in range(width)]
         zero = ir.Constant(rows[0].type, [0.0] * count)
-        columns = _emit_fours(builder, rows)
+        columns = _emit_small_blocks(builder, rows)
         for i in range(count):
             start = i // width * width
             kept = [*range(start, start + width), *[count] * (count - width)]
@@ -675,28 +675,24 @@ def transpose_4_rows(typing, source, at, row, target, target_at, target_row):
     return types.void(source, size, size, target, size, size), generate
 
 
-def _emit_small_floats(context, builder, whole, like):
-    """Convert a vector of int32 numbers to the type of `like`."""
-    return builder.sitofp(whole, context.get_value_type(like))
-
-
 @intrinsic
 def small_numbers(typing, address, offset, like):
-    """Return a vector like `like` of int64 numbers at address[offset] and behind it, all below 2^31."""
+    """Return a vector like `like` of the int64 numbers from address[offset] on, which are below 2^31.
+
+    A conversion of int32 numbers is one instruction everywhere, that of int64 numbers only with AVX-512.
+    """
 
     def generate(context, builder, signature, arguments):
-        long = Vec(types.int64, like.lanes)
-        whole = builder.load(vector_pointer(context, builder, long, *arguments[:2]), align=8)
-        return _emit_small_floats(
-            context, builder, builder.trunc(whole, ir.VectorType(_INT32, like.lanes)), like
-        )
+        place = vector_pointer(context, builder, Vec(types.int64, like.lanes), *arguments[:2])
+        whole = builder.trunc(builder.load(place, align=8), ir.VectorType(_INT32, like.lanes))
+        return builder.sitofp(whole, context.get_value_type(like))
 
     return like(address, types.intp, like), generate
 
 
 @intrinsic
 def small_numbers_at(typing, address, places, like):
-    """Return a vector like `like` of int64 numbers below 2^31: at address[places[0]], address[places[1]], ..."""
+    """Return a vector like `like` of int64 numbers below 2^31: address[places[0]] and so on."""
 
     def generate(context, builder, signature, arguments):
         address, places, _ = arguments
@@ -705,7 +701,7 @@ def small_numbers_at(typing, address, places, like):
             place = builder.load(builder.gep(places, [_INT64(i)]))
             number = builder.trunc(builder.load(builder.gep(address, [place])), _INT32)
             whole = builder.insert_element(whole, number, _INT32(i))
-        return _emit_small_floats(context, builder, whole, like)
+        return builder.sitofp(whole, context.get_value_type(like))
 
     return like(address, places, like), generate
 

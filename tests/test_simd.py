@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from numpy.testing import assert_array_equal
 
 from fastbp import simd
-from fastbp.processor import HAS_FMA
+from fastbp.processor import HAS_FMA, WIDTH
 from fastbp.simd import Vec, address, emit_lane_sums, load, low, store
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -108,3 +108,45 @@ def test_rest_of_a_product_is_exact_with_fma_and_without(dtype):
         rest(x, y, out)
         for a, b, product, r in zip(x.tolist(), y.tolist(), (x * y).tolist(), out.tolist(), strict=True):
             assert Fraction(a) * Fraction(b) == Fraction(product) + Fraction(r)
+
+
+@njit
+def transpose_first_columns(a, row, out, distance):
+    simd.transpose_4_columns(address(a), 2, row, address(out), 1, distance)
+
+
+@njit
+def transpose_first_rows(a, row, out, distance):
+    simd.transpose_4_rows(address(a), 2, row, address(out), 1, distance)
+
+
+@DTYPES
+def test_few_columns_and_few_rows_are_transposed(dtype):
+    lanes = WIDTH // np.dtype(dtype).itemsize
+    few, row = min(4, lanes), lanes + 3
+    a, out = np.arange(2.0 + lanes * row, dtype=dtype), np.full((2, 1 + lanes * row), -7, dtype)
+    block = a[2:].reshape(lanes, row)
+    transpose_first_columns(a, row, out[0], row)
+    transpose_first_rows(a, row, out[1], row)
+    wanted = np.full((2, lanes, row), -7, dtype)
+    wanted[0, :few, :lanes] = block[:, :few].T
+    wanted[1, :, :few], wanted[1, :, few:lanes] = block[:few, :lanes].T, 0
+    assert (out[:, 0] == -7).all()
+    assert_array_equal(out[:, 1:].reshape(wanted.shape), wanted)
+
+
+@njit
+def small_numbers_in_order_and_not(numbers, places, x, out):
+    like = simd.wide_load(address(x), 0)
+    store(address(out), 0, simd.small_numbers(address(numbers), 1, like))
+    store(address(out), simd.wide(address(x)), simd.small_numbers_at(address(numbers), address(places), like))
+
+
+@DTYPES
+def test_small_integers_become_floats(dtype):
+    lanes = WIDTH // np.dtype(dtype).itemsize
+    numbers = 2**31 - 2 ** np.arange(7, 27)[: lanes + 1]
+    places = np.random.default_rng(0).permutation(lanes)
+    out = np.zeros(2 * lanes, dtype)
+    small_numbers_in_order_and_not(numbers, places, out.copy(), out)
+    assert_array_equal(out, [*numbers[1:].astype(dtype), *numbers[places].astype(dtype)])

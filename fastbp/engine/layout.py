@@ -17,9 +17,9 @@ from fastbp.engine.division import divide_parameters, divide_rows
 from fastbp.engine.packed_vectors import ALWAYS, IF_SMALLER, Area, Packing, up
 from fastbp.kernels import fields
 from fastbp.kernels.barrier import N_SHARED
+from fastbp.kernels.cross_entropy import block_numbers
 from fastbp.kernels.layered import ROWS_TOGETHER
 from fastbp.kernels.nonzero import BLOCK, bytes_of_bits
-from fastbp.kernels.output import block_numbers
 from fastbp.kernels.product import padded, strip_numbers
 from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
 from fastbp.memory import LINE, address_of, aligned_zeros

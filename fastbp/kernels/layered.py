@@ -42,7 +42,7 @@ from fastbp.kernels.gradients import (
     n_ones,
 )
 from fastbp.kernels.nonzero import ROW_UNIT
-from fastbp.kernels.output import inverse, losses_and_deltas
+from fastbp.kernels.output import losses_and_deltas
 from fastbp.kernels.packing import begin_at, unpack_from
 from fastbp.kernels.parameters import add_and_update_all, renew_transposes, update_clipped, update_item
 from fastbp.kernels.product import USUAL_ROWS
@@ -58,6 +58,7 @@ from fastbp.kernels.records import (
     write,
 )
 from fastbp.kernels.rows import forward, look_for_zeros, pass_rows, propagate, scratch_of, strips_of
+from fastbp.kernels.samples import inverse
 from fastbp.kernels.steps import FEW, finish_step, prepare_step, square_rows, sum_of_few, take
 from fastbp.simd import (
     address,
@@ -168,9 +169,9 @@ def share_rows(job, thread, sample, rows, is_first):
 
 @routine
 def step_alone(job, first, rows):
-    """Take a step as the only thread, with the whole batch as one tile.
+    """Take a step as the only thread, with the whole batch as one tile; update each item at once.
 
-    `team_gradients` could do this, too.
+    `team_gradients` does the same for teams. Its preparations take 3 % of a step of 4-10-3 with 16 rows.
     """
     area, scratch, strips = work_area(job, 0), scratch_of(job, 0), strips_of(job, 0)
     items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")

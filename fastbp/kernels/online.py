@@ -18,11 +18,12 @@ from fastbp.kernels.elementwise import (
 from fastbp.kernels.fields import DRAWN
 from fastbp.kernels.floating_point import FLUSHING, floating_point_state, set_floating_point_state
 from fastbp.kernels.narrow import is_narrow, narrow
-from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax, weight_of
+from fastbp.kernels.output import losses_and_deltas, softmax
 from fastbp.kernels.product import clear_beyond, whole_vectors
 from fastbp.kernels.records import get, job_at, of, outputs_of, typed, work_area, write
 from fastbp.kernels.row_product import dots, row_product
 from fastbp.kernels.rows import gather
+from fastbp.kernels.samples import inverse, sample_at, weight_of
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.steps import count
 from fastbp.kernels.update import sgd_hyperparameters

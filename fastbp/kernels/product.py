@@ -121,6 +121,27 @@ def clear_beyond(a, size, n):
         store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
 
 
+def _emit_tiles(builder, m, heights, tile):
+    """Emit register tiles until m rows are done; ``tile(first, rows)`` emits one."""
+    row = cgutils.alloca_once_value(builder, m.type(0))
+    for rows in heights:
+        check = builder.append_basic_block(f"rows{rows}")
+        body = builder.append_basic_block(f"rows{rows}.body")
+        after = builder.append_basic_block(f"rows{rows}.end")
+        builder.branch(check)
+        builder.position_at_end(check)
+        first = builder.load(row)
+        fits = builder.icmp_signed("<=", builder.add(first, m.type(rows)), m)
+        if rows == 6:  # 4 + 4 instead of 6 + 2
+            fits = builder.and_(fits, builder.icmp_signed("!=", builder.add(first, m.type(8)), m))
+        builder.cbranch(fits, body, after)
+        builder.position_at_end(body)
+        tile(first, rows)
+        builder.store(builder.add(first, m.type(rows)), row)
+        builder.branch(check)
+        builder.position_at_end(after)
+
+
 def _emit_panel(
     context, builder, vec, numbers, addresses, heights, columns, b_next=None, ask=None, summed=None
 ):
@@ -214,23 +235,7 @@ def _emit_panel(
             for v, total in enumerate(sums_of_e):
                 builder.store(builder.load(total), at(e_out, intp(0), e_row, v), align=align)
 
-    row = cgutils.alloca_once_value(builder, intp(0))
-    for rows in heights:
-        check = builder.append_basic_block(f"rows{rows}")
-        body = builder.append_basic_block(f"rows{rows}.body")
-        after = builder.append_basic_block(f"rows{rows}.end")
-        builder.branch(check)
-        builder.position_at_end(check)
-        first = builder.load(row)
-        fits = builder.icmp_signed("<=", builder.add(first, intp(rows)), m)
-        if rows == 6:  # 4 + 4 instead of 6 + 2
-            fits = builder.and_(fits, builder.icmp_signed("!=", builder.add(first, intp(8)), m))
-        builder.cbranch(fits, body, after)
-        builder.position_at_end(body)
-        tile(first, rows)
-        builder.store(builder.add(first, intp(rows)), row)
-        builder.branch(check)
-        builder.position_at_end(after)
+    _emit_tiles(builder, m, heights, tile)
     return context.get_dummy_value()
 
 
@@ -299,7 +304,7 @@ def _strip_panel(typing, m, k, strips, b, b_row, b_next, init, init_row, c, c_ro
 
 @intrinsic(prefer_literal=True)
 def _panel_and_sum(typing, m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_out, vectors, of_e):
-    """Compute C = init + A B, with `vectors` a row, and the sum of k rows of `of_e` vectors; both are literals."""
+    """Compute C = init + A B, with `vectors` a row, and the sum of k rows of `of_e` vectors (literals)."""
     vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
 
     def generate(context, builder, signature, arguments):

@@ -19,7 +19,7 @@ from fastbp.kernels.nonzero import (
     mark_rows,
     nonzero_product,
 )
-from fastbp.kernels.output import inverse, losses_and_deltas, sample_at, softmax
+from fastbp.kernels.output import losses_and_deltas, softmax
 from fastbp.kernels.product import product, whole_vectors
 from fastbp.kernels.records import (
     get,
@@ -31,6 +31,7 @@ from fastbp.kernels.records import (
     work_area,
     write,
 )
+from fastbp.kernels.samples import inverse, sample_at
 from fastbp.kernels.shuffle import hashed
 from fastbp.losses import CATEGORICAL_CROSS_ENTROPY
 from fastbp.memory import LINE

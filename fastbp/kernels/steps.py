@@ -5,8 +5,8 @@ import numpy as np
 from fastbp._jit import helper, routine
 from fastbp.kernels.barrier import NEXT, atomic_add
 from fastbp.kernels.fields import DRAWN, GIVEN
-from fastbp.kernels.output import inverse, sample_at, weight_of
 from fastbp.kernels.records import get, of, write
+from fastbp.kernels.samples import inverse, sample_at, weight_of
 from fastbp.kernels.shuffle import next_position
 from fastbp.kernels.update import step_constants
 from fastbp.simd import (

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastbp
 from fastbp.engine.evaluation import loss_job, with_room
+from fastbp.kernels.cross_entropy import MOST_BLOCK_COLUMNS
 from fastbp.kernels.layered import layered
-from fastbp.kernels.output import MOST_BLOCK_COLUMNS
 from fastbp.simd import lanes
 
 

@@ -48,6 +48,15 @@ def multiply_transposed(m, n, k, a, a_k, b, b_row, init, init_row, c, strips):
 
 
 @kernel
+def multiply_and_sum(m, n, k, a, a_k, b, b_row, init, c, c_row, n_e, e, e_row, e_out):
+    a, b, init, c, e = address(a), address(b), address(init), address(c), address(e)
+    if not products.is_small(m, n, n_e, c):
+        return False
+    products.product_and_sum(m, n, k, a, a_k, b, b_row, init, c, c_row, n_e, e, e_row, address(e_out))
+    return True
+
+
+@kernel
 def multiply_row(n, k, a, b, b_row, init, c):
     row_product(n, k, address(a), address(b), b_row, address(init), address(c))
 
@@ -172,3 +181,31 @@ def test_a_transposed_product_has_the_bits_of_the_product_and_writes_nothing_els
     assert_array_equal(found, expected)
     assert_array_equal(strips[n_strips:], CANARY)
     assert (n_strips > 0) == (vectors >= products.LEAST_VECTORS and k >= products.SHORTEST_STRIP)
+
+
+@DTYPES
+@pytest.mark.parametrize(("vectors", "of_e"), [(1, 1), (2, 1), (2, 2)])
+@settings(max_examples=30, deadline=None)
+@given(m=st.integers(1, products.MOST_SMALL_ROWS), k=st.integers(0, 40))
+def test_a_product_and_a_sum_in_one_loop_have_the_bits_of_both(dtype, vectors, of_e, m, k):
+    generator, step = np.random.default_rng(m * 100 + k), up(1, dtype)
+    n, n_e = vectors * step, of_e * step
+    a, a_row, _ = matrix(k or 1, m, dtype, generator)
+    b, b_row, _ = matrix(k or 1, n, dtype, generator)
+    e, e_row, E = matrix(k or 1, n_e, dtype, generator)
+    init = generator.uniform(-1, 1, n).astype(dtype)
+    wanted, found = np.full((2, m * (n + 5) + 64), CANARY, dtype)
+    multiply(m, n, k, a, 1, a_row, b, b_row, init, 0, wanted, n + 5, 0)
+    total = np.full(n_e + 64, CANARY, dtype)
+    assert multiply_and_sum(m, n, k, a, a_row, b, b_row, init, found, n + 5, n_e, e, e_row, total)
+    assert_array_equal(found, wanted)
+    assert_array_equal(total[:n_e], sum(E[:k], start=init[:n_e]))
+    assert (total[n_e:] == CANARY).all()
+
+
+@DTYPES
+def test_larger_products_and_sums_take_a_loop_each(dtype):
+    nothing, step = np.zeros(1, dtype), up(1, dtype)
+    rows = products.MOST_SMALL_ROWS
+    for m, n, n_e in ((rows + 1, step, step), (rows, 3 * step, step), (rows, step, 2 * step), (rows, 0, 0)):
+        assert not multiply_and_sum(m, n, 0, *[nothing, 0] * 2, *[nothing] * 2, 0, n_e, nothing, 0, nothing)

@@ -65,9 +65,9 @@ def test_an_address_has_the_type_in_the_table(block, read, dtype):
 
 
 def test_items_lie_one_behind_the_other(block):
-    items = np.arange(9)
+    items = np.arange(12)
     block[fields.place("job", "items")] = items.ctypes.data
-    assert compiled(lambda job: get(nth(get(job, "items"), 2), "rows"))(block) == 8
+    assert compiled(lambda job: get(nth(get(job, "items"), 2), "rows"))(block) == 10
 
 
 def test_numbers_and_addresses_are_written_where_they_are_read(block):
