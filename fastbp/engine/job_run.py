@@ -309,6 +309,8 @@ class JobRun(Run):
             rates = schedule.initial if isinstance(schedule, Constant) else schedule.rates(step, stop - step)
             job.set_rates(step, rates)
             self.call_kernel_once(job, stop)
+            if self.step < stop:  # a stopping rule has ended training
+                return
 
     def _order_epochs(self) -> int:
         """Hand over the order of the epochs that are about to begin; return the step at which they end."""

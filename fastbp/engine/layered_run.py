@@ -13,6 +13,7 @@ from fastbp.engine.job_run import JobRun
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.team import FASTEST_GROWTH, Pace, Team, threads_for
 from fastbp.engine.watch import Watch
+from fastbp.kernels import fields
 from fastbp.kernels.epoch_ends import LAYERED
 from fastbp.kernels.layered import layered
 from fastbp.numba_internals import address_of_code
@@ -28,6 +29,10 @@ core.
 
 QUICK_WORK = 5e6
 """A step of up to so many multiplications may be taken without a look at Ctrl-C."""
+
+HAS_STOPPED = fields.place_in_job("has_stopped")
+RULE = slice(fields.place("numbers", "patience"), fields.place("numbers", "stale_epochs") + 1)
+"""Where these are in a run's arrays."""
 
 
 class LayeredRun(JobRun):
@@ -62,6 +67,29 @@ class LayeredRun(JobRun):
     def refusal(specification: Specification, options: KernelOptions) -> str | None:
         """Return None: the kernel can do everything."""
 
+    def set_rule(self, patience: float, tolerance: float, best_loss: float, stale_epochs: int) -> None:
+        """Let training stop, as scikit-learn's, after more than `patience` epochs that were not better.
+
+        Parameters
+        ----------
+        patience : float
+            1 or more; it may be infinite.
+        tolerance : float
+            An epoch is not better if its mean loss is above the best one minus this. Kernels take denormal
+            numbers for 0, and this difference must not be one. So this is 0, or at least 1e-290.
+        best_loss : float
+            The least mean loss of the epochs before.
+        stale_epochs : int
+            How many epochs were not better, up to the last one.
+        """
+        self.job.arrays["numbers"][RULE] = patience, tolerance, best_loss, stale_epochs
+        self.job.integers[HAS_STOPPED] = 0
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the rule has ended training, since it was set."""
+        return bool(self.job.integers[HAS_STOPPED])
+
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         """Let the kernel train to step `until`, in several calls if a step is long or the team is crowded."""
         before, started = self.step, time.perf_counter()
@@ -70,7 +98,7 @@ class LayeredRun(JobRun):
             return
         self._call(job, until)
         while self.step < until:
-            if is_stopped():
+            if self.has_stopped or is_stopped():
                 return
             self._call(job, until)
         self._pace.record(until - before, time.perf_counter() - started)
@@ -100,6 +128,8 @@ class LayeredRun(JobRun):
         job.set_chunk(self._chunk_rows)
         self._team.run(job, stop, min(self._pace.threads(), self._worth(stop - before)))
         seconds = max(time.perf_counter() - started, 1e-9)
+        if self.has_stopped:
+            return
         if self.step < stop:  # in the middle of a long step
             self._chunk_rows = self._team.next_chunk_rows(self._chunk_rows, seconds)
         elif stop == before + self._chunk_steps:

@@ -108,7 +108,7 @@ JOB = {
     "rule": _integer("code of the update rule"),
     "hyper": Field("float64*", ("n_hyperparameters",), (OPTIONS,), "the optimizer's hyper-parameters"),
     "constants": Field("float64*", ("n_step_constants",), (KERNEL,), "constants of the step, for the rule"),
-    "numbers": Field("numbers", (), (OPTIONS, KERNEL), "see NUMBERS"),
+    "numbers": Field("numbers", (), (OPTIONS, RUN, KERNEL), "see NUMBERS"),
     "trains_biases": _integer("whether b is trained"),
     "sequential": _integer("whether a layer is updated before the error passes back through it"),
     "as_scikit_learn": _integer("whether the loss has scikit-learn's form: see `KernelOptions`"),
@@ -127,6 +127,7 @@ JOB = {
     "record_every": _integer("epochs between two recorded losses"),
     "losses": Field("float64*", ("n_records",), (KERNEL,), "recorded losses"),
     "row_losses": Field("float64*", ("n_row_losses",), (KERNEL,), "losses of the rows of a batch"),
+    "has_stopped": _integer("whether the stopping rule has ended training; see NUMBERS", RUN, KERNEL),
     "squares": Field("float64*", ("n_squares",), (KERNEL,), "sums of squares of the rows of all W"),
     # --- threads
     "shared": Field("int64*", ("n_shared",), (KERNEL,), "the shared words of `fastbp.kernels.barrier`"),
@@ -194,8 +195,12 @@ NUMBERS = {
     "keep_probability": _number("probability that dropout keeps an activation", OPTIONS),
     "clip_scale": _number("first factor that clips this step's gradient", KERNEL),
     "clip_factor": _number("second factor, applied after the first", KERNEL),
+    "patience": _number("the rule stops training after more epochs without improvement; 0: no rule", RUN),
+    "tolerance": _number("a smaller improvement of the loss is none", RUN),
+    "best_loss": _number("least mean loss of an epoch", RUN, KERNEL),
+    "stale_epochs": _number("epochs without improvement, up to the last one", RUN, KERNEL),
 }
-"""Options that are not integers."""
+"""Options that are not integers, and the stopping rule of scikit-learn's perceptrons."""
 
 ITEM = {
     "layer": _integer("the layer"),

@@ -225,6 +225,7 @@ def team_gradients(job, thread, first, rows, done, end, fused):
 def train_to(job, thread, until):
     """Train to step `until`, or to the end of a chunk of a long step, as one thread of the team.
 
+    The stopping rule may end it before, after an epoch. All threads know of it at the barrier after a step.
     For `GRADIENT_ONLY`, leave the gradient over all rows in the first partial sum instead.
     """
     counters, shared, n_threads = get(job, "counters"), get(job, "shared"), get(job, "n_threads")
@@ -241,6 +242,8 @@ def train_to(job, thread, until):
     while get(counters, "step") < until:
         done = get(job, "done_rows")
         if done == 0:
+            if get(counters, "row") == 0 and get(job, "has_stopped") != 0:
+                return
             if thread == 0:
                 prepare_step(job)
             if not barrier(shared, n_threads):

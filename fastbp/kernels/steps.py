@@ -164,12 +164,13 @@ def finish_step(job, rows):
         loss *= rows * inverse(get(get(job, "totals"), "divisor"))
     if get(job, "as_scikit_learn") != 0:
         loss += rows * penalty(job)
-    count(job, 1, rows, loss)
+    if count(job, 1, rows, loss) and get(get(job, "numbers"), "patience") > 0.0:
+        apply_rule(job)
 
 
 @routine
 def count(job, steps, rows, loss):
-    """Count steps of one epoch, and record the loss of an epoch that ends with them.
+    """Count steps of one epoch, and record the loss of an epoch that ends with them; return whether one does.
 
     `loss` is the sum over the steps of the batch's loss, times its rows.
     """
@@ -200,3 +201,22 @@ def count(job, steps, rows, loss):
             write(totals, "epoch_loss", mean)
             write(totals, "loss_sum", 0.0)
             write(totals, "row_sum", 0.0)
+    return ends
+
+
+@routine
+def apply_rule(job):
+    """Stop training if the loss of the epoch that has ended, and of those before it, was not better.
+
+    This is the rule of scikit-learn's perceptrons for the training loss, with the same comparisons. NaN is
+    an improvement there, too.
+    """
+    numbers, loss = get(job, "numbers"), get(get(job, "totals"), "epoch_loss")
+    best, stale = get(numbers, "best_loss"), 0.0
+    if loss > best - get(numbers, "tolerance"):
+        stale = get(numbers, "stale_epochs") + 1.0
+    write(numbers, "stale_epochs", stale)
+    if loss < best:
+        write(numbers, "best_loss", loss)
+    if stale > get(numbers, "patience"):
+        write(job, "has_stopped", 1)

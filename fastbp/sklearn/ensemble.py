@@ -15,7 +15,7 @@ from fastbp.loss_of_outputs import losses_of_outputs
 from fastbp.populations.outputs import outputs_of
 from fastbp.sklearn.classifier import MLPClassifier
 from fastbp.sklearn.fit_parameters import COUNT
-from fastbp.sklearn.fit_runs import Samples
+from fastbp.sklearn.fit_samples import Samples
 from fastbp.sklearn.predictions import PredictsClasses, PredictsNumbers
 from fastbp.sklearn.quick import validate_parameters
 from fastbp.sklearn.regressor import MLPRegressor

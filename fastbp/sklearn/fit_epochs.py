@@ -107,12 +107,20 @@ class EpochLoop:
                 )
 
     def _epochs_ahead(self) -> int:
-        """Return for how many epochs training goes on before anything can happen."""
+        """Return for how many epochs training goes on before Python must look, or ends.
+
+        If the run itself stops, these are some more than those that are sure. Orders of samples are drawn for
+        all of them, and those after the stop in vain: 0.5 us each for 150 samples. To call the kernel again
+        takes 6 us, and 60 more for a team, on a Zen 5.
+        """
         estimator = self._estimator
         if self._looks:
             return 1
-        patience = estimator.n_iter_no_change + 1 - estimator._no_improvement_count
-        return max(1, int(min(estimator.max_iter - estimator.n_iter_, patience, self._run.most_epochs)))
+        patience, stale = estimator.n_iter_no_change, estimator._no_improvement_count
+        ahead = patience + 1 - stale  # the rule stops none of them but the last
+        if self._run.stops_by(patience, float(estimator.tol), estimator.best_loss_, stale):
+            ahead = 3 * ahead + estimator.n_iter_ // 2
+        return max(1, int(min(estimator.max_iter - estimator.n_iter_, ahead, self._run.most_epochs)))
 
     def _epochs(self, n_epochs: int) -> bool:
         """Train for some epochs; return whether training is to stop."""
@@ -168,7 +176,7 @@ def take_note(
 
     `theta` returns the parameters: those of the best score are kept, with early stopping.
     """
-    count, tol = estimator._no_improvement_count, estimator.tol
+    count, tol = estimator._no_improvement_count, float(estimator.tol)
     if score is not None:
         estimator.validation_scores_.append(score)
         if estimator.verbose:

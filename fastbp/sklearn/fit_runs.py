@@ -12,14 +12,16 @@ from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
 from fastbp.errors import LARGEST_COUNT
 from fastbp.kernels import fields
-from fastbp.kernels.as_numpy import shuffle_as_numpy
-from fastbp.memory import address_in
 from fastbp.network import Network
 from fastbp.schedules import Constant, Schedule
 from fastbp.sklearn.fit_parameters import Settings
+from fastbp.sklearn.fit_samples import NO_SAMPLES, Samples, Shuffles
 from fastbp.training.pace import FASTEST_GROWTH
 
 STEP, ROW, EPOCH = (fields.place("counters", name) for name in ("step", "row", "epoch"))
+
+LEAST_TOLERANCE = 1e-290
+"""The least tolerance above 0 for `LayeredRun.set_rule`."""
 
 MOST_EPOCHS = 64
 MOST_ORDERED = 2**18
@@ -27,30 +29,6 @@ MOST_ORDERED = 2**18
 
 CHUNK_SECONDS, FIRST_WORK = 0.05, 1e6
 """Work between two looks at Ctrl-C, and multiplications before the first one, when the pace is unknown."""
-
-
-class Samples:
-    """What is trained on.
-
-    Attributes
-    ----------
-    X : ndarray or CSR matrix, shape (n_samples, n_features)
-    Y : ndarray
-        Class numbers of int64, or targets of the network's type, C-contiguous.
-    weights : ndarray of float64 or None
-    n : int
-        How many samples there are.
-    """
-
-    def __init__(self, X: Any, Y: np.ndarray, weights: np.ndarray | None = None):
-        self.X, self.Y, self.weights, self.n = X, Y, weights, int(X.shape[0])
-
-    def take(self, rows: np.ndarray) -> "Samples":
-        """Return some of them, as copies."""
-        return Samples(self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows])
-
-
-NO_SAMPLES = Samples(np.empty((0, 0)), np.empty(0))
 
 
 Vectors = dict[str, np.ndarray]
@@ -112,73 +90,6 @@ def _vectors_of(run: Any) -> Vectors:
     return {name: array for name, array in run.state().items() if name != "theta"}
 
 
-class Shuffles:
-    """The order of each epoch: each shuffles that of the epoch before.
-
-    scikit-learn shuffles the places, and takes the samples that were there: the same swaps, the same order.
-
-    Attributes
-    ----------
-    order : ndarray of int64
-        That of the last epoch.
-    """
-
-    def __init__(self, n_samples: int, generator: np.random.RandomState):
-        self.order, self._generator = np.arange(n_samples, dtype=np.int64), generator
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> np.ndarray:
-        return self.several(1)[0]
-
-    def several(self, n_epochs: int) -> np.ndarray:
-        """Return the orders of the next epochs, as rows."""
-        orders = np.empty((n_epochs, len(self.order)), np.int64)
-        generator = self._generator
-        if type(generator) is np.random.RandomState:
-            bits = generator._bit_generator
-            c = bits.ctypes
-            with bits.lock:
-                shuffle_as_numpy(address_in(c.next_uint32), c.state_address, self.order, orders)
-        else:  # a class that may shuffle in another way
-            for row in orders:
-                generator.shuffle(self.order)
-                row[:] = self.order
-        return orders
-
-
-class CheckedShuffles(Shuffles):
-    """Orders of samples of which some have no weight: a batch of only such ones is a `ZeroDivisionError`."""
-
-    def __init__(self, generator: np.random.RandomState, weights: np.ndarray, batch_size: int):
-        super().__init__(len(weights), generator)
-        self._weights, self._batch_size = weights, batch_size
-
-    def several(self, n_epochs: int) -> np.ndarray:
-        """Return the orders of the next epochs, as rows."""
-        orders = super().several(n_epochs)
-        for order in orders:
-            check_batches(self._weights[order], self._batch_size)
-        return orders
-
-
-def check_batches(weights: np.ndarray, batch_size: int) -> None:
-    """Raise `ZeroDivisionError`, as scikit-learn does, if all weights of a batch are 0."""
-    if not np.add.reduceat(weights, np.arange(0, len(weights), batch_size)).all():
-        raise ZeroDivisionError("Weights sum to zero, can't be normalized: those of a whole batch are 0")
-
-
-def orders_of(samples: Samples, generator: np.random.RandomState | None, batch_size: int) -> Shuffles | None:
-    """Return the orders of the epochs; None if samples stay in their order."""
-    weights = samples.weights
-    if weights is not None and weights.min() <= 0:
-        if generator is not None:
-            return CheckedShuffles(generator, weights, batch_size)
-        check_batches(weights, batch_size)
-    return None if generator is None else Shuffles(samples.n, generator)
-
-
 def constant(rate: float, present: Schedule) -> Schedule:
     """Return the schedule of a constant rate: the present one, if it is that."""
     return present if isinstance(present, Constant) and present.initial == rate else Constant(rate)
@@ -219,6 +130,13 @@ class EpochRun(ABC):
     @abstractmethod
     def schedule(self) -> Schedule:
         """The learning rates by step."""
+
+    def stops_by(self, patience: float, tolerance: float, best_loss: float, stale_epochs: int) -> bool:
+        """Let `epochs` end after more than `patience` epochs that were not better; return whether it does so.
+
+        See `LayeredRun.set_rule`.
+        """
+        return False
 
     @property
     def learning_rate(self) -> float:
@@ -285,7 +203,7 @@ class WholeRun(EpochRun):
 
     def __init__(self, network: Network, samples: Samples, options: dict[str, Any], orders: Shuffles | None):
         self._orders = orders
-        self._n_epochs, self._n_samples = 1, samples.n
+        self._end_epoch, self._n_samples = 1, samples.n
         if samples.weights is not None:  # a run divides weights by their mean, and so the sum beside l2
             options = options | {"l2": options["l2"] / float(samples.weights.mean())}
         settled = KernelOptions(
@@ -307,7 +225,7 @@ class WholeRun(EpochRun):
     def _order(self, epoch: int) -> np.ndarray:
         """Return the orders of the epochs that are trained next."""
         assert self._orders is not None
-        return self._orders.several(self._n_epochs)
+        return self._orders.several(self._end_epoch - epoch)
 
     @property
     def most_epochs(self) -> int:
@@ -315,11 +233,19 @@ class WholeRun(EpochRun):
         fast = self._chunk_steps // self.run.steps_per_epoch
         return max(1, min(fast, MOST_EPOCHS, MOST_ORDERED // self._n_samples))
 
+    def stops_by(self, patience: float, tolerance: float, best_loss: float, stale_epochs: int) -> bool:
+        """Let the kernel apply the rule, if it can, and if spare orders may be drawn."""
+        may = (self._orders is None or self._orders.may_be_spare) and patience >= 1
+        if may and (tolerance == 0 or tolerance >= LEAST_TOLERANCE):
+            self.run.set_rule(min(patience, LARGEST_COUNT), tolerance, best_loss, stale_epochs)
+            return True
+        return False
+
     def epochs(self, n_epochs: int, is_stopped: Callable[[], bool]) -> list[float]:
         """Train for some epochs; return the mean losses of those that ended before it was stopped."""
-        self._n_epochs = n_epochs
         run, step = self.run, self.run.step
         end = step + n_epochs * run.steps_per_epoch
+        self._end_epoch = end // run.steps_per_epoch
         while step < end:
             before, started = step, time.perf_counter()
             if self._is_quick:
@@ -332,7 +258,7 @@ class WholeRun(EpochRun):
                 wanted = max(1, int(done * min(FASTEST_GROWTH, CHUNK_SECONDS / max(seconds, 1e-9))))
                 if wanted > self._chunk_steps or seconds > CHUNK_SECONDS:  # a small rest tells little
                     self._chunk_steps = wanted
-            if is_stopped():
+            if run.has_stopped or is_stopped():
                 break
         return run.take_losses()
 

@@ -31,10 +31,11 @@ from fastbp.sklearn.fit_parameters import (
     optimizer_of,
     settings_of,
 )
-from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles, WholeRun, check_batches, orders_of
+from fastbp.sklearn.fit_runs import OptimizerState, WholeRun
+from fastbp.sklearn.fit_samples import Samples, Shuffles, check_batches, orders_of
 from fastbp.sklearn.form import Form, draw_parameters, form_of
 from fastbp.sklearn.lbfgs import SparseObjective, count_iterations, minimise
-from fastbp.sklearn.quick import parameter_names, validate_parameters, with_generator
+from fastbp.sklearn.quick import is_seed, parameter_names, validate_parameters, with_generator
 from fastbp.sklearn.user_warnings import warn_user
 from fastbp.sklearn.watches import Bar, CallbackSupportMixin, TheirCallbacks, UserCallbacks
 from fastbp.sklearn.workers import threads_in_worker
@@ -314,7 +315,8 @@ class Perceptron(CallbackSupportMixin, Convertible, BaseEstimator, metaclass=ABC
             held = Validation(X[others], held_y, self._labels_of(held_y), held_weights)
             samples = samples.take(rows)
         batch_size = self._batch_rows(samples.n)
-        orders = orders_of(samples, generator if self.shuffle else None, batch_size)
+        is_private = is_seed(self.random_state)
+        orders = orders_of(samples, generator if self.shuffle else None, batch_size, is_private)
         run = self._run_of(network, samples, batch_size, orders, is_incremental, generator)
         score = None if held is None else self._scorer(network, held, run)
         with Interrupts() as interrupts:

@@ -110,13 +110,18 @@ _idle: list[np.random.RandomState] = []
 """Generators that no fit uses. To make one takes 100 us or more, to seed one takes 2."""
 
 
+def is_seed(random_state: Any) -> bool:
+    """Whether a fit with this `random_state` draws from a generator that nobody else has."""
+    return isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool)
+
+
 def with_generator(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Give a method of an estimator, as its first argument, the generator that its `random_state` says."""
 
     @wraps(fit)
     def run(estimator: Any, *arguments: Any, **options: Any) -> Any:
         seed = estimator.random_state
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+        if not is_seed(seed):
             return fit(estimator, check_random_state(seed), *arguments, **options)
         generator = _idle.pop() if _idle else np.random.RandomState()
         try:

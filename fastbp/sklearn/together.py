@@ -18,7 +18,8 @@ from fastbp.populations.outputs import blocks, outputs_of
 from fastbp.schedules import Schedule
 from fastbp.sklearn.fit_epochs import EpochLoop
 from fastbp.sklearn.fit_parameters import STOCHASTIC, optimizer_of, settings_of
-from fastbp.sklearn.fit_runs import OptimizerState, Samples, Shuffles
+from fastbp.sklearn.fit_runs import OptimizerState
+from fastbp.sklearn.fit_samples import Samples, Shuffles
 from fastbp.sklearn.user_warnings import warn_user
 from fastbp.training.interrupts import Interrupts
 from fastbp.training.stopping import StopReason
