@@ -31,14 +31,24 @@ def mnist_5k():
     return _split(X / 255.0, labels, 0.2, 128)
 
 
+def _standardised(X_train, y_train, X_test, y_test):
+    """Return data of which each column has mean 0 and standard deviation 1, or is constant."""
+    mean, deviation = X_train.mean(axis=0), X_train.std(axis=0)
+    deviation[deviation == 0] = 1
+    return (X_train - mean) / deviation, y_train, (X_test - mean) / deviation, y_test
+
+
+def mnist_5k_standardised():
+    """Return the same digits, standardised: few of their numbers are 0."""
+    return _standardised(*mnist_5k())
+
+
 def breast_cancer():
     """Return Wisconsin's breast cancer data, standardised, three tenths of them to test."""
     from sklearn.datasets import load_breast_cancer
 
     X, labels = load_breast_cancer(return_X_y=True)
-    X_train, y_train, X_test, y_test = _split(X, labels, 0.3, 16)
-    mean, deviation = X_train.mean(axis=0), X_train.std(axis=0)
-    return (X_train - mean) / deviation, y_train, (X_test - mean) / deviation, y_test
+    return _standardised(*_split(X, labels, 0.3, 16))
 
 
 def matrix_exponentials():

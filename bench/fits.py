@@ -139,6 +139,10 @@ ROWS = {
             "fit 784-512-512-10, 3 epochs",
             partial(fit, data="mnist_5k", hidden_layer_sizes=(512, 512), max_iter=3, **LONG),
         ),
+        Row(
+            "fit 784-100-10, standardised, 10 epochs",
+            partial(fit, data="mnist_5k_standardised", max_iter=10, **LONG),
+        ),
         Row("GridSearchCV of 60 fits, 4-5-3 to 4-20-3, batch 16", search),
         Row("predict a row, 4-10-3", predict_row),
         Row("partial_fit on 32 rows, 4-10-3", partial(partial_fit, data="iris", hidden=(10,))),
@@ -156,6 +160,18 @@ ROWS = {
         Row(
             "float32: fit 784-512-512-10, 3 epochs",
             partial(fit_float32, data="mnist_5k", hidden_layer_sizes=(512, 512), max_iter=3, **LONG),
+            rival=DOUBLE,
+        ),
+        Row(
+            "float32: fit 784-100-10, standardised, 10 epochs",
+            partial(fit_float32, data="mnist_5k_standardised", max_iter=10, **LONG),
+            rival=DOUBLE,
+        ),
+        Row(
+            "float32: fit 784-512-512-10, standardised, 3 epochs",
+            partial(
+                fit_float32, data="mnist_5k_standardised", hidden_layer_sizes=(512, 512), max_iter=3, **LONG
+            ),
             rival=DOUBLE,
         ),
     )

@@ -67,10 +67,8 @@ Two multiply-adds begin in a cycle, and each takes 4 or 5: fewer than 10 sums wa
 instead of 6, a product with two vectors a row takes a fifth longer on a Zen 2.
 """
 
-SMALL_HEIGHTS = {1: (8, 4, 3, 2, 1), 2: (4, 3, 2, 1)}
-"""The rows that a register tile of `product_and_sum` may have, for each number of its vectors."""
-
-MOST_SMALL_ROWS = 8
+SMALL_HEIGHTS, MOST_SMALL_ROWS = {1: (8, 4, 3, 2, 1), 2: (4, 3, 2, 1)}, 8
+"""The rows that a register tile of `product_and_sum` may have, by the number of its vectors; and C itself."""
 
 USUAL_ROWS = TILE_ROWS[TILE_VECTORS][0]
 """Rows of most register tiles. Threads take multiples of this number."""
