@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import helper, routine
-from fastbp.kernels.product import TILE_ROWS, TILE_VECTORS
+from fastbp.kernels.register_tiles import TILE_ROWS, TILE_VECTORS, emit_tiles
 from fastbp.simd import (
     Vec,
     element_bytes,
@@ -46,7 +46,6 @@ STORED, RECTIFIED, RELU_SLOPED, TANH_SLOPED, SIGMOID_SLOPED = range(5)
 def _panel_of(tile_of, m, tiles, builder):
     """Emit register tiles that cover the m rows of a panel of columns; `tiles` are their numbers of rows."""
     intp = m.type
-    row = cgutils.alloca_once_value(builder, intp(0))
     ends = dict.fromkeys(tiles, m)
     if tiles[0] < tiles[1]:
         few, many = (intp(n) for n in tiles[:2])
@@ -54,20 +53,11 @@ def _panel_of(tile_of, m, tiles, builder):
         possible = builder.udiv(m, few)
         n_few = builder.select(builder.icmp_signed("<", missing, possible), missing, possible)
         ends[tiles[0]] = builder.mul(n_few, few)
-    for rows in tiles:
-        check = builder.append_basic_block(f"rows{rows}")
-        body = builder.append_basic_block(f"rows{rows}.body")
-        after = builder.append_basic_block(f"rows{rows}.end")
-        builder.branch(check)
-        builder.position_at_end(check)
-        first = builder.load(row)
-        end = builder.add(first, intp(rows))
-        builder.cbranch(builder.icmp_signed("<=", end, ends[rows]), body, after)
-        builder.position_at_end(body)
-        tile_of(first, rows)
-        builder.store(end, row)
-        builder.branch(check)
-        builder.position_at_end(after)
+
+    def fits(first, rows):
+        return builder.icmp_signed("<=", builder.add(first, intp(rows)), ends[rows])
+
+    emit_tiles(builder, m, tiles, fits, tile_of)
 
 
 class _Tile:

@@ -6,8 +6,8 @@ from fastbp._jit import helper, routine
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
 from fastbp.kernels.lanes import fill, gradient_product
 from fastbp.kernels.population_rows import apart, lane_propagate
-from fastbp.kernels.product import TILE_VECTORS
 from fastbp.kernels.records import get, nth
+from fastbp.kernels.register_tiles import TILE_VECTORS
 from fastbp.kernels.tuples import replaced, store_each, wide_load_each
 from fastbp.kernels.update import by_code, step_constants
 from fastbp.kernels.update_rules import N_CONSTANTS, RULES

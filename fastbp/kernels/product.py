@@ -37,8 +37,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import helper, routine
+from fastbp.kernels.register_tiles import TILE_ROWS, TILE_VECTORS, emit_tiles
 from fastbp.memory import LINE
-from fastbp.processor import N_REGISTERS, WIDTH
+from fastbp.processor import WIDTH
 from fastbp.simd import (
     Vec,
     emit_fma,
@@ -53,19 +54,6 @@ from fastbp.simd import (
     wide_load,
     wide_splat,
 )
-
-TILE_VECTORS = 3
-TILE_ROWS = (
-    {1: (16, 8, 4, 2, 1), 2: (8, 4, 2, 1), 3: (8, 4, 2, 1)}
-    if N_REGISTERS == 32
-    else {1: (8, 4, 2, 1), 2: (6, 4, 2, 1), 3: (4, 2, 1)}
-)
-"""The rows that a register tile may have, for each number of its vectors, largest first.
-
-Its sums take up to 24 of 32 registers, or 12 of 16; the vectors of B need some, and A is a memory operand.
-Two multiply-adds begin in a cycle, and each takes 4 or 5: fewer than 10 sums wait for each other. With 4 rows
-instead of 6, a product with two vectors a row takes a fifth longer on a Zen 2.
-"""
 
 SMALL_HEIGHTS, MOST_SMALL_ROWS = {1: (8, 4, 3, 2, 1), 2: (4, 3, 2, 1)}, 8
 """The rows that a register tile of `product_and_sum` may have, by the number of its vectors; and C itself."""
@@ -117,27 +105,6 @@ def clear_beyond(a, size, n):
     if size < n:
         last = n - wide(a)
         store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
-
-
-def _emit_tiles(builder, m, heights, tile):
-    """Emit register tiles until m rows are done; ``tile(first, rows)`` emits one."""
-    row = cgutils.alloca_once_value(builder, m.type(0))
-    for rows in heights:
-        check = builder.append_basic_block(f"rows{rows}")
-        body = builder.append_basic_block(f"rows{rows}.body")
-        after = builder.append_basic_block(f"rows{rows}.end")
-        builder.branch(check)
-        builder.position_at_end(check)
-        first = builder.load(row)
-        fits = builder.icmp_signed("<=", builder.add(first, m.type(rows)), m)
-        if rows == 6:  # 4 + 4 instead of 6 + 2
-            fits = builder.and_(fits, builder.icmp_signed("!=", builder.add(first, m.type(8)), m))
-        builder.cbranch(fits, body, after)
-        builder.position_at_end(body)
-        tile(first, rows)
-        builder.store(builder.add(first, m.type(rows)), row)
-        builder.branch(check)
-        builder.position_at_end(after)
 
 
 def _emit_panel(
@@ -233,7 +200,13 @@ def _emit_panel(
             for v, total in enumerate(sums_of_e):
                 builder.store(builder.load(total), at(e_out, intp(0), e_row, v), align=align)
 
-    _emit_tiles(builder, m, heights, tile)
+    def fits(first, rows):
+        within = builder.icmp_signed("<=", builder.add(first, intp(rows)), m)
+        if rows != 6:
+            return within
+        return builder.and_(within, builder.icmp_signed("!=", builder.add(first, intp(8)), m))  # not 6 + 2
+
+    emit_tiles(builder, m, heights, fits, tile)
     return context.get_dummy_value()
 
 
