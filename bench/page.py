@@ -307,6 +307,8 @@ def remarks(document: dict, workload: dict) -> list[str]:
     ratio = workload["control"].get("times_as_fast")
     if ratio:
         found.append(f"A/A: {ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f}).")
+    if not workload.get("quiet", True):
+        found.append("Something disturbed this workload each time it was timed.")
     fraction = peak_fraction(document, workload)
     if fraction is not None:
         found.append(f"fastbp reaches {fraction:.0%} of the FLOP peak.")

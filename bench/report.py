@@ -117,6 +117,9 @@ def machine_sentence(document: dict) -> str:
     else:
         sound = "sound" if document["sound"] else "UNSOUND"
         said = f"A/A control {control['median']:.3f} ({control['low']:.3f} to {control['high']:.3f}), {sound}"
+    disturbed = [f"{w['name']} in {w['dtype']}" for w in document["workloads"] if not w.get("quiet", True)]
+    if disturbed:
+        said += f", but something disturbed {' and '.join(disturbed)}"
     quick = " A quick run: the numbers are rough." if document["quick"] else ""
     versions = document["versions"]
     return (

@@ -94,6 +94,16 @@ def peak(dtype: str, threads: int, effort: Effort = USUAL) -> float:
     return max(map(rate, CHAINS))
 
 
+def cores_reached(threads: int, effort: Effort = USUAL) -> float:
+    """Return how many cores the threads are worth: what they reach together over what one reaches alone.
+
+    It is less than their number if the machine gives some of their time to others, or if two of them share
+    the units of one core.
+    """
+    alone, together = (peak("float32", n, effort) for n in (1, threads))
+    return together / alone
+
+
 def bandwidth(threads: int, effort: Effort) -> float:
     """Return GB/s of the triad, with every thread on its own arrays."""
     arrays = [np.ones(effort.triad_elements) for _ in range(3)]

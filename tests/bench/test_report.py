@@ -205,6 +205,13 @@ def test_an_unsound_session_says_so_everywhere(document):
     assert "nothing here can be trusted" in page.page(document)
 
 
+def test_a_disturbed_workload_is_named(document):
+    assert "disturbed" not in page.page(document) + report.as_markdown([document])
+    document["workloads"][0]["quiet"] = False
+    assert "Something disturbed this workload" in page.page(document)
+    assert f"disturbed {document['workloads'][0]['name']} in float32" in report.as_markdown([document])
+
+
 @pytest.mark.parametrize("module", [charts, page], ids=lambda module: module.__name__)
 def test_examples_in_docstrings_run(module):
     failed, attempted = doctest.testmod(module)

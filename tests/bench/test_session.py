@@ -124,6 +124,53 @@ def test_few_workloads_are_judged_by_their_pairs():
     assert control_interval([[1.0, 2.0]]) != Interval(1.5, 1.5, 1.5)
 
 
+def test_fastbp_may_differ_from_itself_by_three_percent():
+    assert session.agrees(np.array([[1.0, 1.02]] * 20))
+    assert session.agrees(np.array([[1.0, 0.98]] * 20))
+    assert not session.agrees(np.array([[1.0, 1.05]] * 20))
+    assert not session.agrees(np.array([[1.0, 0.95]] * 20))
+    assert not session.agrees(None)
+
+
+class Disturbed(session.Session):
+    """A session in which the first times of a workload are of a process that is slowed down."""
+
+    tries = 0
+
+    def time_pairs(self, workload, steps):
+        self.tries += 1
+        found = super().time_pairs(workload, steps)
+        if self.tries == 1:
+            found[session.CONTROL][:, 1] *= 1.5
+        return found
+
+    def has_cores(self):
+        return True
+
+
+def test_a_disturbed_workload_is_timed_again(tmp_path):
+    patient, names = replace(BRIEF, rounds=9, turn_seconds=0.01, quick=False), ["fastbp", peer("right")]
+    with Disturbed(patient, names, core_numbers()[:1], tmp_path, lambda text: None) as running:
+        found = running.compare(grid.ALL[WORKLOADS[0]])
+    assert 2 <= running.tries <= session.MOST_TRIES
+    assert found["control"]["times_as_fast"]["median"] < 1.4
+    assert found["rows"][1]["status"] == "timed"
+
+
+def test_a_session_waits_for_its_cores_but_not_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "PAUSE", 0.01)
+    monkeypatch.setattr(session, "PATIENCE", 0.05)
+    monkeypatch.setattr(session, "ENOUGH_CORES", 2.0)  # no machine is faster than itself
+    said = []
+    patient, cores = replace(BRIEF, quick=False), core_numbers()[:1]
+    with session.Session(patient, ["fastbp"], cores, tmp_path, said.append) as running:
+        for _ in range(2):
+            running.wait_for_cores()
+        found = running.compare(grid.ALL[WORKLOADS[0]])
+    assert said.count("waits for its cores") == 5
+    assert found["quiet"] is False
+
+
 def test_a_worker_that_hangs_is_given_up():
     with WorkerProcess("Python, lists", environment(core_numbers()[:1])) as worker:
         assert worker.ask(prepare=WORKLOADS[0]) == {"unavailable": ""}
