@@ -22,6 +22,9 @@ CHECKED_STEPS = (7, 10_000)
 BASELINES = (C, PYTHON_LOCALS)
 """The baseline: the first of these that could be timed, or else the first contender that could."""
 
+MOST_CALIBRATIONS, FASTEST_GROWTH = 20, 16.0
+"""Lengths that are tried until a turn takes the time that it should, and how fast they may grow."""
+
 Key = TypeVar("Key", bound=Hashable)
 Progress = Callable[[str], None]
 
@@ -156,16 +159,20 @@ def time_pairs(
 
 
 def calibrated_steps(train: Train, seconds: float, epoch: int = 1) -> int:
-    """Return the steps, in whole epochs, that take about this time, judged by a quarter of it or more.
+    """Return the steps, in whole epochs, that take about this time: one that was tried.
 
     Of two calls the shorter is judged. One may take milliseconds more: if it compiles, or if its process was
-    suspended before.
+    suspended before. Both may, when a second thread runs for the first time; longer calls show that.
     """
     time_call(train, epoch)
     epochs = 1
-    while (nanoseconds := min(time_call(train, epochs * epoch) for _ in range(2))) < seconds * 1e9 / 4:
-        epochs *= 4
-    return epoch * max(1, round(epochs * seconds * 1e9 / nanoseconds))
+    for _ in range(MOST_CALIBRATIONS):
+        nanoseconds = min(time_call(train, epochs * epoch) for _ in range(2))
+        factor = seconds * 1e9 / nanoseconds
+        if 3 / 4 <= factor <= 4 / 3 or (epochs == 1 and factor < 1):
+            break
+        epochs = max(1, round(epochs * min(factor, FASTEST_GROWTH)))
+    return epoch * epochs
 
 
 def time_call(train: Train, steps: int) -> int:

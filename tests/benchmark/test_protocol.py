@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from fastbp.benchmark import protocol
 from fastbp.benchmark.cases import SPEED_CASES, WORKED_EXAMPLE
 from fastbp.benchmark.contenders import (
     CONTENDERS,
@@ -124,6 +125,19 @@ def test_turns_are_a_b_then_b_a_and_who_is_lost_has_no_pairs():
     assert "".join(calls) == "aaabac" + "aabac" + "aaab"
     assert {name: found.tolist() for name, found in pairs.items()} == {"a": [[1, 1]] * 3, "b": [[1, 2]] * 3}
     assert done == [0, 1, 2]
+
+
+@pytest.mark.parametrize("disturbed", [0, 1, 2, 3, 4, 7, 8, 9])
+def test_calibration_sees_that_its_first_calls_took_too_long(disturbed, monkeypatch):
+    """Each step takes a microsecond, and some calls 12 ms more."""
+    called = []
+
+    def time_call(train, steps):
+        called.append(steps)
+        return 1000 * steps + 12_000_000 * (len(called) <= disturbed)
+
+    monkeypatch.setattr(protocol, "time_call", time_call)
+    assert 0.03 <= 1e-6 * calibrated_steps(lambda steps: None, 0.04, 10) <= 0.05
 
 
 def test_calibration_asks_for_whole_epochs_and_at_least_one():
