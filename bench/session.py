@@ -13,7 +13,8 @@ The protocol:
    ratios over the session does not contain 1, the session is marked unsound.
 5. The cores must be there: cloud machines lend some of their cores' time to others. Before a workload, all
    threads together must reach the peak of as many cores. A workload is timed again if they do not reach it
-   afterwards, or if fastbp differs from itself. No rival's times have a say in that.
+   afterwards, if fastbp differs from itself, or if fastbp's times are not steady. No rival's times have a say
+   in that.
 6. Import, cold and cached start, and time per step are reported separately, and also the length of run from
    which fastbp's total time is smaller.
 """
@@ -52,6 +53,9 @@ FEW = 5
 
 MOST_NOISE = 0.03
 """A workload is timed again if the median ratio of fastbp to itself is further from 1."""
+
+MOST_SPREAD = 1.15
+"""A workload is timed again if the 80th percentile of fastbp's times is more than so many times the 20th."""
 
 MOST_TRIES = 3
 """So often a workload is timed, at most."""
@@ -236,7 +240,7 @@ class Session:
         for _ in range(MOST_TRIES):
             self.wait_for_cores()
             pairs = self.time_pairs(workload, steps)
-            quiet = agrees(pairs.get(CONTROL)) and self.has_cores()
+            quiet = agrees(pairs.get(CONTROL)) and is_steady(pairs) and self.has_cores()
             if quiet:
                 break
             steps = {name: n for name, n in steps.items() if name == OURS or name in pairs}
@@ -291,6 +295,12 @@ def summary(pairs: np.ndarray) -> dict:
 def agrees(control: np.ndarray | None) -> bool:
     """Return whether fastbp takes as long as itself, by its pairs on one workload."""
     return control is not None and abs(float(np.median(control[:, 1] / control[:, 0])) - 1) <= MOST_NOISE
+
+
+def is_steady(pairs: dict[str, np.ndarray]) -> bool:
+    """Return whether fastbp's times on one workload are alike, against all rivals."""
+    low, high = np.percentile(np.concatenate([found[:, 0] for found in pairs.values()]), [20, 80])
+    return bool(high <= MOST_SPREAD * low)
 
 
 def control_interval(groups: list[list[float]]) -> Interval:

@@ -132,6 +132,14 @@ def test_fastbp_may_differ_from_itself_by_three_percent():
     assert not session.agrees(None)
 
 
+def test_a_machine_that_becomes_faster_is_not_steady():
+    slow, fast = np.full((20, 2), [1.6, 2.0]), np.full((20, 2), [1.0, 1.1])
+    assert session.is_steady({"C": fast, "JAX": fast * 1.1})
+    assert not session.is_steady({"C": np.concatenate([slow[:11], fast[:9]])})
+    assert not session.is_steady({"C": slow, "JAX": fast})
+    assert session.is_steady({"C": np.concatenate([slow[:2], fast])})
+
+
 class Disturbed(session.Session):
     """A session in which the first times of a workload are of a process that is slowed down."""
 
