@@ -26,6 +26,8 @@ Such threads meet at a barrier every microsecond. A call takes six times as long
 core.
 """
 
+LOOK_PART = 16
+"""A single thread that is to show its speed takes one part in so many of a chunk: some 5 ms."""
 
 QUICK_WORK = 5e6
 """A step of up to so many multiplications may be taken without a look at Ctrl-C."""
@@ -92,10 +94,21 @@ class LayeredRun(JobRun):
 
     def call_kernel(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
         """Let the kernel train to step `until`, in several calls if a step is long or the team is crowded."""
-        before, started = self.step, time.perf_counter()
+        before = self.step
         if before == until:  # there is nothing for a team to do
             self._team.run(job, until, 1)
             return
+        if self._pace.begins_look():
+            look = before + max(1, (until - before) // LOOK_PART)
+            self._call_until(job, look, is_stopped)
+            if self.step < look:
+                return
+        if self.step < until:
+            self._call_until(job, until, is_stopped)
+
+    def _call_until(self, job: Job, until: int, is_stopped: Callable[[], bool]) -> None:
+        """Let the kernel train to step `until`, and take note of the time."""
+        before, started = self.step, time.perf_counter()
         self._call(job, until)
         while self.step < until:
             if self.has_stopped or is_stopped():

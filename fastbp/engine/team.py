@@ -120,7 +120,9 @@ class Pace:
     """Chooses between the whole team and one thread for each chunk, by the speed of the last chunks.
 
     If other work keeps the cores busy, a step waits at every barrier for a thread that does not run. A step
-    of 784-128-10 was seen to take 1,500 us on two threads, and 230 on one. The bits are the same.
+    of 784-128-10 was seen to take 1,500 us on two threads, and 230 on one. And two cores may be far apart, so
+    that each waits for what the other one wrote: on a virtual machine, a step of 256-256-256-10 with 64 rows
+    took 120 us on two threads, at other times 240, and 207 on one. The bits are the same.
     """
 
     SLOW = 1.5
@@ -136,20 +138,33 @@ class Pace:
     SHORTEST = 0.005
     """Chunks of fewer seconds say little about the speed, and are left out, if nothing else is said."""
 
+    LOOK_AFTER = 0.25
+    """The seconds after which a team that had no reason to leave looks once at the speed of one thread."""
+
     def __init__(self, n_threads: int, *, fixed: bool, shortest: float = SHORTEST):
         self._team, self._fixed, self._shortest = n_threads, fixed, shortest
-        self._fastest = self._last = math.inf
-        self._alone, self._wait = 0, 1
+        self._fastest = self._last = self._single = math.inf
+        self._alone, self._wait, self._spent = 0, 1, 0.0
 
     def threads(self) -> int:
         """Return how many threads take the next chunk."""
         return 1 if self._alone else self._team
 
+    def begins_look(self) -> bool:
+        """Return whether a single thread takes the next chunk, for the first time; a short one is enough."""
+        begins = self._spent > self.LOOK_AFTER and self._single == math.inf and self._alone == 0
+        if begins:
+            self._alone = -1
+        return begins
+
     def record(self, steps: int, seconds: float) -> None:
         """Take note of the time of a chunk."""
-        if self._fixed or self._team == 1 or seconds < self._shortest:
+        shortest = self._shortest / 5 if self._alone < 0 else self._shortest
+        if self._fixed or self._team == 1 or seconds < shortest:
             return
         pace = seconds / steps
+        if self._alone:
+            self._single = pace
         if self._alone > 0:
             self._alone -= 1
         elif self._alone < 0:  # the chunk to see
@@ -158,7 +173,8 @@ class Pace:
                 self._alone, self._wait = self._wait, min(2 * self._wait, self.LONGEST_ALONE)
         else:
             self._last, self._fastest = pace, min(pace, self._fastest)
-            if pace > self.SLOW * self._fastest:
+            self._spent += seconds
+            if pace > min(self.SLOW * self._fastest, self._single):
                 self._alone = -1
             else:
                 self._wait = 1

@@ -314,10 +314,11 @@ def evaluate_block(job, block, thread, begin, end):
     lanes, tile, n_samples = wide(area), get(job, "tile_rows"), get(job, "n_samples")
     last = nth(get(job, "layers"), get(job, "n_layers") - 1)
     columns, a = get(last, "n_out"), shifted(area, get(last, "a_at"))
+    none = np.int64(0)  # no literal, for which functions would be compiled again
     for row in range(begin, end, tile):
         rows = min(tile, end - row)
-        gather_tile(job, block, area, get(job, "drawn"), 0, row, rows)
-        lane_forward(job, block, area, 0, 0, rows)
+        gather_tile(job, block, area, get(job, "drawn"), none, row, rows)
+        lane_forward(job, block, area, none, none, rows)
         if get(job, "mode") == LOSS_ONLY:
             lane_losses(job, area, rows, 1.0, shifted(get(job, "losses"), block * lanes))
             continue

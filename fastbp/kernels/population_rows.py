@@ -245,7 +245,7 @@ def lane_propagate(job, area, theta, layer, number, rows):
         rows, n_in, n_out,
         shifted(area, get(layer, "delta_at")), apart(rows, n_out, area),
         shifted(theta, at), n_out * lanes, lanes,
-        shifted(area, 0), 0,
+        shifted(area, 0), np.int64(0),  # no literal, for which `rows_product` would be compiled again
         target, distance,
         finish, a,
     )  # fmt: skip

@@ -210,25 +210,59 @@ def test_pace_stays_with_a_team_that_is_faster_than_one_thread():
         assert pace.threads() == threads
 
 
+def test_pace_looks_once_at_the_speed_of_one_thread():
+    pace, looks = team.Pace(2, fixed=False), []
+    for chunk in range(40):
+        if pace.begins_look():
+            looks.append(chunk)
+            assert pace.threads() == 1
+            pace.record(3, 0.003)
+        assert pace.threads() == 2
+        pace.record(100, 0.05)
+    assert looks == [6]
+
+
+def test_pace_leaves_a_team_that_was_never_as_fast_as_one_thread():
+    """On cores that share no cache; after a while, they do."""
+    pace, taken = team.Pace(2, fixed=False), []
+    for chunk in range(100):
+        if pace.begins_look():
+            pace.record(12, 0.0048)
+        taken.append(pace.threads())
+        together = 0.05 if chunk < 80 else 0.03
+        pace.record(100, 0.04 if taken[-1] == 1 else together)
+    assert taken[:6] == [2] * 6
+    assert sum(threads == 1 for threads in taken[6:80]) > 60
+    assert taken[-1] == 2
+
+
 @pytest.mark.parametrize(("n_threads", "fixed"), [(2, True), (1, False)])
 def test_pace_of_a_given_number_of_threads_never_changes(n_threads, fixed):
     pace = team.Pace(n_threads, fixed=fixed)
     for seconds in (0.05, 0.5, 5.0):
         pace.record(100, seconds)
+        assert not pace.begins_look()
         assert pace.threads() == n_threads
+
+
+class Looks(Turns):
+    """Takes numbers of threads in turn, and a part of each chunk before the rest."""
+
+    def begins_look(self):
+        return True
 
 
 def test_changes_of_pace_change_no_bit():
     X, labels = samples()
     thetas = []
-    for turns in ([2], [1, 2, 2, 1], [1]):
+    for pace in (Turns([2]), Turns([1, 2, 2, 1]), Turns([1]), Looks([1, 2])):
         network = make("labels")
         run_ = LayeredRun(
             network.specification,
             network.theta,
             *check_data(network.specification, X, labels),
             OPTIONS,
-            Turns(turns),
+            pace,
         )
         for i in range(12):
             run_.advance(5 * (i + 1))
