@@ -11,6 +11,7 @@ from fastbp import losses
 from fastbp.activations import CODES, GELU, SILU
 from fastbp.calls import Call
 from fastbp.engine.job import check_array
+from fastbp.engine.team import cores_beside_this, go_to
 from fastbp.kernels import fields
 from fastbp.kernels.population import SCRATCH, population
 from fastbp.kernels.update_rules import N_CONSTANTS
@@ -337,7 +338,13 @@ def in_threads(
         while waiting:
             take(thread)
 
-    others = [Call(take_all, thread) for thread in range(1, min(n_threads, len(waiting)))]
+    def join(thread: int) -> None:
+        """Do pieces as one of the other threads, on another core than the caller's."""
+        go_to(cores)
+        take_all(thread)
+
+    cores = cores_beside_this() if n_threads > 1 else set()
+    others = [Call(join, thread) for thread in range(1, min(n_threads, len(waiting)))]
     raised: BaseException | None = None
     stopped = False
     for call in others:

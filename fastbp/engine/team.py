@@ -218,7 +218,7 @@ class Team:
         job.set("n_threads", n_threads)
         shared = job.arrays["shared"]
         shared[:] = 0
-        cores = _cores_beside_this()
+        cores = cores_beside_this()
         others = [Call(_take_part, job, thread, until, cores) for thread in range(1, n_threads)]
         raised: BaseException | None = None
         try:
@@ -247,18 +247,24 @@ class Team:
 
 
 def _take_part(job: Job, thread: int, until: int, cores: set[int]) -> None:
-    """Run the kernel as one thread of the team, on another core than the caller's.
-
-    The system often puts a thread that wakes up on the core of the thread that woke it, for some
-    milliseconds. Then the two take turns, and steps take up to five times as long.
-    """
-    if cores:
-        with suppress(OSError):
-            os.sched_setaffinity(0, cores)  # of this thread, which is the team's own
+    """Run the kernel as one thread of the team, on another core than the caller's."""
+    go_to(cores)
     kernels.layered(job.address, thread, until, job.empty, job.empty)
 
 
-def _cores_beside_this() -> set[int]:
+def go_to(cores: set[int]) -> None:
+    """Let this thread, which serves one call only, run on these cores; on an empty set, on any.
+
+    The system often puts a new thread on the core of the thread that started it, for some milliseconds. Then
+    the two take turns: steps take up to five times as long. Two threads of a virtual machine that had slept
+    for 50 ms shared a core for 70 ms.
+    """
+    if cores:
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)
+
+
+def cores_beside_this() -> set[int]:
     """Return the cores that this process may use, except that of this thread; an empty set if unknown."""
     try:
         return os.sched_getaffinity(0) - {_library().sched_getcpu()}

@@ -272,7 +272,7 @@ def test_changes_of_pace_change_no_bit():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cores are told apart on Linux")
 def test_threads_begin_away_from_the_callers_core():
-    cores = team._cores_beside_this()
+    cores = team.cores_beside_this()
     assert len(cores) == team.available_cores() - 1
 
 
