@@ -1,7 +1,8 @@
 """The common metrics of outputs, with the bits that NumPy gives in `fastbp.training.metrics`.
 
 NumPy adds contiguous numbers pairwise: https://github.com/numpy/numpy/pull/3685. Over the rows of several
-columns it adds one after the other.
+columns it adds one after the other. NumPy 2.0 adds blocks of 8,192 numbers, and then their sums: there, a
+mean of more distances may differ in the last bit.
 """
 
 import math
