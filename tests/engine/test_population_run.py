@@ -1,5 +1,9 @@
 """Populations: each network follows `fastbp.reference`, whatever the others do."""
 
+import os
+import sys
+import threading
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +17,10 @@ import fastbp
 from fastbp import activations, reference
 from fastbp.checks import check_data
 from fastbp.engine.population_choice import start_population
+from fastbp.engine.population_job import in_threads
 from fastbp.engine.population_options import PopulationOptions
 from fastbp.engine.population_run import PopulationRun
+from fastbp.engine.team import available_cores
 from fastbp.errors import DataError, OptionError, ShapeError
 from fastbp.schedules import CosineDecay, LinearWarmup
 from tests.every_loss import EVERY_LOSS, fitting_outputs
@@ -598,3 +604,19 @@ def test_random_networks_follow_the_reference(seed):
 def test_some_random_networks_follow_the_reference():
     for seed in range(12):
         assert_follows_reference(draw_population(seed), steps=6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are told apart on Linux")
+@pytest.mark.skipif(available_cores() < 2, reason="needs two cores")
+def test_the_other_threads_begin_away_from_the_callers_core():
+    both, allowed = threading.Barrier(2, timeout=30), {}
+
+    def work(thread: int, piece: int) -> None:
+        both.wait()
+        allowed[thread] = os.sched_getaffinity(0)
+
+    everywhere = os.sched_getaffinity(0)
+    assert in_threads(work, deque(range(2)), 2, lambda: False)
+    assert allowed[0] == everywhere == os.sched_getaffinity(0)
+    assert allowed[1] < everywhere
+    assert len(allowed[1]) == len(everywhere) - 1
