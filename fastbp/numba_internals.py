@@ -7,6 +7,8 @@ without that purpose, as plain `numba.njit` does. Kernels compute the same.
 The rest of the package uses what is documented: ``njit``, ``typeof``, ``types``, ``config`` (by the names of
 the environment variables), the event API, and the extension API (``numba.extending``, ``cgutils``, the
 context and builder that it hands to code generators, and llvmlite's ``ir`` and ``binding``).
+
+Longer than 500 lines, because whoever looks at a new version of Numba should find all of them here.
 """
 
 import sys
@@ -397,6 +399,18 @@ class _KernelLibrary(_JITCodeLibrary):
         passes = builder.getModulePassManager()
         passes.add_refprune_pass()
         passes.run(self._final_module, builder)
+        self._keep_parts_to_itself()
+
+    def _keep_parts_to_itself(self) -> None:
+        """Make the parts symbols of this kernel alone.
+
+        A part's symbol is its name with a number that Numba counts in each process. So kernels that different
+        processes compiled may have different parts of one name, such as the constants of Adam and of AdamW.
+        The loader would take the first of them for both kernels.
+        """
+        for function in self._final_module.functions:
+            if function.linkage == binding.Linkage.linkonce_odr:
+                function.linkage = binding.Linkage.internal
 
 
 @cache

@@ -171,6 +171,59 @@ def test_two_processes_that_start_cold_at_once_share_a_cache_and_never_take_code
     assert run(TRAIN, "float32", "exact", **environment) == (outputs[1][0], COMPILING)
 
 
+KERNELS_OF_ONE_NAME = """
+import numpy as np
+from fastbp._jit import kernel, routine
+
+def part_with(factor):
+    @routine
+    def part(x, y):
+        for i in range(len(x)):
+            for j in range(len(x)):
+                y[i] += factor * x[j] / (1 + x[i])
+        if y[0] > 1e300:
+            y[:] = np.sqrt(y) * factor  # enough code to be left out of the kernel
+    return part
+
+add_one, add_two = part_with(1), part_with(2)
+
+@kernel
+def one(x, y):
+    add_one(x, y)
+    add_one(y, x)
+    add_one(x, y)
+
+@kernel
+def two(x, y):
+    add_two(x, y)
+    add_two(y, x)
+    add_two(x, y)
+"""
+COUNT_ANEW = """
+import itertools, sys
+from numba.core import bytecode
+import numpy as np
+import kernels
+
+bytecode.FunctionIdentity._unique_ids = itertools.count(1000)
+for name in sys.argv[1:]:
+    y = np.zeros(3)
+    getattr(kernels, name)(np.ones(3), y)
+    print(name, y.tolist())
+"""
+
+
+def test_a_kernel_never_takes_a_part_of_another_that_has_its_name(tmp_path):
+    """Numba numbers functions in each process, so parts of two cached kernels may have one name."""
+    (tmp_path / "kernels.py").write_text(KERNELS_OF_ONE_NAME)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}){COUNT_ANEW}"
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    apart = [run(code, name, **environment)[0] for name in ("one", "two")]
+    assert len(files(tmp_path, "*.nbc")) == 2
+    assert run(code, "one", "two", **environment)[0] == "".join(apart)
+    assert run(code, "two", "one", **environment)[0] == "".join(reversed(apart))
+
+
 def test_change_in_a_helper_is_seen(warm_copy, bits, tmp_path):
     """Numba itself looks only at the file that the kernel stands in."""
     package = Path(
