@@ -69,6 +69,32 @@ not been measured.
 """
 
 
+INTEL_512 = frozenset(
+    [
+        "skylake-avx512",
+        "cascadelake",
+        "cooperlake",
+        "cannonlake",
+        "icelake-client",
+        "icelake-server",
+        "tigerlake",
+        "rocketlake",
+        "sapphirerapids",
+        "emeraldrapids",
+        "graniterapids",
+        "graniterapids-d",
+        "diamondrapids",
+    ]
+)
+"""LLVM's names of Intel's processors with vectors of 64 bytes."""
+
+DIVIDES_SLOWLY = NAME in INTEL_512 and WIDTH == 64
+"""Whether multiply-adds find a root sooner than the divider: see `fastbp.kernels.square_root`.
+
+Measured on an Emerald Rapids, and not faster on a Zen 5. Other processors of Intel have not been measured.
+"""
+
+
 def identity() -> str:
     """Return everything about the processor that compiled code depends on."""
     return f"{TRIPLE} {NAME} {FEATURE_LIST} {WIDTH}"

@@ -108,13 +108,13 @@ def _emit_product_rest(builder, a, b, product):
     return rest
 
 
-def emit_prefetch(builder, address):
+def emit_prefetch(builder, address, to_write=False):
     """Ask for the cache line at an address, which need not exist: nothing depends on it but time."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    to_read, to_all_caches, of_data = number(0), number(3), number(1)
-    builder.call(function, [builder.bitcast(address, byte), to_read, to_all_caches, of_data])
+    to_all_caches, of_data = number(3), number(1)
+    builder.call(function, [builder.bitcast(address, byte), number(int(to_write)), to_all_caches, of_data])
 
 
 @intrinsic

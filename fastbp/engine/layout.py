@@ -16,11 +16,12 @@ from fastbp.engine import division
 from fastbp.engine.division import divide_parameters, divide_rows
 from fastbp.engine.packed_vectors import ALWAYS, IF_SMALLER, Area, Packing, up
 from fastbp.kernels import fields
-from fastbp.kernels.barrier import N_SHARED
+from fastbp.kernels.barrier import shared_words
 from fastbp.kernels.cross_entropy import block_numbers
+from fastbp.kernels.gradient_product import strip_numbers
 from fastbp.kernels.layered import ROWS_TOGETHER
 from fastbp.kernels.nonzero import BLOCK, bytes_of_bits
-from fastbp.kernels.product import padded, strip_numbers
+from fastbp.kernels.product import padded
 from fastbp.kernels.update_rules import N_CONSTANTS, N_HYPERPARAMETERS, RULES
 from fastbp.memory import LINE, address_of, aligned_zeros
 from fastbp.simd import lanes
@@ -237,6 +238,11 @@ class Layout:
         return self.options.n_samples if self.options.mode == fields.LOSS_ONLY else self.options.batch_size
 
     @property
+    def n_shared(self) -> int:
+        """Words that the threads of a team share."""
+        return shared_words(self.options.n_threads)
+
+    @property
     def n_squares(self) -> int:
         """Rows of all W, if losses contain the penalty."""
         return sum(self.specification.layer_sizes[:-1]) if self.options.as_scikit_learn else 0
@@ -268,12 +274,10 @@ class Layout:
         """State vectors of the optimizer."""
         return RULES[self.options.rule].n_states
 
-    n_generators = 2
-    n_loss_parameters = 1
+    n_generators, n_loss_parameters = 2, 1
     n_rates = 1  # or more: they are counted where they are handed over
     n_hyperparameters = N_HYPERPARAMETERS
     n_step_constants = N_CONSTANTS
-    n_shared = N_SHARED
 
     # --- what a job takes from here
 

@@ -1,9 +1,14 @@
-"""Several threads in one kernel: a barrier that spins, and work handed out item by item.
+"""Several threads in one kernel: a barrier that spins, and queues of work.
 
 Every thread of a team runs the same kernel with its own number. Python starts the threads; kernels do not
 hold the interpreter's lock. A barrier costs about 0.2 us while all threads run. A thread that waits for
 longer offers its core to others between two checks. So a team finishes even if it has more threads than the
 machine has cores.
+
+What there is to do between two barriers is numbered, and every thread has a queue of consecutive numbers. It
+takes them from the first to the last; then it takes from the queues of others, from the last to the first. So
+a thread has nearly the same work in every step, and finds the numbers for it in its core's cache. And none
+waits long for a thread whose core is busy.
 """
 
 import ctypes
@@ -14,13 +19,23 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp._jit import routine
+from fastbp._jit import helper, routine
 from fastbp.processor import IS_X86
 
-ARRIVED, GENERATION, NEXT, ABORT = 0, 16, 32, 48
+ARRIVED, GENERATION, ABORT, QUEUES = 0, 16, 32, 48
 """Where the shared words are: 128 bytes apart, so no two are in the same or in adjacent cache lines."""
 
-N_SHARED = 64
+QUEUE_WORDS, OTHER_QUEUE = 32, 16
+"""A thread has two queues: one is used between two barriers, and the other one after the next barrier."""
+
+FROM_THE_END = 1 << 32
+"""A queue counts what its thread took, and in its upper half what others took from the end."""
+
+
+def shared_words(n_threads: int) -> int:
+    """Return how many words the threads of a team share."""
+    return QUEUES + n_threads * QUEUE_WORDS
+
 
 SPINS = 4000
 """Checks at a barrier before the thread offers its core to others: some 20 us."""
@@ -104,15 +119,35 @@ def giving_way(function):
 give_way = giving_way(YIELD)
 
 
+@helper
+def queue_of(thread, generation):
+    """Return where the queue of a thread is between two barriers."""
+    return QUEUES + thread * QUEUE_WORDS + (generation & 1) * OTHER_QUEUE
+
+
 @routine
-def barrier(shared, n_threads):
-    """Wait until all threads are here; return whether to go on. The last to arrive resets NEXT to 0."""
+def take_from_queues(shared, thread, n_threads, n):
+    """Return the next of the numbers below n for this thread, or n if all are taken."""
+    generation = atomic_load(shared, GENERATION)
+    for i in range(n_threads):
+        owner = (thread + i) % n_threads
+        start, end = owner * n // n_threads, (owner + 1) * n // n_threads
+        taken = atomic_add(shared, queue_of(owner, generation), 1 if i == 0 else FROM_THE_END)
+        from_start, from_end = taken % FROM_THE_END, taken // FROM_THE_END
+        if start + from_start + from_end < end:
+            return start + from_start if i == 0 else end - 1 - from_end
+    return n
+
+
+@routine
+def barrier(shared, thread, n_threads):
+    """Wait until all threads are here; return whether to go on. Then all queues are full again."""
     if n_threads == 1:
         return True
     generation = atomic_load(shared, GENERATION)
+    atomic_store(shared, queue_of(thread, generation + 1), 0)  # no thread uses this queue before the barrier
     if atomic_add(shared, ARRIVED, 1) == n_threads - 1:
         atomic_store(shared, ARRIVED, 0)
-        atomic_store(shared, NEXT, 0)
         atomic_add(shared, GENERATION, 1)
         return True
     checks = 0

@@ -18,14 +18,13 @@ from fastbp.kernels.elementwise import (
     constant,
     minus,
 )
+from fastbp.kernels.gradient_product import asking_product, asks_ahead, in_strips, strip_product
 from fastbp.kernels.nonzero import nonzero_product
 from fastbp.kernels.product import (
     clear_beyond,
-    in_strips,
     is_small,
     product_and_sum,
     product_of_columns,
-    strip_product,
     whole_vectors,
 )
 from fastbp.kernels.records import (
@@ -117,8 +116,11 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
         bits, one, of_8 = column_bits(job, area, first, row), np.int64(1), 8 * get(job, "row_bytes")
         nonzero_product(m, n, rows, x, one, x_row, bits, one, of_8, d, d_row, init, init_row, out, out_row)
     elif in_strips(n, rows, out):
-        soon = needed_after(job, item)
+        soon = updated_after(job, item, out)
         strip_product(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row, strips, soon)
+    elif asks_ahead(n, rows, get(job, "n_packed"), out):
+        soon = updated_after(job, item, out)
+        asking_product(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row, soon)
     else:
         product_of_columns(m, n, rows, x, x_row, d, d_row, init, init_row, out, out_row)
     if is_transposed:  # A is not 0 beyond its last column: sigmoid(0) is 1/2
@@ -127,8 +129,13 @@ def item_gradient(job, area, item, sample, row, rows, add, strips, out):
 
 
 @helper
-def needed_after(job, item):
-    """Return three addresses of what the update of an item reads besides its gradient."""
+def updated_after(job, item, gradient):
+    """Return three addresses of what is updated as soon as the gradient of an item is known.
+
+    If that is done later, it is the gradient itself.
+    """
+    if get(job, "n_partial_sums") > 0:
+        return gradient, gradient, gradient
     at = item_at(job, item) + biases_in(job, item)
     state = shifted(get(job, "state"), at)
     return shifted(get(job, "theta"), at), state, shifted(state, get(job, "n_packed"))
@@ -212,12 +219,13 @@ def add_sums(gradient, distance, n_sums, n):
 
 
 @routine
-def add_partial_sums(job, rows, group_rows):
+def add_partial_sums(job, thread, rows, group_rows):
     """Add all partial sums of all groups to the first one, item by item. A group has `group_rows` rows."""
     items, tile, n_groups = get(job, "items"), get(job, "tile_rows"), (rows + group_rows - 1) // group_rows
     distance = get(job, "n_packed")
-    k = take(job, -1)
-    while k < get(job, "n_items"):
+    n_items = get(job, "n_items")
+    k = take(job, thread, -1, n_items)
+    while k < n_items:
         item = nth(items, k)
         for group in range(n_groups):
             at = group * get(job, "n_partial_sums") * distance + item_at(job, item)
@@ -225,7 +233,7 @@ def add_partial_sums(job, rows, group_rows):
             add_sums(shifted(get(job, "gradient"), at), distance, n_ones(n_tiles), item_size(job, item))
         first = shifted(get(job, "gradient"), item_at(job, item))
         add_sums(first, get(job, "n_partial_sums") * distance, n_groups, item_size(job, item))
-        k = take(job, k)
+        k = take(job, thread, k, n_items)
 
 
 @helper

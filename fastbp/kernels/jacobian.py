@@ -1,5 +1,7 @@
 """The Jacobian of the outputs with respect to the parameters, some rows of X at a time."""
 
+import numpy as np
+
 from fastbp._jit import kernel, routine
 from fastbp.activations import SOFTMAX
 from fastbp.kernels.elementwise import apply_slope
@@ -71,7 +73,7 @@ def jacobian(job_address, flat, first, outputs, derivatives):
     rows, n_outputs = outputs.shape
     if first == 0:
         pack_into(job, address(flat), get(job, "theta"), get(job, "trains_biases") != 0)
-        renew_transposes(job)
+        renew_transposes(job, np.int64(0))
     area, last = work_area(job, 0), get(job, "n_layers")
     forward(job, area, first, 0, rows)
     a, distance = outputs_of(job, area, "a_at", last, 0), of(job, "row", last)

@@ -7,10 +7,11 @@ A step has two phases, with a barrier of the team after each:
 
 1. *rows*: every thread takes some rows of the batch through forward pass, loss and backward pass, down to
    D_1. No row needs another one.
-2. *parameters*: threads take the items one by one. A thread computes dW = A_l^T D_{l+1} for an item, a few
-   kilobytes. The optimizer updates the item while they are in cache. Then the thread copies the new rows,
-   transposed, to the W^T that the next backward pass reads. (A layer of few outputs has its parameters as
-   W^T, and the copy is the W that the next forward pass reads.)
+2. *parameters*: threads take the items one by one, each one mostly those of the step before, whose states
+   are in its core's cache. A thread computes dW = A_l^T D_{l+1} for an item, a few kilobytes. The optimizer
+   updates the item while they are in cache. Then the thread copies the new rows, transposed, to the W^T that
+   the next backward pass reads. (A layer of few outputs has its parameters as W^T, and the copy is the W that
+   the next forward pass reads.)
 
 A batch that is larger than a tile goes through both phases tile by tile. The gradients of its tiles are
 added, and then all items are updated. If the parameters are few, the rows are divided into *groups* instead.
@@ -92,9 +93,9 @@ def sequential_step(job, area, first, rows):
         inverse(get(get(job, "totals"), "divisor")),
         np.int64(0),
     )  # no literal: see `add_item_gradient`
-    square_rows(job, 0, 0)
-    forward(job, area, first, 0, rows)
-    losses_and_deltas(job, area, first, 0, rows, factor, scratch_of(job, 0))
+    square_rows(job, top)
+    forward(job, area, first, top, rows)
+    losses_and_deltas(job, area, first, top, rows, factor, scratch_of(job, top))
     items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")
     for layer in range(get(job, "n_layers") - 1, -1, -1):
         for k in range(get(job, "n_items")):
@@ -103,13 +104,13 @@ def sequential_step(job, area, first, rows):
                 n_tiles = 0
                 for row in range(0, rows, SUMMED_ROWS):
                     there = min(SUMMED_ROWS, rows - row)
-                    add_item_gradient(job, area, item, first, row, there, n_tiles, top, strips_of(job, 0))
+                    add_item_gradient(job, area, item, first, row, there, n_tiles, top, strips_of(job, top))
                     n_tiles += 1
                 gradient = shifted(get(job, "gradient"), item_at(job, item))
                 add_sums(gradient, get(job, "n_packed"), n_ones(n_tiles), item_size(job, item))
                 update_item(job, item, gradient, l2)
         if layer > 0:
-            propagate(job, area, layer, 0, rows)
+            propagate(job, area, layer, top, rows)
 
 
 @routine
@@ -118,18 +119,19 @@ def group_gradients(job, thread, first, rows, done, end):
     n_groups, tile, items = get(job, "n_groups"), get(job, "tile_rows"), get(job, "items")
     area, top = work_area(job, thread), np.int64(0)
     group_rows = rows_of_group(rows, n_groups)
-    group = take(job, -1)
-    while group * group_rows < rows:
+    n_there = (rows + group_rows - 1) // group_rows
+    group = take(job, thread, -1, n_there)
+    while group < n_there:
         start, stop = first + group * group_rows, first + min(rows, group * group_rows + end)
         for sample in range(start + done, stop, tile):
             there = min(tile, stop - sample)
-            pass_rows(job, area, thread, sample, 0, there)
+            pass_rows(job, area, thread, sample, top, there)
             for k in range(get(job, "n_items")):
                 item, i, at = nth(items, k), (sample - start) // tile, group * get(job, "n_partial_sums")
                 add_item_gradient(job, area, item, sample, top, there, i, at, strips_of(job, thread))
-        group = take(job, group)
+        group = take(job, thread, group, n_there)
     if done == 0:
-        square_rows(job, group, (rows + group_rows - 1) // group_rows)
+        square_rows(job, thread)
 
 
 @helper
@@ -156,15 +158,15 @@ def share_rows(job, thread, sample, rows, is_first):
     area = work_area(job, 0)
     together = max(USUAL_ROWS, wide(area), ROW_UNIT)
     n_units = (rows + together - 1) // together
-    # A thread takes rows about twice. One whose core is busy with other work takes them once.
+    # A thread takes rows about twice. Of one whose core is busy with other work, others take the second part.
     n_parts = min(n_units, 2 * get(job, "n_threads"))
-    k = take(job, -1)
+    k = take(job, thread, -1, n_parts)
     while k < n_parts:
         row, end = first_unit(k, n_units, n_parts) * together, first_unit(k + 1, n_units, n_parts) * together
         pass_rows(job, area, thread, sample, row, min(end, rows) - row)
-        k = take(job, k)
+        k = take(job, thread, k, n_parts)
     if is_first:
-        square_rows(job, k, n_parts)
+        square_rows(job, thread)
 
 
 @routine
@@ -173,14 +175,15 @@ def step_alone(job, first, rows):
 
     `team_gradients` does the same for teams. Its preparations take 3 % of a step of 4-10-3 with 16 rows.
     """
-    area, scratch, strips = work_area(job, 0), scratch_of(job, 0), strips_of(job, 0)
+    top = np.int64(0)  # no literal, with which functions would be compiled again
+    area, scratch, strips = work_area(job, top), scratch_of(job, top), strips_of(job, top)
     items, l2 = get(job, "items"), get(get(job, "numbers"), "step_l2")
-    pass_rows(job, area, 0, first, 0, rows)
-    square_rows(job, 0, 0)
+    pass_rows(job, area, top, first, top, rows)
+    square_rows(job, top)
     finish_step(job, rows)
     for k in range(get(job, "n_items")):
         item = nth(items, k)
-        item_gradient(job, area, item, first, 0, rows, False, strips, scratch)
+        item_gradient(job, area, item, first, top, rows, False, strips, scratch)
         update_item(job, item, scratch, l2)
 
 
@@ -198,25 +201,25 @@ def team_gradients(job, thread, first, rows, done, end, fused):
     for start in range(done, end, tile):
         there, sample = min(tile, rows - start), first + start
         if n_threads == 1:
-            pass_rows(job, area, thread, sample, 0, there)
+            pass_rows(job, area, thread, sample, top, there)
             if start == 0:
-                square_rows(job, 0, 0)
+                square_rows(job, thread)
         else:
             share_rows(job, thread, sample, there, start == 0)
-        if not barrier(shared, n_threads):
+        if not barrier(shared, thread, n_threads):
             return False
         if fused and thread == 0:
             finish_step(job, rows)
-        k = take(job, -1)
+        k = take(job, thread, -1, n_items)
         while k < n_items:
             item = nth(items, k)
             if fused:
-                item_gradient(job, area, item, sample, 0, there, False, strips, scratch)
+                item_gradient(job, area, item, sample, top, there, False, strips, scratch)
                 update_item(job, item, scratch, l2)
             else:
                 add_item_gradient(job, area, item, sample, top, there, start // tile, top, strips)
-            k = take(job, k)
-        if not barrier(shared, n_threads):
+            k = take(job, thread, k, n_items)
+        if not barrier(shared, thread, n_threads):
             return False
     return True
 
@@ -234,8 +237,8 @@ def train_to(job, thread, until):
     if thread == 0:
         look_for_zeros(job, work_area(job, 0))
     if get(job, "has_transposes") == 0:
-        renew_transposes(job)
-    if not barrier(shared, n_threads):
+        renew_transposes(job, thread)
+    if not barrier(shared, thread, n_threads):
         return
     if thread == 0:
         write(job, "has_transposes", 1)
@@ -246,7 +249,7 @@ def train_to(job, thread, until):
                 return
             if thread == 0:
                 prepare_step(job)
-            if not barrier(shared, n_threads):
+            if not barrier(shared, thread, n_threads):
                 return
         first = get(counters, "row")
         rows = min(get(job, "batch_size"), get(job, "n_samples") - first)
@@ -260,7 +263,7 @@ def train_to(job, thread, until):
             sequential_step(job, work_area(job, 0), first, rows)
         elif grouped:
             group_gradients(job, thread, first, rows, done, end)
-            if not barrier(shared, n_threads):
+            if not barrier(shared, thread, n_threads):
                 return
         elif not team_gradients(job, thread, first, rows, done, end, fused):
             return
@@ -274,24 +277,24 @@ def train_to(job, thread, until):
             if thread == 0:
                 write(job, "done_rows", 0)
                 finish_step(job, rows)
-            add_and_update_all(job, rows, group_rows)
-            if not barrier(shared, n_threads):
+            add_and_update_all(job, thread, rows, group_rows)
+            if not barrier(shared, thread, n_threads):
                 return
             continue
         if not sequential and (grouped or rows > get(job, "tile_rows")):
-            add_partial_sums(job, rows, group_rows)
-            if not barrier(shared, n_threads):
+            add_partial_sums(job, thread, rows, group_rows)
+            if not barrier(shared, thread, n_threads):
                 return
         if updates and not sequential:
             if thread == 0:
                 clip(job)
-            if not barrier(shared, n_threads):
+            if not barrier(shared, thread, n_threads):
                 return
-            update_clipped(job)
+            update_clipped(job, thread)
         if thread == 0:
             write(job, "done_rows", 0)
             finish_step(job, rows)
-        if not barrier(shared, n_threads):
+        if not barrier(shared, thread, n_threads):
             return
 
 
@@ -303,15 +306,16 @@ def evaluate_rows(job, thread):
     """
     n_samples, tile, last = get(job, "n_samples"), get(job, "tile_rows"), get(job, "n_layers")
     area, columns = work_area(job, thread), of(job, "size", last)
-    suspicious = own(job, 0.0)
+    suspicious, top = own(job, 0.0), np.int64(0)
     look_for_zeros(job, area)
-    k = take(job, -1)
-    while k * tile < n_samples:
+    n_tiles = (n_samples + tile - 1) // tile
+    k = take(job, thread, -1, n_tiles)
+    while k < n_tiles:
         first = k * tile
         rows = min(tile, n_samples - first)
-        forward(job, area, first, 0, rows)
+        forward(job, area, first, top, rows)
         if get(job, "mode") == LOSS_ONLY:
-            losses_and_deltas(job, area, first, 0, rows, 0.0, scratch_of(job, thread))
+            losses_and_deltas(job, area, first, top, rows, 0.0, scratch_of(job, thread))
         else:
             for r in range(rows):
                 suspicious += times_zero(input_at(job, area, 0, first, r), of(job, "size", 0))
@@ -319,7 +323,7 @@ def evaluate_rows(job, thread):
                 target = shifted(get(job, "Y"), (first + r) * columns)
                 for j in range(columns):
                     put(target, j, element(a, j))
-        k = take(job, k)
+        k = take(job, thread, k, n_tiles)
     return suspicious == own(job, 0.0)
 
 

@@ -72,24 +72,26 @@ def transpose(job, layer, first, rows):
 
 
 @routine
-def renew_transposes(job):
+def renew_transposes(job, thread):
     """Copy all W to W^T, or W^T to W. A job needs this once, because every update copies its own rows."""
     items = get(job, "items")
-    k = take(job, -1)
-    while k < get(job, "n_items"):
+    n_items = get(job, "n_items")
+    k = take(job, thread, -1, n_items)
+    while k < n_items:
         item = nth(items, k)
         layer, first = get(item, "layer"), get(item, "first")
         if layer > 0 and first >= 0:
             transpose(job, layer, first, get(item, "rows"))
-        k = take(job, k)
+        k = take(job, thread, k, n_items)
 
 
 @routine
-def update_clipped(job):
+def update_clipped(job, thread):
     """Update every item by the optimizer's rule, with the clipped gradient in the first partial sum."""
     items, numbers = get(job, "items"), get(job, "numbers")
-    k = take(job, -1)
-    while k < get(job, "n_items"):
+    n_items = get(job, "n_items")
+    k = take(job, thread, -1, n_items)
+    while k < n_items:
         item = nth(items, k)
         gradient = shifted(get(job, "gradient"), item_at(job, item))
         scale = wide_splat(get(numbers, "clip_scale"), gradient)
@@ -97,7 +99,7 @@ def update_clipped(job):
         for o in range(0, item_size(job, item), wide(gradient)):
             store(gradient, o, factor * (scale * wide_load(gradient, o)))
         update_item(job, item, gradient, 0.0)  # clipping has added the gradient of the l2 term
-        k = take(job, k)
+        k = take(job, thread, k, n_items)
 
 
 UPDATED_VECTORS = 32
@@ -108,7 +110,7 @@ The processor divides for the ones while it adds up the next ones.
 
 
 @routine
-def add_and_update_all(job, rows, group_rows):
+def add_and_update_all(job, thread, rows, group_rows):
     """Add all partial sums, as `add_partial_sums` does, and update the parameters a few at a time."""
     items, tile, n_groups = get(job, "items"), get(job, "tile_rows"), (rows + group_rows - 1) // group_rows
     step_l2, distance = get(get(job, "numbers"), "step_l2"), get(job, "n_packed")
@@ -117,8 +119,9 @@ def add_and_update_all(job, rows, group_rows):
     together = UPDATED_VECTORS * wide(theta)
     last_tiles = n_ones((min(group_rows, rows - (n_groups - 1) * group_rows) + tile - 1) // tile)
     tiles = n_ones((group_rows + tile - 1) // tile) if n_groups > 1 else last_tiles
-    k = take(job, -1)
-    while k < get(job, "n_items"):
+    n_items = get(job, "n_items")
+    k = take(job, thread, -1, n_items)
+    while k < n_items:
         item = nth(items, k)
         layer, first, at = get(item, "layer"), get(item, "first"), item_at(job, item)
         row = item_row(job, item)
@@ -142,4 +145,4 @@ def add_and_update_all(job, rows, group_rows):
             at += length if n == row or at < middle else row
         if first >= 0 and layer > 0:
             transpose(job, layer, first, get(item, "rows"))
-        k = take(job, k)
+        k = take(job, thread, k, n_items)

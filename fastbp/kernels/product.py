@@ -1,9 +1,9 @@
 """Matrix products inside kernels, on addresses: C = init + A B. Sums run from the first term to the last.
 
 A register tile of C, some rows by some vectors, stays in registers while k runs. A is broadcast element by
-element, so it may have any strides. B and C are rows of whole vectors. B is not packed, and A only if it is
-A^T and large (`strip_product`): arrays of a kernel begin at cache lines, and the distance between their
-rows (`padded`) keeps the rows from falling into the same sets of a cache.
+element, so it may have any strides. B and C are rows of whole vectors. Neither A nor B is packed: arrays of a
+kernel begin at cache lines, and the distance between their rows (`padded`) keeps the rows from falling into
+the same sets of a cache. (`fastbp.kernels.gradient_product` has what is different for gradients.)
 
 An element of C is the same chain of fused multiply-adds in every register tile. So its bits do not depend on
 how the rows are divided among threads.
@@ -30,8 +30,9 @@ panels on the way (25 % slower for 16 rows of A); rows that are aligned to 16 by
 float64); rows that are not padded (186 instead of 260 for the largest product).
 """
 
+from functools import partial
+
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -47,7 +48,6 @@ from fastbp.simd import (
     emit_splat,
     first_lanes,
     lanes,
-    load,
     shifted,
     store,
     wide,
@@ -68,9 +68,6 @@ Three vectors of each stay in an L1 cache of 32 KiB, or in an L2 cache if vector
 written once more for each block. With 256 rows instead of 512, large networks take 1 to 2 % more time on a
 Zen 5 with vectors of 64 bytes, and 1 % less with those of 32.
 """
-
-LEAST_VECTORS, SHORTEST_STRIP = 32, 64
-"""The fewest vectors in a row of C, and numbers in a row of A, from which on copying A^T in strips pays."""
 
 FAR_BYTES, FEW_ROWS_OF_B = 512, 300
 """Rows at this distance or more are far apart; with fewer of them than this, a panel stays in an L1 cache.
@@ -107,8 +104,42 @@ def clear_beyond(a, size, n):
         store(a, last, first_lanes(size - last, wide_load(a, last), wide_splat(0.0, a)))
 
 
-def _emit_panel(
-    context, builder, vec, numbers, addresses, heights, columns, b_next=None, ask=None, summed=None
+def _divided_up(builder, x, y):
+    return builder.sdiv(builder.sub(builder.add(x, y), x.type(1)), y)
+
+
+def _emit_terms(builder, k, multiply, n_rows, rows_asked, ask, parts):
+    """Emit the loop over the k terms of a tile's sums.
+
+    If anything is to be asked for, the loop is divided into parts: as many as the tile has rows of B's next
+    panel to ask for (`n_rows`), or `parts` if there is `ask`.
+    """
+    if rows_asked is None and ask is None:
+        with cgutils.for_range(builder, k) as loop:
+            multiply(loop.index)
+        return
+    n_parts = n_rows if ask is None else k.type(parts)
+    terms, rows_at_once = _divided_up(builder, k, n_parts), _divided_up(builder, n_rows, n_parts)
+    with cgutils.for_range(builder, n_parts) as part:
+        if ask is not None:
+            ask(part.index)
+        if rows_asked is not None:
+            ask_for_row, first_row = rows_asked
+            if ask is None:
+                ask_for_row(builder.add(first_row, part.index))
+            else:
+                start = builder.add(first_row, builder.mul(part.index, rows_at_once))
+                with cgutils.for_range(builder, rows_at_once) as row:
+                    ask_for_row(builder.add(start, row.index))
+        start = builder.mul(part.index, terms)
+        stop = builder.add(start, terms)
+        stop = builder.select(builder.icmp_signed("<", stop, k), stop, k)
+        with cgutils.for_range_slice(builder, start, stop, k.type(1)) as (i, _):
+            multiply(i)
+
+
+def emit_panel(
+    context, builder, vec, numbers, addresses, heights, columns, b_next=None, ask=None, parts=1, summed=None
 ):
     """Emit the code for `columns` vectors of every row of C, one register tile after the other.
 
@@ -127,7 +158,10 @@ def _emit_panel(
     b_next : optional
         The address of the next panel of B. Every tile asks for some of its rows, evenly.
     ask : function, optional
-        Takes the first row of a tile and an index of its loop over k, and emits what may ask for more.
+        Takes the first row of a tile and the number of a part of its loop over k, and emits what may ask for
+        more.
+    parts : int
+        The parts of that loop.
     summed : tuple, optional
         The address of k rows, the distance between them, an address for their sum, and the vectors of a row.
         Every tile adds them up.
@@ -141,9 +175,6 @@ def _emit_panel(
     def at(pointer, row, row_distance, v):
         offset = builder.add(builder.mul(row, row_distance), intp(v * count))
         return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
-
-    def divided_up(x, y):
-        return builder.sdiv(builder.sub(builder.add(x, y), intp(1)), y)
 
     def tile(first, rows):
         numbers = [builder.add(first, intp(r)) for r in range(rows)]
@@ -161,8 +192,6 @@ def _emit_panel(
                 builder.store(builder.load(at(init, intp(0), init_row, v), align=align), total)
 
         def multiply(i):
-            if ask:
-                ask(first, i)
             if summed:
                 for v, total in enumerate(sums_of_e):
                     more = builder.load(at(e, i, e_row, v), align=align)
@@ -174,22 +203,15 @@ def _emit_panel(
                 for right, total in zip(loaded, of_row, strict=True):
                     builder.store(emit_fma(builder, vec, factor, right, builder.load(total)), total)
 
-        if b_next is None:
-            with cgutils.for_range(builder, k) as loop:
-                multiply(loop.index)
-        else:
-            n_asked = divided_up(builder.mul(k, intp(rows)), m)
-            together = divided_up(k, n_asked)
-            first_asked = builder.sdiv(builder.mul(first, k), m)
-            with cgutils.for_range(builder, n_asked) as loop:
-                row_asked = builder.mul(builder.add(first_asked, loop.index), b_row)
-                for number in range(0, columns * count, LINE * 8 // bits):
-                    emit_prefetch(builder, builder.gep(b_next, [builder.add(row_asked, intp(number))]))
-                start = builder.mul(loop.index, together)
-                stop = builder.add(start, together)
-                stop = builder.select(builder.icmp_signed("<", stop, k), stop, k)
-                with cgutils.for_range_slice(builder, start, stop, intp(1)) as (i, _):
-                    multiply(i)
+        def ask_for_row(row):
+            for number in range(0, columns * count, LINE * 8 // bits):
+                place = builder.add(builder.mul(row, b_row), intp(number))
+                emit_prefetch(builder, builder.gep(b_next, [place]))
+
+        n_asked = _divided_up(builder, builder.mul(k, intp(rows)), m)
+        rows_asked = None if b_next is None else (ask_for_row, builder.sdiv(builder.mul(first, k), m))
+        asked = None if ask is None else partial(ask, first)
+        _emit_terms(builder, k, multiply, n_asked, rows_asked, asked, parts)
         place = builder.gep(c, [builder.mul(first, c_row)])
         for r, of_row in enumerate(sums):
             for v, total in enumerate(of_row):
@@ -218,7 +240,7 @@ def _panel(typing, m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, vect
     def generate(context, builder, signature, arguments):
         m, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, _ = arguments
         numbers, columns = (m, k, a_row, a_row, a_k, b_row, init_row, c_row), vectors.literal_value
-        return _emit_panel(context, builder, vec, numbers, (a, b, init, c), TILE_ROWS[columns], columns)
+        return emit_panel(context, builder, vec, numbers, (a, b, init, c), TILE_ROWS[columns], columns)
 
     size = types.intp
     return types.void(size, size, a, size, size, b, size, init, size, c, size, vectors), generate
@@ -239,38 +261,10 @@ def _far_panel(typing, m, k, a, a_row, a_k, b, b_row, b_next, init, init_row, c,
         m, k, a, a_row, a_k, b, b_row, b_next, init, init_row, c, c_row, _ = arguments
         numbers, columns = (m, k, a_row, a_row, a_k, b_row, init_row, c_row), vectors.literal_value
         heights, addresses = TILE_ROWS[columns], (a, b, init, c)
-        return _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next)
+        return emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next)
 
     size = types.intp
     return types.void(size, size, a, size, size, b, size, b, init, size, c, size, vectors), generate
-
-
-@intrinsic(prefer_literal=True)
-def _strip_panel(typing, m, k, strips, b, b_row, b_next, init, init_row, c, c_row, soon, step, vectors):
-    """Compute `vectors` vectors of every row of C, from the strips of `strip_product`.
-
-    It asks for the next panel of B. With each row of B, it also asks for the next `step` bytes at every
-    address in `soon`.
-    """
-    vec = Vec(c.dtype, lanes(c.dtype.bitwidth // 8))
-
-    def generate(context, builder, signature, arguments):
-        m, k, strips, b, b_row, b_next, init, init_row, c, c_row, soon, step, _ = arguments
-        byte, intp = ir.IntType(8).as_pointer(), m.type
-
-        def ask(first, i):
-            done = builder.add(builder.mul(builder.sdiv(first, intp(USUAL_ROWS)), k), i)
-            for address in cgutils.unpack_tuple(builder, soon):
-                start = builder.gep(builder.bitcast(address, byte), [builder.mul(done, step)])
-                emit_prefetch(builder, start)
-
-        numbers = (m, k, k, intp(1), intp(USUAL_ROWS), b_row, init_row, c_row)
-        heights, addresses = (USUAL_ROWS,), (strips, b, init, c)
-        columns = vectors.literal_value
-        return _emit_panel(context, builder, vec, numbers, addresses, heights, columns, b_next, ask)
-
-    size = types.intp
-    return types.void(size, size, strips, b, size, b, init, size, c, size, soon, size, vectors), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -284,7 +278,7 @@ def _panel_and_sum(typing, m, k, a, a_k, b, b_row, init, c, c_row, e, e_row, e_o
         numbers = (m, k, one, one, a_k, b_row, none, c_row)
         columns, addresses = vectors.literal_value, (a, b, init, c)
         heights, summed = SMALL_HEIGHTS[columns], (e, e_row, e_out, of_e.literal_value)
-        return _emit_panel(context, builder, vec, numbers, addresses, heights, columns, summed=summed)
+        return emit_panel(context, builder, vec, numbers, addresses, heights, columns, summed=summed)
 
     size = types.intp
     return types.void(size, size, a, size, b, size, init, c, size, e, size, e_out, vectors, of_e), generate
@@ -401,73 +395,3 @@ def far_product(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row):
         there, a_at, b_at = min(block, k - i), shifted(a, i * a_k), shifted(b, i * b_row)
         far_panels(m, n, there, a_at, a_row, a_k, b_at, b_row, init, init_row, c, c_row)
         init, init_row = c, c_row
-
-
-@helper
-def in_strips(n, k, c):
-    """Whether `strip_product` is faster than `product_of_columns`, for C at the address `c`."""
-    return n >= LEAST_VECTORS * wide(c) and k >= SHORTEST_STRIP
-
-
-@routine
-def strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, c_row, strips, soon):
-    """Do what `product_of_columns` does, with a copy of A in strips of the rows of a register tile.
-
-    `strips` is memory for `strip_numbers` of the sizes. `soon` has three addresses of as many numbers as C
-    has, which are needed soon afterwards, and which this function asks for.
-
-    A column of such a tile is only part of a cache line, and the next column is in another page. GFLOP/s on
-    one core of a Zen 2 (peak 97 in float32, 49 in float64), without and with strips: 128 x 200 x 512 of 512
-    columns in float64 43 and 49, of 128 x 256 x 1024 38 and 47, in float32 87 and 97. Rejected: asking for
-    the columns of A ahead (5 to 15 % slower).
-
-    Without `soon`, Adam waits for memory. On a Zen 5 it took 845 us of a step of 1024-1024-1024-10 in
-    float32, and takes 484 with it, while the product takes no longer.
-    """
-    rows = m // USUAL_ROWS * USUAL_ROWS
-    if rows < m:
-        a_at, init_at, c_at = shifted(a, rows), shifted(init, rows * init_row), shifted(c, rows * c_row)
-        product_of_columns(m - rows, n, k, a_at, a_k, b, b_row, init_at, init_row, c_at, c_row)
-    n_blocks = (k + BLOCK_ROWS - 1) // BLOCK_ROWS
-    block = (k + n_blocks - 1) // n_blocks
-    for i in range(0, k, block):
-        there, b_at = min(block, k - i), shifted(b, i * b_row)
-        copy_strips(rows, there, shifted(a, i * a_k), a_k, strips)
-        strip_panels(rows, n, there, strips, b_at, b_row, init, init_row, c, c_row, soon)
-        init, init_row = c, c_row
-
-
-@routine
-def strip_panels(m, n, k, strips, b, b_row, init, init_row, c, c_row, soon):
-    """Multiply strips with B; m is a multiple of `USUAL_ROWS`, and n of at least two vectors.
-
-    The lines of `soon` are asked for evenly, so that they arrive while the processor multiplies.
-    """
-    j, asked, step, itemsize = 0, 0, wide(c), WIDTH // wide(c)
-    while j < n:
-        left = (n - j) // step
-        vectors = 2 if left == 4 else min(left, TILE_VECTORS)  # never one alone
-        b_at, init_at, c_at = shifted(b, j), shifted(init, j), shifted(c, j)
-        b_next = shifted(b, j + vectors * step if vectors < left else 0)
-        at = (shifted(soon[0], asked), shifted(soon[1], asked), shifted(soon[2], asked))
-        bytes_ = (USUAL_ROWS * vectors * WIDTH + k - 1) // k
-        if vectors == 3:
-            _strip_panel(m, k, strips, b_at, b_row, b_next, init_at, init_row, c_at, c_row, at, bytes_, 3)
-        else:
-            _strip_panel(m, k, strips, b_at, b_row, b_next, init_at, init_row, c_at, c_row, at, bytes_, 2)
-        asked += m // USUAL_ROWS * k * bytes_ // itemsize
-        j += vectors * step
-
-
-@routine
-def copy_strips(m, k, a, a_k, strips):
-    """Copy A to strips of `USUAL_ROWS` rows, column by column; m is a multiple of that."""
-    for i in range(0, m, USUAL_ROWS):
-        for p in range(k):
-            store(strips, i * k + p * USUAL_ROWS, load(a, i + p * a_k, USUAL_ROWS))
-
-
-def strip_numbers(m: int, n: int, k: int, itemsize: int) -> int:
-    """Return how many numbers `strip_product` needs memory for, where it is faster."""
-    pays = n >= LEAST_VECTORS * lanes(itemsize) and k >= SHORTEST_STRIP
-    return m * min(k, BLOCK_ROWS) if pays else 0

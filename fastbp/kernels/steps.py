@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._jit import helper, routine
-from fastbp.kernels.barrier import NEXT, atomic_add
+from fastbp.kernels.barrier import take_from_queues
 from fastbp.kernels.fields import DRAWN, GIVEN
 from fastbp.kernels.records import get, of, write
 from fastbp.kernels.samples import inverse, sample_at, weight_of
@@ -22,11 +22,10 @@ from fastbp.simd import (
 
 
 @helper
-def take(job, previous):
-    """Return the number of the next item, group or tile for this thread."""
-    if get(job, "n_threads") == 1:
-        return previous + 1
-    return atomic_add(get(job, "shared"), NEXT, 1)
+def take(job, thread, previous, n):
+    """Return the number of the next of n items, groups or tiles for this thread; n if all are taken."""
+    n_threads = get(job, "n_threads")
+    return previous + 1 if n_threads == 1 else take_from_queues(get(job, "shared"), thread, n_threads, n)
 
 
 @routine
@@ -55,23 +54,16 @@ def prepare_step(job):
 
 
 @routine
-def square_rows(job, k, first):
-    """Write sums of squares of rows of all W, if losses include the L2 penalty.
-
-    A thread takes such rows in parts, of which the numbers are `first` and higher; k is the last one that it
-    has taken.
-    """
-    n_parts = 2 * get(job, "n_threads")
+def square_rows(job, thread):
+    """Write sums of squares of a thread's share of the rows of all W, if losses include the L2 penalty."""
     if get(job, "as_scikit_learn") == 0 or get(get(job, "numbers"), "step_l2") <= 0.0:
         return
-    while k < first + n_parts:
-        squares = get(job, "squares")
-        for layer in range(get(job, "n_layers")):
-            n = of(job, "size", layer)
-            start, end = (k - first) * n // n_parts, (k - first + 1) * n // n_parts
-            write_squares(of(job, "W", layer), of(job, "W_row", layer), start, end, squares)
-            squares = shifted(squares, n)
-        k = take(job, k)
+    squares, n_threads = get(job, "squares"), get(job, "n_threads")
+    for layer in range(get(job, "n_layers")):
+        n = of(job, "size", layer)
+        start, end = thread * n // n_threads, (thread + 1) * n // n_threads
+        write_squares(of(job, "W", layer), of(job, "W_row", layer), start, end, squares)
+        squares = shifted(squares, n)
 
 
 @routine

@@ -21,10 +21,11 @@ from typing import NamedTuple
 
 from fastbp._jit import helper
 from fastbp.kernels.elementwise import SMALLEST_NORMAL, at_least
+from fastbp.kernels.square_root import quick_root
 from fastbp.kernels.tuples import replaced
 from fastbp.optimizers import RPROP, SGD, Adam, AdamW, Optimizer, RMSprop, UnscaledAdam, VelocitySGD
 from fastbp.processor import ADDS_APART
-from fastbp.simd import fma, root, splat, where_less
+from fastbp.simd import fma, splat, where_less
 
 
 @helper
@@ -146,7 +147,7 @@ def normalised(w, g, s, c):
     """Return q = g / (sqrt(s) + epsilon), and s = alpha s + (1 - alpha) g^2."""
     g = fma(c.decay, w, g)
     s = fma(c.alpha, s, c.one_minus_alpha * g * g)
-    return g / (root(s) + positive(c.epsilon)), s
+    return g / (quick_root(s) + positive(c.epsilon)), s
 
 
 @helper
@@ -221,7 +222,7 @@ def adam(w, g, m, v, c):
     g = fma(c.decay, w, g)
     m = fma(c.beta1, m, c.one_minus_beta1 * g)
     v = fma(c.beta2, v, c.one_minus_beta2 * g * g)
-    return w - fma(c.shrink, w, c.pace * m / (root(v) + positive(c.epsilon))), m, v
+    return w - fma(c.shrink, w, c.pace * m / (quick_root(v) + positive(c.epsilon))), m, v
 
 
 # --- RPROP -----------------------------------------------------------------------------------------------

@@ -11,14 +11,23 @@ from llvmlite import binding
 from numba import njit
 
 import fastbp
+from fastbp._jit import kernel
 from fastbp.checks import check_data
 from fastbp.engine import team
 from fastbp.engine.kernel_options import KernelOptions
 from fastbp.engine.layered_run import LayeredRun
-from fastbp.kernels.barrier import YIELD_NAME, giving_way, yield_function
+from fastbp.kernels.barrier import (
+    YIELD_NAME,
+    barrier,
+    giving_way,
+    shared_words,
+    take_from_queues,
+    yield_function,
+)
 from fastbp.kernels.fused222 import fused222_exact, fused222_guess
 from fastbp.kernels.layered import layered
 from fastbp.kernels.online import online
+from fastbp.simd import address
 from tests.kernels.tasks import Task, Turns, trained
 from tests.processes import run
 
@@ -100,6 +109,46 @@ def test_evaluation_has_the_same_bits_on_any_number_of_threads(kind, dtype):
         for n in COUNTS
     ]
     assert len({(outputs.tobytes(), loss, gradient.tobytes()) for outputs, loss, gradient in found}) == 1
+
+
+@kernel
+def take_one(shared, thread, n_threads, n):
+    return take_from_queues(address(shared), thread, n_threads, n)
+
+
+@kernel
+def take_all(shared, thread, n_threads, n, phases, takers):
+    """Take numbers, and note which thread took each, plus 1. Return how many were taken twice."""
+    shared, twice = address(shared), 0
+    for phase in range(phases):
+        k = take_from_queues(shared, thread, n_threads, n)
+        while k < n:
+            twice += takers[phase, k] != 0
+            takers[phase, k] = thread + 1
+            k = take_from_queues(shared, thread, n_threads, n)
+        if not barrier(shared, thread, n_threads):
+            return -1
+    return twice
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 100])
+def test_every_number_is_taken_once_between_two_barriers(n_threads, n):
+    phases = 300
+    shared, takers = np.zeros(shared_words(n_threads), np.int64), np.zeros((phases, n), np.int64)
+    take_all(np.zeros_like(shared), 0, 1, 0, 0, takers)  # compiles
+    with ThreadPoolExecutor(n_threads) as threads:
+        work = [threads.submit(take_all, shared, i, n_threads, n, phases, takers) for i in range(n_threads)]
+        assert [each.result() for each in work] == [0] * n_threads
+    assert ((takers >= 1) & (takers <= n_threads)).all()
+
+
+def test_a_thread_takes_from_its_own_queue_first_and_from_the_end_of_others():
+    shared = np.zeros(shared_words(3), np.int64)
+    assert [take_one(shared, 1, 3, 10) for _ in range(2)] == [3, 4]
+    assert [take_one(shared, 0, 3, 10) for _ in range(5)] == [0, 1, 2, 5, 9]
+    assert [take_one(shared, 2, 3, 10) for _ in range(4)] == [6, 7, 8, 10]
+    assert take_one(shared, 1, 3, 10) == take_one(shared, 0, 3, 10) == 10
 
 
 def test_eight_teams_at_once_all_finish_with_the_right_result():
@@ -321,8 +370,8 @@ def test_kernels_are_linked_to_nothing_that_a_platform_may_lack(dtype):
     for math in ("fast", "exact"):
         network = fastbp.Network([2, 2, 2], dtype=dtype)
         fastbp.train(network, [[1, 2]], [[0, 1]], steps=1, optimizer=fastbp.SGD(0.1), math=math)
-    for kernel in (layered, online, fused222_guess, fused222_exact):
-        names = linked_names(kernel)
+    for each in (layered, online, fused222_guess, fused222_exact):
+        names = linked_names(each)
         assert "Py_DecRef" in names  # the list is not empty
         assert {name for name in names if not name.startswith(OF_PYTHON_AND_NUMBA)} <= portable
         assert all(binding.address_of_symbol(name) for name in names)

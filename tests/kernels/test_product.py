@@ -8,6 +8,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp._jit import kernel
 from fastbp.kernels import product as products
+from fastbp.kernels.gradient_product import (
+    ASKED_BYTES,
+    LEAST_VECTORS,
+    SHORTEST_STRIP,
+    asking_product,
+    asks_ahead,
+    in_strips,
+    strip_numbers,
+    strip_product,
+)
 from fastbp.kernels.product import ALIASING_BYTES, padded
 from fastbp.kernels.row_product import dots, row_product
 from fastbp.memory import aligned_zeros
@@ -38,13 +48,15 @@ def multiply(m, n, k, a, a_row, a_k, b, b_row, init, init_row, c, c_row, first):
 
 
 @kernel
-def multiply_transposed(m, n, k, a, a_k, b, b_row, init, init_row, c, strips):
-    b, init, c, strips = address(b), address(init), address(c), address(strips)
-    if products.in_strips(n, k, c):
-        soon = (init, init, init)
-        products.strip_product(m, n, k, address(a), a_k, b, b_row, init, init_row, c, init_row, strips, soon)
+def multiply_transposed(m, n, k, a, a_k, b, b_row, init, init_row, c, strips, n_parameters):
+    a, b, init, c, strips = address(a), address(b), address(init), address(c), address(strips)
+    soon = (init, init, init)
+    if in_strips(n, k, c):
+        strip_product(m, n, k, a, a_k, b, b_row, init, init_row, c, init_row, strips, soon)
+    elif asks_ahead(n, k, n_parameters, c):
+        asking_product(m, n, k, a, a_k, b, b_row, init, init_row, c, init_row, soon)
     else:
-        products.product_of_columns(m, n, k, address(a), a_k, b, b_row, init, init_row, c, init_row)
+        products.product_of_columns(m, n, k, a, a_k, b, b_row, init, init_row, c, init_row)
 
 
 @kernel
@@ -162,25 +174,31 @@ def test_rows_are_whole_vectors_apart_and_never_alias(itemsize):
 SIZES = [(21, 3, 70), (5, 32, 64), (24, 33, 63), (32, 32, 256), (19, 35, 300), (3, 34, 90), (128, 40, 520)]
 """Rows, vectors in a row, and terms: with and without strips, with rows beside them, in blocks."""
 
+ASKING_SIZES = [(1, 5, 32), (3, 6, 33), (47, 7, 40), (48, 5, 128), (31, 8, 500), (48, 6, 31), (48, 4, 64)]
+"""The same, for many parameters: the last two do not ask."""
+
 
 @DTYPES
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize(
+    "sizes", [*((*size, False) for size in SIZES), *((*size, True) for size in ASKING_SIZES)]
+)
 def test_a_transposed_product_has_the_bits_of_the_product_and_writes_nothing_else(dtype, sizes):
-    m, vectors, k = sizes
+    m, vectors, k, asks = sizes
     generator = np.random.default_rng(m)
     n, itemsize = vectors * lanes(np.dtype(dtype).itemsize), np.dtype(dtype).itemsize
     a, a_row, _ = matrix(k, m, dtype, generator)
     b, b_row, _ = matrix(k, n, dtype, generator)
     init, init_row, _ = matrix(m, n, dtype, generator)
     expected, found = (np.full(m * init_row + 64, CANARY, dtype) for _ in range(2))
-    n_strips = products.strip_numbers(m, n, k, itemsize)
+    n_strips = strip_numbers(m, n, k, itemsize)
     strips = aligned_zeros(n_strips + 64, dtype)
     strips[:] = CANARY
     multiply(m, n, k, a, 1, a_row, b, b_row, init, init_row, expected, init_row, 0)
-    multiply_transposed(m, n, k, a, a_row, b, b_row, init, init_row, found, strips)
+    n_parameters = ASKED_BYTES // itemsize if asks else 0
+    multiply_transposed(m, n, k, a, a_row, b, b_row, init, init_row, found, strips, n_parameters)
     assert_array_equal(found, expected)
     assert_array_equal(strips[n_strips:], CANARY)
-    assert (n_strips > 0) == (vectors >= products.LEAST_VECTORS and k >= products.SHORTEST_STRIP)
+    assert (n_strips > 0) == (vectors >= LEAST_VECTORS and k >= SHORTEST_STRIP)
 
 
 @DTYPES
