@@ -120,9 +120,9 @@ class Pace:
     """Chooses between the whole team and one thread for each chunk, by the speed of the last chunks.
 
     If other work keeps the cores busy, a step waits at every barrier for a thread that does not run. A step
-    of 784-128-10 was seen to take 1,500 us on two threads, and 230 on one. And two cores may be far apart, so
-    that each waits for what the other one wrote: on a virtual machine, a step of 256-256-256-10 with 64 rows
-    took 120 us on two threads, at other times 240, and 207 on one. The bits are the same.
+    of 784-128-10 was seen to take 1,500 us on two threads, and 230 on one. And a core may wait for what the
+    other one wrote or read: on a virtual machine, a step of 256-256-256-10 with 64 rows took 120 us on two
+    threads, at other times 240, and 207 on one. The bits are the same.
     """
 
     SLOW = 1.5

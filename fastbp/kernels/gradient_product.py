@@ -121,9 +121,9 @@ def asking_panels(m, n, k, a, a_tile, a_k, b, b_row, init, init_row, c, c_row, s
 
     Without that, the update waits for memory. On a Zen 5, Adam took 845 us of a step of 1024-1024-1024-10 in
     float32, and takes 484 with it, while the product takes no longer. Each line is asked for as one that will
-    be written: another core may have it, and would be asked a second time. With two threads on cores that
-    were far apart, a step of 784-512-512-10 takes 1,040 us and took 1,270 without that; one of 784-128-10 136
-    and 189. With one thread, these take the same time.
+    be written: another core may have it, and would be asked a second time. With two threads, a step of
+    784-512-512-10 takes 1,040 us and took 1,270 without that, and one of 784-128-10 136 and 189, while lines
+    passed slowly from core to core; otherwise 897 and 922, 122 and 124. With one thread, nothing changes.
     """
     j, step = 0, wide(c)
     while j < n:
