@@ -9,6 +9,7 @@ from fastbp._jit import kernel
 from fastbp.kernels.square_root import EXPONENTS, quick_root, root_by_products
 from fastbp.memory import aligned_zeros
 from fastbp.simd import address, store, wide, wide_load
+from tests.processes import AVX512, run
 
 NEEDS_AVX512 = pytest.mark.skipif(
     "avx512f" not in processor.FEATURES or processor.WIDTH != 64, reason="the instruction is one of AVX-512"
@@ -82,3 +83,37 @@ def test_numbers_without_a_usual_root(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_roots_of_this_processor_are_rounded_correctly(dtype):
     check(np.random.default_rng(0).exponential(1e-6, 10_000).astype(dtype), quick_roots)
+
+
+TRAINED = """
+import numpy as np
+import fastbp
+
+digests = []
+X = np.random.default_rng(0).normal(size=(192, 96))
+X[:, ::3] = 0  # some states of Adam stay 0
+labels = np.arange(192) % 10
+for optimizer in (fastbp.Adam(), fastbp.AdamW(0.3), fastbp.RMSprop()):
+    network = fastbp.Network(
+        [96, 128, 10], output_activation="softmax", loss="categorical_cross_entropy", dtype="float64", seed=0
+    )
+    fastbp.train(network, X, labels, steps=60, batch_size=64, optimizer=optimizer, seed=0)
+    digests.append(network.theta.tobytes().hex())
+print(hash(tuple(digests)), np.isfinite(network.theta).all())
+"""
+
+
+@NEEDS_AVX512
+def test_training_has_the_same_bits_with_roots_by_products_and_by_the_divider():
+    """A Zen 4 takes those of the divider, and an Emerald Rapids the others."""
+    outputs = [
+        run(
+            TRAINED,
+            NUMBA_CPU_NAME=name,
+            NUMBA_CPU_FEATURES=AVX512,
+            PYTHONHASHSEED="0",
+        )[0]
+        for name in ("znver4", "emeraldrapids")
+    ]
+    assert outputs[0] == outputs[1]
+    assert outputs[0].endswith("True\n")
